@@ -1,0 +1,1 @@
+"""What everything else stands on; depends on nothing of Striate."""

@@ -1,0 +1,67 @@
+"""How long work tells what it is doing: one listener, handed in from above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, final
+
+
+class Listener(Protocol):
+    """Hears of progress. A bar on the command line, a log file, silence in tests."""
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        """A new piece of work begins; `total` steps of `unit` when that is known."""
+
+    def step(self, done: int) -> None:
+        """So many steps of the current phase are done, in all."""
+
+    def note(self, message: str, **facts: Any) -> None:
+        """Something a person should read; `facts` are its numbers."""
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Something a program should keep: an epoch's figures, a candidate's outcome."""
+
+
+@final
+class Silent:
+    """Hears everything and says nothing."""
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        """Ignore the beginning of a phase."""
+
+    def step(self, done: int) -> None:
+        """Ignore progress."""
+
+    def note(self, message: str, **facts: Any) -> None:
+        """Ignore a note."""
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Ignore a record."""
+
+
+@final
+class Several:
+    """Passes everything on to several listeners."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        """Pass the beginning of a phase on."""
+        for each in self._listeners:
+            each.phase(name, total, unit)
+
+    def step(self, done: int) -> None:
+        """Pass progress on."""
+        for each in self._listeners:
+            each.step(done)
+
+    def note(self, message: str, **facts: Any) -> None:
+        """Pass a note on."""
+        for each in self._listeners:
+            each.note(message, **facts)
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Pass a record on."""
+        for each in self._listeners:
+            each.record(event, facts)

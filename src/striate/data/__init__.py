@@ -1,0 +1,1 @@
+"""Labelled pictures: found, checked, split, decoded."""

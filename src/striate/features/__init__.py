@@ -1,0 +1,1 @@
+"""The cached pass: pooled features of every stage, computed once."""

@@ -1,0 +1,1 @@
+"""One module a verb: a plan in, a record out."""

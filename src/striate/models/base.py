@@ -1,0 +1,367 @@
+"""Every network is an ordered row of named stages and a named head; this class runs them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.core.paper import Paper
+from striate.core.registry import Registry
+from striate.nn.heads import Head
+
+_NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """One stage of a network.
+
+    Args:
+        name: ``stem``, ``stage1``, ``stage2``, ...
+        channels: Channels of its output.
+        reduction: Input pixels from one output position to the next, along each side.
+    """
+
+    name: str
+    channels: int
+    reduction: int
+
+
+class ImageModel(nn.Module):
+    """A network over pictures: named stages, then a head.
+
+    A family's constructor calls `add_stage` in order and sets `head` (and, where the paper has them, `aux`);
+    everything else is here, and no family overrides it.
+
+    Args:
+        in_channels: Channels of the pictures.
+        classes: Length of the output.
+        min_side: The least height and width that the stages accept, in pixels.
+    """
+
+    head: Head
+
+    def __init__(self, *, in_channels: int, classes: int, min_side: int = 1) -> None:
+        if in_channels < 1 or classes < 1:
+            raise PlanError(f"a network needs at least 1 channel in and 1 class out; got {in_channels} and {classes}")
+        super().__init__()
+        self.in_channels = in_channels
+        self.classes = classes
+        self.min_side = min_side
+        self.aux = nn.ModuleDict()
+        self._stage_table: list[StageInfo] = []
+        self._frozen: frozenset[str] = frozenset()
+        self._fixed_statistics = False
+
+    # ------------------------------------------------------------------ building
+
+    def add_stage(self, name: str, module: nn.Module, channels: int, stride: int = 1) -> None:
+        """Append a stage.
+
+        Args:
+            name: ``stem`` or ``stageN``, N counting from 1.
+            module: From the stage before (or the picture) to this stage's maps.
+            channels: Channels of its output.
+            stride: How much this stage alone reduces the resolution.
+        """
+        before = self._stage_table[-1].reduction if self._stage_table else 1
+        self._stage_table.append(StageInfo(name, channels, before * stride))
+        self.add_module(name, module)
+
+    def replace_head(self, classes: int) -> None:
+        """Give the head a fresh last layer for `classes` outputs; everything before it stays."""
+        if classes < 1:
+            raise PlanError(f"a head needs at least 1 class; got {classes}")
+        self.head.replace_logits(classes)
+        self.classes = classes
+
+    # ------------------------------------------------------------------ structure
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages' names, from the picture upwards."""
+        return tuple(stage.name for stage in self._stage_table)
+
+    @property
+    def stage_table(self) -> tuple[StageInfo, ...]:
+        """Name, channels and reduction of every stage."""
+        return tuple(self._stage_table)
+
+    @property
+    def feature_points(self) -> tuple[str, ...]:
+        """Where features can be taken: every stage, then the head's dense parts before ``logits``."""
+        return (*self.stages, *(f"head.{part}" for part in self.head.hidden))
+
+    def stages_above(self, stage: str | None) -> tuple[str, ...]:
+        """The stages that follow `stage`; all of them for None."""
+        return self.stages if stage is None else self.stages[self._position(stage) + 1 :]
+
+    def parameter_stages(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by stage, from the picture upwards, ``head`` last: for freezing and for rates."""
+        groups = {name: list(self.get_submodule(name).parameters()) for name in self.stages}
+        groups["head"] = list(self.head.parameters())
+        if len(self.aux):
+            groups["aux"] = list(self.aux.parameters())
+        return groups
+
+    def _position(self, stage: str) -> int:
+        if stage not in self.stages:
+            raise UnknownModelError(f"this network has no stage {stage!r}", hint=f"stages: {', '.join(self.stages)}")
+        return self.stages.index(stage)
+
+    # ------------------------------------------------------------------ running
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, in training and in evaluation alike.
+
+        Shape:
+            ``[n, in_channels, h, w]`` to ``[n, classes]``.
+
+        Raises:
+            InputShapeError: The picture has other channels, or a side below `min_side`.
+        """
+        return self.head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last stage's maps, ``[n, channels, h, w]``."""
+        self._check(x)
+        for name in self.stages:
+            x = self.get_submodule(name)(x)
+        return x
+
+    def forward_head(self, features: Tensor, upto: str | None = None) -> Tensor:
+        """From the last stage's maps to logits, or to the output of the head's part `upto`."""
+        return self.head.run(features, upto)
+
+    def forward_stages(self, x: Tensor, keep: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The maps of the stages asked for, in order; nothing above the last of them runs.
+
+        Args:
+            x: Pictures, ``[n, in_channels, h, w]``.
+            keep: Names of stages; None keeps all.
+        """
+        self._check(x)
+        wanted = self.stages if keep is None else tuple(keep)
+        last = max((self._position(name) for name in wanted), default=-1)
+        maps: dict[str, Tensor] = {}
+        for name in self.stages[: last + 1]:
+            x = self.get_submodule(name)(x)
+            if name in wanted:
+                maps[name] = x
+        return maps
+
+    def forward_with_aux(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and the logits of every auxiliary head under the dotted path of the module that it taps."""
+        tapped: dict[str, Tensor] = {}
+
+        def listen(path: str) -> Any:
+            def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+                tapped[path] = output
+
+            return keep
+
+        paths = {name: name.replace("/", ".") for name in self.aux}
+        hooks = [self.get_submodule(path).register_forward_hook(listen(name)) for name, path in paths.items()]
+        try:
+            logits = self(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return logits, {paths[name]: self.aux[name](tapped[name]) for name in self.aux}
+
+    def cut(self, stage: str) -> tuple[nn.Module, nn.Module]:
+        """The network in two at the end of `stage`, sharing this network's parameters.
+
+        Returns:
+            ``bottom`` (pictures to the stage's maps) and ``top`` (those maps to logits).
+        """
+        return _Bottom(self, stage), _Top(self, stage)
+
+    def _check(self, x: Tensor) -> None:
+        if torch.jit.is_tracing():
+            return
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise InputShapeError(
+                f"this network takes [n, {self.in_channels}, h, w]; got {list(x.shape)}",
+                hint="build it with in_channels=... for other pictures",
+            )
+        side = min(int(x.shape[2]), int(x.shape[3]))
+        if side < self.min_side:
+            raise InputShapeError(
+                f"picture side {side} px is below {self.min_side}, the least this network accepts",
+                hint="resize the pictures, or choose a network for small pictures such as resnet20_cifar",
+            )
+
+    # ------------------------------------------------------------------ freezing
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """The stages that cannot move."""
+        return tuple(name for name in self.stages if name in self._frozen)
+
+    def freeze(self, upto: str | None, *, fixed_statistics: bool = False) -> Self:
+        """Freeze every stage up to and with `upto`: no gradient, and no batch statistic moves, in `train()` too.
+
+        Args:
+            upto: The last frozen stage; None thaws all.
+            fixed_statistics: Whether the batch statistics of the stages above stay fixed as well, their scale and
+                shift still trainable. Right for pretrained stages on little data.
+        """
+        below = () if upto is None else self.stages[: self._position(upto) + 1]
+        self._frozen = frozenset(below)
+        self._fixed_statistics = fixed_statistics
+        for name, parameters in self.parameter_stages().items():
+            for parameter in parameters:
+                parameter.requires_grad_(name not in self._frozen)
+        return self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training or evaluation mode; frozen stages and fixed statistics stay in evaluation."""
+        super().train(mode)
+        if mode:
+            for name in self._frozen:
+                self.get_submodule(name).eval()
+            if self._fixed_statistics:
+                for name in self.stages:
+                    for layer in self.get_submodule(name).modules():
+                        if isinstance(layer, _NORMS):
+                            layer.eval()
+        return self
+
+
+class _Bottom(nn.Module):
+    """Pictures to one stage's maps."""
+
+    def __init__(self, model: ImageModel, stage: str) -> None:
+        super().__init__()
+        self.model = model
+        self.stage = stage
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.forward_stages(x, keep=[self.stage])[self.stage]
+
+
+class _Top(nn.Module):
+    """One stage's maps to logits."""
+
+    def __init__(self, model: ImageModel, stage: str) -> None:
+        super().__init__()
+        self.model = model
+        self.names = model.stages_above(stage)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in self.names:
+            x = self.model.get_submodule(name)(x)
+        return self.model.head(x)
+
+
+# ---------------------------------------------------------------------- the registry of networks
+
+
+class Build(Protocol):
+    """A family's network class."""
+
+    def __call__(self, spec: Any, *, classes: int, in_channels: int) -> ImageModel:
+        """Build the network of a spec."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A network that can be built by name.
+
+    Args:
+        name: As in the registry.
+        family: The module that defines it, such as ``resnet``.
+        build: The family's network class.
+        spec: The row of the family's table.
+        tiny: A spec of the same kind with one block a stage, for tests.
+        paper: Where it comes from.
+        input: Channels, height and width it was made for.
+        classes: Length of the published output.
+    """
+
+    name: str
+    family: str
+    build: Build
+    spec: Any
+    tiny: Any
+    paper: Paper
+    input: tuple[int, int, int]
+    classes: int
+
+    def create(
+        self, *, classes: int | None = None, in_channels: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> ImageModel:
+        """Build the network with random weights.
+
+        Args:
+            classes: Length of the output; None takes the published one.
+            in_channels: Channels of the pictures; None takes the published one.
+            options: Fields of the spec to change, nested ones by dotted names (``{"unit.stride_place": "1x1"}``).
+        """
+        return self.build(
+            with_options(self.spec, options or {}),
+            classes=self.classes if classes is None else classes,
+            in_channels=self.input[0] if in_channels is None else in_channels,
+        )
+
+
+REGISTRY: Registry[Entry] = Registry("network", UnknownModelError)
+
+
+def register(
+    build: Build,
+    variants: Mapping[str, Any],
+    *,
+    tiny: Any,
+    paper: Paper,
+    input: tuple[int, int, int],
+    classes: int,
+    aliases: Mapping[str, str] | None = None,
+) -> None:
+    """Add a family's variants to the registry.
+
+    Args:
+        build: The family's network class.
+        variants: Name to spec.
+        tiny: The spec used in tests.
+        paper: Where the family comes from.
+        input: Channels, height and width the variants were made for.
+        classes: Length of the published output.
+        aliases: Other names (timm's, torchvision's) to the name in `variants`.
+    """
+    family = getattr(build, "__module__", "").rsplit(".", 1)[-1]
+    for name, spec in variants.items():
+        entry = Entry(
+            name=name, family=family, build=build, spec=spec, tiny=tiny, paper=paper, input=input, classes=classes
+        )
+        others = tuple(a for a, target in (aliases or {}).items() if target == name)
+        REGISTRY.add(name, entry, aliases=others)
+
+
+def with_options(spec: Any, options: Mapping[str, Any]) -> Any:
+    """A copy of a spec with some fields changed; dotted names reach into nested specs.
+
+    Raises:
+        PlanError: The spec has no such field.
+    """
+    for dotted, value in options.items():
+        name, _, rest = dotted.partition(".")
+        known = [f.name for f in fields(spec)] if is_dataclass(spec) else []
+        if name not in known:
+            raise PlanError(f"{type(spec).__name__} has no option {dotted!r}", hint=f"options: {', '.join(known)}")
+        if isinstance(value, list):
+            value = tuple(value)
+        spec = replace(spec, **{name: with_options(getattr(spec, name), {rest: value}) if rest else value})
+    return spec
+
+
+def entries() -> Iterator[Entry]:
+    """Every registered network."""
+    return (REGISTRY.get(name) for name in REGISTRY)

@@ -1,0 +1,115 @@
+"""Convolutions with the paddings that published weights were trained with."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from striate.core.shapes import same_padding
+
+Padding = Literal["symmetric", "same", "after", "valid"]
+"""How a convolution pads.
+
+- ``"symmetric"``: (kernel - 1) // 2 * dilation zeros at both ends (PyTorch, Caffe).
+- ``"same"``: ceil(size / stride) outputs, the odd zero after (TensorFlow); depends on the size of the input.
+- ``"after"``: at stride 1 as ``"same"``; at a larger stride all kernel - stride zeros after, whatever the size
+  (Keras' explicit ``ZeroPadding2D(((0, 1), (0, 1)))`` before a 3x3 convolution of stride 2).
+- ``"valid"``: none.
+"""
+
+
+@final
+class SamePadConv2d(nn.Conv2d):
+    """A convolution that pads as TensorFlow's ``same`` does.
+
+    Shape:
+        ``[n, in, h, w]`` to ``[n, out, ceil(h / stride), ceil(w / stride)]``.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad by what this input's size asks for, then convolve."""
+        pads: list[int] = []
+        for axis in (1, 0):  # F.pad takes the last axis first
+            size, kernel = int(input.shape[2 + axis]), self.kernel_size[axis]
+            pads += same_padding(size, kernel, self.stride[axis], self.dilation[axis])
+        return super().forward(F.pad(input, pads) if any(pads) else input)
+
+
+@final
+class AfterPadConv2d(nn.Conv2d):
+    """A strided convolution whose zeros all come after: bottom and right.
+
+    Shape:
+        ``[n, in, h, w]`` to ``[n, out, floor(h / stride), floor(w / stride)]``.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad kernel - stride zeros at the bottom and the right, then convolve."""
+        bottom, right = (k - s for k, s in zip(self.kernel_size, self.stride, strict=True))
+        return super().forward(F.pad(input, (0, right, 0, bottom)))
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: Padding = "symmetric",
+    groups: int = 1,
+    bias: bool = False,
+) -> nn.Conv2d:
+    """A convolution layer with a square kernel.
+
+    Args:
+        in_channels: Channels in.
+        out_channels: Channels out.
+        kernel: Side of the kernel.
+        stride: Step in both directions.
+        padding: See `Padding`.
+        groups: Groups of channels that do not see each other.
+        bias: Whether a bias is added; off where a normalisation follows.
+    """
+    options = dict(kernel_size=kernel, stride=stride, groups=groups, bias=bias)
+    if padding == "same" and stride > 1:
+        return SamePadConv2d(in_channels, out_channels, **options)
+    if padding == "after" and stride > 1:
+        return AfterPadConv2d(in_channels, out_channels, **options)
+    zeros = 0 if padding == "valid" else (kernel - 1) // 2  # at stride 1 an odd kernel pads alike under every rule
+    return nn.Conv2d(in_channels, out_channels, padding=zeros, **options)
+
+
+@final
+class ConvNorm(nn.Sequential):
+    """Convolution, batch normalisation, and (unless `act` is None) an activation.
+
+    Args:
+        in_channels: Channels in.
+        out_channels: Channels out.
+        kernel: Side of the kernel.
+        stride: Step in both directions.
+        padding: See `Padding`.
+        groups: Groups of channels that do not see each other.
+        eps: Added to the variance by the normalisation.
+        act: The activation's class, called with ``inplace=True``; None for a linear output.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: Padding = "symmetric",
+        groups: int = 1,
+        eps: float = 1e-5,
+        act: type[nn.ReLU] | type[nn.ReLU6] | None = nn.ReLU,
+    ) -> None:
+        super().__init__()
+        self.conv = conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, groups=groups)
+        self.norm = nn.BatchNorm2d(out_channels, eps=eps)
+        if act is not None:
+            self.act = act(inplace=True)

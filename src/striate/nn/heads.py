@@ -1,0 +1,80 @@
+"""What turns the last stage's maps into logits: a row of named parts ending in ``logits``."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import final
+
+from torch import Tensor, nn
+
+from striate.core.errors import InputShapeError
+
+
+@final
+class Head(nn.Sequential):
+    """A row of named parts, the last of them ``logits``, which is dense.
+
+    Shape:
+        ``[n, channels, h, w]`` to ``[n, classes]``.
+    """
+
+    def __init__(self, parts: dict[str, nn.Module]) -> None:
+        super().__init__(OrderedDict(parts))
+        if not isinstance(self[-1], nn.Linear) or next(reversed(parts)) != "logits":
+            raise ValueError("a head ends in a dense part called 'logits'")
+
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """The parts in order."""
+        return tuple(self._modules)
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """The dense parts before ``logits``, whose outputs are features too (``fc6``, ``fc7``)."""
+        dense = (name for name, part in self.named_children() if any(isinstance(m, nn.Linear) for m in part.modules()))
+        return tuple(name for name in dense if name != "logits")
+
+    @property
+    def logits_layer(self) -> nn.Linear:
+        """The last part."""
+        layer = self[-1]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+    def run(self, features: Tensor, upto: str | None = None) -> Tensor:
+        """Run the parts, all or up to and with the one called `upto`.
+
+        Args:
+            features: The last stage's maps, ``[n, channels, h, w]``.
+            upto: The last part to run; None runs all.
+        """
+        if upto is not None and upto not in self._modules:
+            raise InputShapeError(f"the head has no part {upto!r}", hint=f"parts: {', '.join(self.part_names)}")
+        for name, part in self.named_children():
+            features = part(features)
+            if name == upto:
+                break
+        return features
+
+    def replace_logits(self, classes: int) -> None:
+        """Put a fresh ``logits`` part for another number of classes (Xavier weights, zero biases)."""
+        old = self.logits_layer
+        new = nn.Linear(old.in_features, classes, device=old.weight.device, dtype=old.weight.dtype)
+        nn.init.xavier_uniform_(new.weight)
+        nn.init.zeros_(new.bias)
+        self[len(self) - 1] = new
+
+
+def pooled_head(channels: int, classes: int, *, dropout: float = 0.0) -> Head:
+    """Global average pooling, then ``logits``.
+
+    Args:
+        channels: Channels of the last stage.
+        classes: Length of the output.
+        dropout: Chance that a pooled feature is dropped in training.
+    """
+    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    parts: dict[str, nn.Module] = {"pool": pool}
+    if dropout:
+        parts["drop"] = nn.Dropout(dropout)
+    return Head(parts | {"logits": nn.Linear(channels, classes)})

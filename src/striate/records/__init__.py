@@ -1,0 +1,1 @@
+"""Plans and results: frozen, JSON-safe, free of torch."""

@@ -1,0 +1,124 @@
+"""What a job is asked to do. Every default of the product stands here and nowhere else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from striate.core.errors import PlanError
+
+EngineName = Literal["auto", "openvino", "openvino-bf16", "torch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitPlan:
+    """Make a classifier of labelled pictures by transfer, and gather the evidence.
+
+    Args:
+        data: A folder, manifest, archive, or the name of a standard set.
+        root: Where the files of a standard set are; None for sets that need none.
+        backbone: ``NAME`` or ``NAME:WEIGHTS``; None lets the pictures decide among what is at hand.
+        budget_s: Bound on the whole run in seconds; None bounds the work instead of the clock.
+        per_class: Labelled pictures used of each class for training and validation together; None uses all.
+        seed: Of the split and of every draw.
+        device: As `core.device.pick` takes it.
+        engine: What runs the cached pass.
+        fast_resize: Whether pictures are reduced by the fast filter instead of the weights' own.
+        max_unreadable: Share of pictures that may be unreadable before the run stops, 0 to 1.
+        scratch: Whether a network trained from scratch is among the candidates.
+        work_macs: Multiply-adds that fine-tuning, and likewise training from scratch, may spend; fixes the number of
+            steps, so that no result depends on the clock.
+    """
+
+    data: str = "digits"
+    root: str | None = None
+    backbone: str | None = None
+    budget_s: float | None = None
+    per_class: int | None = None
+    seed: int = 0
+    device: str | None = None
+    engine: EngineName = "auto"
+    fast_resize: bool = False
+    max_unreadable: float = 0.05
+    scratch: bool = True
+    work_macs: float = 1.5e12
+
+    def __post_init__(self) -> None:
+        if self.budget_s is not None and self.budget_s <= 0:
+            raise PlanError(f"a budget is above 0 seconds; got {self.budget_s}", hint="write it as 90s, 10m or 2h")
+        if self.per_class is not None and self.per_class < 2:
+            raise PlanError(
+                f"--per-class {self.per_class} leaves nothing to choose by: one picture a class trains, one validates",
+                hint="give at least 2",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainPlan:
+    """Train a network from random weights.
+
+    Args:
+        network: Name in the registry.
+        data: A folder, manifest, archive, or the name of a standard set.
+        root: Where the files of a standard set are.
+        recipe: Name of a recipe (``recipes/*.toml``).
+        epochs: Passes over the training pictures; None takes the recipe's.
+        seed: Of weights, order and augmentation.
+        device: As `core.device.pick` takes it.
+    """
+
+    network: str
+    data: str
+    root: str | None = None
+    recipe: str = "sgd"
+    epochs: int | None = None
+    seed: int = 0
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalPlan:
+    """Measure a model on labelled pictures.
+
+    Args:
+        model: A run folder or ``NAME:WEIGHTS``.
+        data: A folder, manifest, archive, or the name of a standard set.
+        root: Where the files of a standard set are.
+        split: Which part of the data; None takes ``test`` where the data names one, else everything.
+        device: As `core.device.pick` takes it.
+        engine: What runs the network.
+        batch: Pictures at a time.
+    """
+
+    model: str
+    data: str
+    root: str | None = None
+    split: str | None = None
+    device: str | None = None
+    engine: EngineName = "auto"
+    batch: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictPlan:
+    """Name what is on pictures.
+
+    Args:
+        model: A run folder or ``NAME:WEIGHTS``.
+        pictures: Files.
+        top: Predictions a picture.
+        device: As `core.device.pick` takes it.
+    """
+
+    model: str
+    pictures: tuple[str, ...]
+    top: int = 5
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise PlanError(f"--top is at least 1; got {self.top}")

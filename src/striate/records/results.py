@@ -1,0 +1,211 @@
+"""What a job found out. Command line, web page and report present these and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Strategy = Literal["head", "finetune", "scratch"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Something about the data that a person should know.
+
+    Args:
+        kind: ``unreadable``, ``duplicate``, ``contradiction``, ``imbalance``, ``small_class``, ``mode``,
+            ``orientation``, ``animated``, ``size``, ``leak``, ``skipped``.
+        files: The pictures concerned, by their names within the data.
+        detail: One sentence.
+    """
+
+    kind: str
+    files: tuple[str, ...]
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScore:
+    """One class's row. Precision, recall and f1 are shares from 0 to 1; None where nothing was predicted or present."""
+
+    label: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """One bin of the reliability diagram: mean confidence and accuracy of `n` pictures."""
+
+    confidence: float
+    accuracy: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How a model does on labelled pictures. Shares run from 0 to 1.
+
+    Args:
+        n: Pictures.
+        top1: Share whose likeliest class is right.
+        top1_interval: 95 % interval of it (Wilson).
+        top5: Share whose label is among the five likeliest; of fewer classes, among all but none.
+        loss: Mean negative log-likelihood in nats, after temperature scaling where `temperature` is not 1.
+        ece: Expected calibration error over 15 bins of equal width.
+        balanced_accuracy: Mean recall over the classes that are present.
+        macro_f1: Mean F1 over the classes that are present.
+        temperature: What logits were divided by.
+        per_class: A row for every class.
+        confusion: Counts, rows are labels, columns predictions.
+        reliability: Bins that hold at least one picture.
+    """
+
+    n: int
+    top1: float
+    top1_interval: tuple[float, float]
+    top5: float
+    loss: float
+    ece: float
+    balanced_accuracy: float
+    macro_f1: float
+    temperature: float = 1.0
+    per_class: tuple[ClassScore, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    reliability: tuple[Bin, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthPoint:
+    """Accuracy of a linear probe on one stage's pooled features, cross-validated on the training pictures.
+
+    Args:
+        stage: Name of the feature point.
+        channels: Length of the features.
+        top1: Mean accuracy over the folds.
+        top1_interval: 95 % interval.
+        loss: Mean negative log-likelihood in nats.
+        strength: The inverse regularisation that was chosen.
+    """
+
+    stage: str
+    channels: int
+    top1: float
+    top1_interval: tuple[float, float]
+    loss: float
+    strength: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way of making the classifier, and what validation said of it.
+
+    Args:
+        strategy: ``head`` (frozen features), ``finetune`` (top stages trained too), or ``scratch``.
+        status: ``done`` or ``skipped``.
+        reason: Why it was skipped, or what was special.
+        reused_stages: Pretrained stages that did not move.
+        trained_stages: Stages that were trained.
+        validation: Its score on the validation pictures; None when skipped.
+        input_px: Height and width of the pictures it was trained on.
+        epochs: Passes over the training pictures.
+        steps: Optimiser steps.
+        macs: Multiply-adds that its training spent.
+        curve: A row an epoch: ``epoch, loss, validation_top1``.
+        seconds: Time it took.
+    """
+
+    strategy: Strategy
+    status: Literal["done", "skipped"] = "done"
+    reason: str = ""
+    reused_stages: tuple[str, ...] = ()
+    trained_stages: tuple[str, ...] = ()
+    validation: Score | None = None
+    input_px: tuple[int, int] | None = None
+    epochs: int = 0
+    steps: int = 0
+    macs: float = 0.0
+    curve: tuple[dict[str, float], ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The winner and why it won."""
+
+    backbone: str
+    weights: str
+    strategy: Strategy
+    reused_stages: tuple[str, ...]
+    reason: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSummary:
+    """What went in.
+
+    Args:
+        source: As the user named it.
+        classes: Names in the order of the model's outputs.
+        counts: Pictures of each class: name to ``{train, validation, test, unused}``.
+        train: Pictures trained on.
+        validation: Pictures that choices were made by.
+        test: Pictures looked at once.
+        unused: Readable pictures left out by ``--per-class``.
+        problems: What a person should know.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    counts: dict[str, dict[str, int]]
+    train: int
+    validation: int
+    test: int
+    unused: int = 0
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One test picture: a row of ``predictions.csv``."""
+
+    file: str
+    label: str
+    prediction: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitRecord:
+    """Everything that ``metrics.json`` holds.
+
+    Args:
+        test: The winner on the test pictures.
+        validation: The winner on the validation pictures.
+        chosen: The winner.
+        candidates: Every way that was tried or skipped.
+        depth: Probe accuracy by feature point.
+        data: What went in.
+        cost: Totals of the sizing engine for the chosen network.
+        engine: What ran the cached pass, and how well it agreed with eager float32.
+        seconds: Times; ``total`` among them.
+        seed: Of the run.
+        versions: Of striate and of what it computes with.
+    """
+
+    test: Score
+    validation: Score
+    chosen: Chosen
+    candidates: tuple[Candidate, ...]
+    depth: tuple[DepthPoint, ...]
+    data: DataSummary
+    cost: dict[str, Any]
+    engine: dict[str, Any]
+    seconds: dict[str, float]
+    seed: int
+    versions: dict[str, str]
+    format: int = 1
+    plan: dict[str, Any] = field(default_factory=dict)

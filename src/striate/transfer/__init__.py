@@ -1,0 +1,1 @@
+"""How much of a pretrained network to reuse, and the reuse itself."""

@@ -1,0 +1,1 @@
+"""Published weights: the catalogue, fetching, safe reading, name maps."""

@@ -1,0 +1,1 @@
+"""Name maps from published checkpoints to our networks."""
