@@ -351,13 +351,12 @@ def with_options(spec: Any, options: Mapping[str, Any]) -> Any:
     Raises:
         PlanError: The spec has no such field.
     """
+    known = {each.name: getattr(spec, each.name) for each in fields(spec)}
     for dotted, value in options.items():
         name, _, rest = dotted.partition(".")
-        known = [f.name for f in fields(spec)] if is_dataclass(spec) else []
-        if name not in known:
+        if name not in known or (rest and not is_dataclass(known[name])):
             raise PlanError(f"{type(spec).__name__} has no option {dotted!r}", hint=f"options: {', '.join(known)}")
-        if isinstance(value, list):
-            value = tuple(value)
+        value = tuple(value) if isinstance(value, list) else value
         spec = replace(spec, **{name: with_options(getattr(spec, name), {rest: value}) if rest else value})
     return spec
 
