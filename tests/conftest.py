@@ -1,0 +1,26 @@
+"""What tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real pictures and real weights; tests that need it skip where it is missing."""
+    named = os.environ.get("STRIATE_TEST_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no shared test data at {folder}; set STRIATE_TEST_DATA")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, and none reaches for the network."""
+    monkeypatch.setenv("STRIATE_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("STRIATE_OFFLINE", "1")
+    monkeypatch.delenv("STRIATE_WEIGHTS", raising=False)
