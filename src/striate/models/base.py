@@ -183,7 +183,7 @@ class ImageModel(nn.Module):
         return _Bottom(self, stage), _Top(self, stage)
 
     def _check(self, x: Tensor) -> None:
-        if torch.jit.is_tracing():
+        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise InputShapeError(

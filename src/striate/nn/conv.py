@@ -72,13 +72,12 @@ def conv2d(
         groups: Groups of channels that do not see each other.
         bias: Whether a bias is added; off where a normalisation follows.
     """
-    options = dict(kernel_size=kernel, stride=stride, groups=groups, bias=bias)
     if padding == "same" and stride > 1:
-        return SamePadConv2d(in_channels, out_channels, **options)
+        return SamePadConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
     if padding == "after" and stride > 1:
-        return AfterPadConv2d(in_channels, out_channels, **options)
+        return AfterPadConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
     zeros = 0 if padding == "valid" else (kernel - 1) // 2  # at stride 1 an odd kernel pads alike under every rule
-    return nn.Conv2d(in_channels, out_channels, padding=zeros, **options)
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, zeros, groups=groups, bias=bias)
 
 
 @final
