@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from striate.models import alexnet as alexnet
+from striate.models import cifar_resnet as cifar_resnet
+from striate.models import lenet as lenet
+from striate.models import mlp as mlp
+from striate.models import mobilenet_v1 as mobilenet_v1
+from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
+from striate.models import vgg as vgg
 from striate.models.base import REGISTRY, Entry, ImageModel, StageInfo, entries
 
 __all__ = ["REGISTRY", "Entry", "ImageModel", "StageInfo", "entries"]

@@ -42,17 +42,19 @@ class ImageModel(nn.Module):
         in_channels: Channels of the pictures.
         classes: Length of the output.
         min_side: The least height and width that the stages accept, in pixels.
+        max_side: The greatest, in pixels; None where any larger picture serves.
     """
 
     head: Head
 
-    def __init__(self, *, in_channels: int, classes: int, min_side: int = 1) -> None:
+    def __init__(self, *, in_channels: int, classes: int, min_side: int = 1, max_side: int | None = None) -> None:
         if in_channels < 1 or classes < 1:
             raise PlanError(f"a network needs at least 1 channel in and 1 class out; got {in_channels} and {classes}")
         super().__init__()
         self.in_channels = in_channels
         self.classes = classes
         self.min_side = min_side
+        self.max_side = max_side
         self.aux = nn.ModuleDict()
         self._stage_table: list[StageInfo] = []
         self._frozen: frozenset[str] = frozenset()
@@ -123,7 +125,7 @@ class ImageModel(nn.Module):
             ``[n, in_channels, h, w]`` to ``[n, classes]``.
 
         Raises:
-            InputShapeError: The picture has other channels, or a side below `min_side`.
+            InputShapeError: The picture has other channels, or a side below `min_side` or above `max_side`.
         """
         return self.head(self.forward_features(x))
 
@@ -195,6 +197,12 @@ class ImageModel(nn.Module):
             raise InputShapeError(
                 f"picture side {side} px is below {self.min_side}, the least this network accepts",
                 hint="resize the pictures, or choose a network for small pictures such as resnet20_cifar",
+            )
+        side = max(int(x.shape[2]), int(x.shape[3]))
+        if self.max_side is not None and side > self.max_side:
+            raise InputShapeError(
+                f"picture side {side} px is above {self.max_side}, the most this network accepts",
+                hint="resize the pictures, or choose a network that slides over them",
             )
 
     # ------------------------------------------------------------------ freezing

@@ -65,6 +65,18 @@ class Head(nn.Sequential):
         self[len(self) - 1] = new
 
 
+def global_pool(side: int = 1) -> nn.Sequential:
+    """Average any maps to a grid of `side` x `side` positions, and flatten them.
+
+    Args:
+        side: Positions along each side; 1 averages over the whole picture.
+
+    Shape:
+        ``[n, channels, h, w]`` to ``[n, channels * side * side]``.
+    """
+    return nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
+
+
 def pooled_head(channels: int, classes: int, *, dropout: float = 0.0) -> Head:
     """Global average pooling, then ``logits``.
 
@@ -73,8 +85,7 @@ def pooled_head(channels: int, classes: int, *, dropout: float = 0.0) -> Head:
         classes: Length of the output.
         dropout: Chance that a pooled feature is dropped in training.
     """
-    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    parts: dict[str, nn.Module] = {"pool": pool}
+    parts: dict[str, nn.Module] = {"pool": global_pool()}
     if dropout:
         parts["drop"] = nn.Dropout(dropout)
     return Head(parts | {"logits": nn.Linear(channels, classes)})
