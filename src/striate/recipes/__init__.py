@@ -1,0 +1,1 @@
+"""Training recipes: one TOML file each, read by striate.records.recipes."""

@@ -1,0 +1,38 @@
+"""Training's state on disk: tensors and JSON in one safetensors file, nothing executable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from striate.core.atomic import write_bytes
+from striate.core.errors import CheckpointError
+
+
+def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts to `path`, whole or not at all."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, save(plain, metadata={"striate": json.dumps(dict(facts))}))
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts at `path`.
+
+    Raises:
+        CheckpointError: The file is not one of ours, or is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {}).get("striate", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error}", hint="delete it to begin anew") from error
+    if not isinstance(facts, dict):
+        raise CheckpointError(f"{path} is no checkpoint of a training run", hint="delete it to begin anew")
+    return tensors, facts

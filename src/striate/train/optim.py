@@ -1,0 +1,61 @@
+"""Optimisers over named parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from striate.records.recipes import Recipe
+
+
+def make(module: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
+    """The recipe's optimiser over every parameter of `module` that takes a gradient.
+
+    Args:
+        module: What is trained.
+        recipe: Names the optimiser, its rate and its decay. Parameters of one dimension (biases, normalisations) do not
+            decay.
+        scales: Share of the rate for parameters whose name begins with a key; the longest key wins, 1 without one.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            key = max((k for k in scales or {} if name.startswith(k)), key=len, default=None)
+            scale = 1.0 if key is None or scales is None else scales[key]
+            groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+    settings: list[dict[str, Any]] = [
+        {"params": each, "scale": scale, "weight_decay": recipe.weight_decay if decays else 0.0}
+        for (scale, decays), each in groups.items()
+    ]
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(settings, lr=recipe.rate)
+    return torch.optim.SGD(settings, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its share of `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """The optimiser's memory as tensors under ``<parameter's name>/<what>``."""
+    names = {id(p): n for n, p in module.named_parameters()}
+    return {
+        f"{names[id(parameter)]}/{what}": value
+        for parameter, state in optimizer.state.items()
+        for what, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore(optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `state_tensors` gave."""
+    parameters = dict(module.named_parameters())
+    for key, value in tensors.items():
+        name, what = key.rsplit("/", 1)
+        parameter = parameters[name]  # AdamW counts its steps on the CPU
+        optimizer.state[parameter][what] = value.clone() if what == "step" else value.to(parameter.device, copy=True)

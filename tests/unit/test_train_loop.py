@@ -1,0 +1,120 @@
+"""The loop goes on exactly where it stopped, and draws depend on samples alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from striate.core.errors import NonFiniteLossError
+from striate.core.events import Silent
+from striate.core.seed import uniforms
+from striate.data.augment import augment
+from striate.records.recipes import Augment, Recipe, recipe, recipe_names
+from striate.train.loop import train
+
+
+class Numbers:
+    """Sixty points in eight dimensions, three classes."""
+
+    def __init__(self) -> None:
+        self.x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+        self.y = (self.x[:, :3]).argmax(1)
+        self.stop_at: int | None = None
+        self.served = 0
+
+    def __len__(self) -> int:
+        return 60
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.served == self.stop_at:
+            raise KeyboardInterrupt
+        self.served += 1
+        return self.x[samples] + 0.01 * epoch, self.y[samples]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("stop_at", [1, 6, 13, 28])
+def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, optimizer, stop_at) -> None:
+    plan = Recipe(optimizer=optimizer, rate=0.05, batch=8, epochs=4, clip=1.0, smoothing=0.1)
+    whole, parts = network(), network()
+    straight = train(whole, Numbers(), plan, seed=3, listener=Silent())
+    feed = Numbers()
+    feed.stop_at = stop_at
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, feed, plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+    again = network()
+    resumed = train(again, Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+    assert resumed.resumed_at == stop_at
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+    assert resumed.curve == straight.curve
+
+
+def test_a_state_of_another_plan_is_not_used(tmp_path) -> None:
+    plan = Recipe(rate=0.05, batch=8, epochs=1)
+    path = tmp_path / "state.safetensors"
+    train(network(), Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a")
+    assert train(network(), Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="b").resumed_at == 0
+
+
+def test_training_learns() -> None:
+    model = network()
+    curve = train(model, Numbers(), Recipe(rate=0.05, batch=8, epochs=12), seed=0, listener=Silent()).curve
+    assert curve[-1]["loss"] < 0.6 * curve[0]["loss"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run() -> None:
+    with pytest.raises(NonFiniteLossError, match="learning rate"):
+        train(network(), Numbers(), Recipe(rate=1e38, batch=8, epochs=2), seed=0, listener=Silent())
+
+
+def test_uniforms_depend_on_the_sample_alone() -> None:
+    many, one = uniforms(np.arange(1000), 4, 0, "x"), uniforms(np.array([37]), 4, 0, "x")
+    assert (many[37] == one[0]).all()
+    assert abs(many.mean() - 0.5) < 0.02
+    assert abs(np.corrcoef(many[:, 0], many[:, 1])[0, 1]) < 0.1
+    assert (many != uniforms(np.arange(1000), 4, 1, "x")).all()
+
+
+def picture() -> torch.Tensor:
+    ramp = torch.arange(32, dtype=torch.uint8) * 8
+    return torch.stack([ramp.expand(32, 32), ramp.view(32, 1).expand(32, 32), ramp.expand(32, 32)], -1)[None]
+
+
+def test_augment_does_not_depend_on_batch_mates() -> None:
+    spec = Augment(flip=True, shift=0.1, zoom=(0.8, 1.3), rotate=15, stretch=1.2, shear=5, brightness=0.2, contrast=0.2)
+    pixels = picture().repeat(5, 1, 1, 1)
+    batch = augment(pixels, spec, seed=0, epoch=1, samples=np.arange(5))
+    alone = augment(pixels[3:4], spec, seed=0, epoch=1, samples=np.array([3]))
+    assert (batch[3:4].int() - alone.int()).abs().max() <= 1
+    assert len({row.numpy().tobytes() for row in batch}) == 5
+
+
+def test_augment_flips_exactly() -> None:
+    pixels = picture().repeat(8, 1, 1, 1)
+    out = augment(pixels, Augment(flip=True), seed=0, epoch=0, samples=np.arange(8))
+    flipped = [bool((row == pixels[0].flip(1)).all()) for row in out]
+    assert any(flipped)
+    assert all(f or bool((row == pixels[0]).all()) for f, row in zip(flipped, out, strict=True))
+
+
+def test_a_pure_shift_moves_by_whole_shares() -> None:
+    """The affine map of a shift alone leaves a linear ramp linear."""
+    out = augment(picture(), Augment(shift=0.25), seed=1, epoch=0, samples=np.array([0]))[0, :, :, 0].int()
+    steps = out[16, 9:23].diff()
+    assert steps.min() >= 7
+    assert steps.max() <= 9
+
+
+def test_every_recipe_reads() -> None:
+    assert {"cifar_short", "finetune", "finetune_grey", "lenet_short"} <= set(recipe_names())
+    for name in recipe_names():
+        assert recipe(name).source
