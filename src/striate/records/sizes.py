@@ -1,0 +1,85 @@
+"""What a network costs before it runs: what ``striate show`` presents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One layer, at batch 1. A layer is what makes new maps: work done in place and mere views are no rows.
+
+    Args:
+        name: Dotted path of the module it runs in.
+        type: ``conv``, ``dense``, ``norm``, ``pool``, ``act``, ``sum``, ``product``, ``concat`` or ``other``.
+        input: Shape without the batch.
+        output: Shape without the batch.
+        params: Everything that training can change.
+        weights: Parameters without biases, of convolutions and dense layers.
+        units: Output elements, of convolutions and dense layers.
+        connections: Pairs of an output element and an input element that it reads, of convolutions and dense layers.
+        macs: Multiply-adds, of convolutions and dense layers.
+        activation_bytes: Size of the output.
+        receptive_field: Height and width of what one output position sees, in input pixels, the part that lies
+            outside the picture included; None where it is not known.
+        stride: Input pixels from one output position to the next; None where it is not known.
+    """
+
+    name: str
+    type: str
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    params: int = 0
+    weights: int = 0
+    units: int = 0
+    connections: int = 0
+    macs: int = 0
+    activation_bytes: int = 0
+    receptive_field: Pair | None = None
+    stride: Pair | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeTotals:
+    """Sums over the layers, at batch 1.
+
+    Args:
+        params: Everything that training can change, auxiliary heads left out.
+        weights: Without biases, of convolutions and dense layers.
+        units: Output elements of convolutions and dense layers.
+        connections: Of convolutions and dense layers.
+        macs: Multiply-adds of convolutions and dense layers.
+        activation_bytes: The picture and every layer's output.
+        receptive_field: Of what enters the head, height and width in pixels; None where it is not known.
+        stride: Of what enters the head; None where it is not known.
+    """
+
+    params: int
+    weights: int
+    units: int
+    connections: int
+    macs: int
+    activation_bytes: int
+    receptive_field: Pair | None
+    stride: Pair | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRecord:
+    """A network's cost for one input.
+
+    Args:
+        name: Of the network.
+        input: Channels, height and width.
+        classes: Length of the output.
+        totals: Over all layers.
+        layers: In the order in which they run.
+    """
+
+    name: str
+    input: tuple[int, int, int]
+    classes: int
+    totals: SizeTotals
+    layers: tuple[LayerRow, ...]

@@ -1,0 +1,167 @@
+"""One row a layer, from a run on tensors that have shapes and no memory."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from striate.records.sizes import LayerRow
+from striate.sizing import rules
+from striate.sizing.field import Field
+
+ONE_LAYER = (nn.LocalResponseNorm,)
+"""Modules that are one layer to a reader although they run as many operations at each position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a run showed.
+
+    Args:
+        rows: The layers, in the order in which they ran.
+        entered: Receptive field of what first entered the module that was watched; None where it is not known.
+    """
+
+    rows: tuple[LayerRow, ...]
+    entered: Field | None
+
+
+def on_meta(model: nn.Module) -> nn.Module:
+    """A copy of a network in evaluation mode whose parameters and buffers have shapes and no memory.
+
+    The network itself is not touched: its mode, its device and its values stay.
+    """
+    memo: dict[int, Any] = {}
+    for parameter in model.parameters():
+        empty = torch.empty_like(parameter, device="meta")
+        memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(model, memo).eval()
+
+
+def trace(model: nn.Module, shape: tuple[int, int, int], *, watch: nn.Module) -> Trace:
+    """Run a network at batch 1 and list its layers.
+
+    Args:
+        model: A network on the meta device; see `on_meta`.
+        shape: Channels, height and width of the picture.
+        watch: The module whose input's receptive field is asked for.
+    """
+    dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
+    picture = torch.empty(1, *shape, device="meta", dtype=dtype)
+    tracer = _Tracer(picture, watch)
+    names = {module: name for name, module in model.named_modules()}
+    hooks = []
+    for module, name in names.items():
+        hooks.append(module.register_forward_pre_hook(tracer.entering(name)))
+        hooks.append(module.register_forward_hook(tracer.leave))
+    try:
+        with torch.no_grad(), tracer:
+            model(picture)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Trace(tuple(tracer.rows), tracer.entered)
+
+
+@final
+class _Tracer(TorchDispatchMode):
+    """Hears every operation and knows in which module it runs."""
+
+    def __init__(self, picture: Tensor, watch: nn.Module) -> None:
+        super().__init__()
+        self.rows: list[LayerRow] = []
+        self.entered: Field | None = None
+        self._watch = watch
+        self._path: list[tuple[str, nn.Module]] = []
+        self._paid: set[nn.Module] = set()
+        # Fields by tensor. The tensors are kept too, so that an address is never used twice; they have no memory.
+        self._fields: dict[int, tuple[Tensor, Field | None]] = {}
+        self._know(picture, Field.of_picture(picture.shape[-2], picture.shape[-1]))
+
+    # ------------------------------------------------------------------ where
+
+    def entering(self, name: str) -> Any:
+        """The hook for the beginning of the module called `name`."""
+
+        def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            self._path.append((name, module))
+            if module is self._watch and self.entered is None:
+                self.entered = self._fields[id(inputs[0])][1]
+
+        return enter
+
+    def leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """The hook for the end of a module."""
+        if isinstance(module, ONE_LAYER):
+            self._know(output, self._fields[id(inputs[0])][1])
+            self.rows.append(self._row("norm", inputs[0], output))
+        self._path.pop()
+
+    # ------------------------------------------------------------------ what
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        """Run an operation and note what it does."""
+        result = func(*args, **(kwargs or {}))
+        output = result[0] if isinstance(result, tuple | list) else result
+        if isinstance(output, Tensor) and not any(isinstance(module, ONE_LAYER) for _, module in self._path):
+            self._note(func, args, kwargs or {}, output)
+        return result
+
+    def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
+        inputs = [each for each in _tensors(args) if id(each) in self._fields]
+        if not inputs:  # weights on their way to a layer
+            return
+        arguments = {
+            argument.name: args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
+            for place, argument in enumerate(func._schema.arguments)
+        }
+        operation = rules.Operation(func, arguments, output)
+        fields = [self._fields[id(each)][1] for each in inputs]
+        known = [field for field in fields if field is not None]
+        self._know(output, rules.field_after(operation, known) if len(known) == len(fields) else None)
+        kind = rules.kind(operation)
+        in_place = any(output is each for each in inputs)
+        idle = func.overloadpacket is torch.ops.aten._adaptive_avg_pool2d and output.shape == inputs[0].shape
+        if kind is not None and not in_place and not idle:
+            weight, macs = rules.weight(operation), rules.macs(operation)
+            self.rows.append(self._row(kind, inputs[0], output, weight=weight, macs=macs))
+
+    def _row(
+        self, kind: str, given: Tensor, output: Tensor, *, weight: Tensor | None = None, macs: int = 0
+    ) -> LayerRow:
+        name, module = self._path[-1]
+        first = module not in self._paid  # a module that runs twice has its parameters once
+        self._paid.add(module)
+        field = self._fields[id(output)][1]
+        return LayerRow(
+            name=name,
+            type=kind,
+            input=tuple(given.shape[1:]),
+            output=tuple(output.shape[1:]),
+            params=sum(each.numel() for each in module.parameters(recurse=False)) if first else 0,
+            weights=weight.numel() if weight is not None and first else 0,
+            units=output.numel() if weight is not None else 0,
+            connections=macs,
+            macs=macs,
+            activation_bytes=output.numel() * output.element_size(),
+            receptive_field=None if field is None else field.size,
+            stride=None if field is None else field.stride,
+        )
+
+    def _know(self, tensor: Tensor, field: Field | None) -> None:
+        self._fields[id(tensor)] = (tensor, field)
+
+
+def _tensors(arguments: Any) -> list[Tensor]:
+    if isinstance(arguments, Tensor):
+        return [arguments]
+    if isinstance(arguments, tuple | list):
+        return [each for argument in arguments for each in _tensors(argument)]
+    return []
