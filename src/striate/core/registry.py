@@ -51,6 +51,10 @@ class Registry(Generic[T]):
             raise self._error(f"no {self._noun} is called {name!r}", hint=hint)
         return self._things[name]
 
+    def aliases(self, name: str) -> tuple[str, ...]:
+        """The other names of the thing called `name`."""
+        return tuple(alias for alias, target in self._aliases.items() if target == name)
+
     def names(self) -> list[str]:
         """Every name, in the order of registration, aliases left out."""
         return list(self._things)

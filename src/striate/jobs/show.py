@@ -1,0 +1,33 @@
+"""Says what a network costs, layer by layer."""
+
+from __future__ import annotations
+
+import torch
+
+from striate import models, sizing
+from striate.core.errors import PlanError
+from striate.records.sizes import SizeRecord
+
+
+def run(name: str, input: tuple[int, int, int] | None = None, classes: int | None = None) -> SizeRecord:
+    """Measure a network without running it on data.
+
+    Args:
+        name: Of the network, or an alias.
+        input: Channels, height and width of the picture, in pixels; None takes what it was made for.
+        classes: Length of the output; None takes the published one.
+
+    Raises:
+        UnknownModelError: No network has that name.
+        InputShapeError: The network does not take such a picture.
+        PlanError: A number is below 1.
+    """
+    entry = models.REGISTRY.get(name)
+    shape = entry.input if input is None else input
+    if min(shape) < 1:
+        raise PlanError(
+            f"a picture has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
+        )
+    with torch.device("meta"):
+        model = entry.create(classes=classes, in_channels=shape[0])
+    return sizing.measure(model, shape, name=entry.name)

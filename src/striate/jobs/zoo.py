@@ -1,0 +1,43 @@
+"""Makes the table of networks that the package ships: ``python -m striate.jobs.zoo``, or ``make zoo``."""
+
+from __future__ import annotations
+
+import torch
+
+from striate import models, sizing
+from striate.records import io
+from striate.records.zoo import FORMAT, TABLE, Zoo, ZooRow
+
+
+def build() -> Zoo:
+    """The table, from the networks themselves; takes seconds and no memory."""
+    entries = sorted(models.entries(), key=lambda entry: entry.paper.date)
+    return Zoo(format=FORMAT, networks=tuple(_row(entry) for entry in entries))
+
+
+def _row(entry: models.Entry) -> ZooRow:
+    with torch.device("meta"):
+        model = entry.create()
+    totals = sizing.measure(model, entry.input).totals
+    return ZooRow(
+        name=entry.name,
+        aliases=models.REGISTRY.aliases(entry.name),
+        family=entry.family,
+        year=entry.paper.year,
+        paper=str(entry.paper),
+        input=entry.input,
+        classes=entry.classes,
+        params=totals.params,
+        macs=totals.macs,
+        units=totals.units,
+        stages=model.stages,
+    )
+
+
+def main() -> None:
+    """Write the table to its place in the package."""
+    io.write(TABLE, build())
+
+
+if __name__ == "__main__":
+    main()
