@@ -209,3 +209,22 @@ class FitRecord:
     versions: dict[str, str]
     format: int = 1
     plan: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadRecord:
+    """How a file's tensors went into a network: every one of them, on both sides.
+
+    Args:
+        source: Whose names the file uses.
+        matched: Tensors of the network that the file filled.
+        skipped: Tensors of the file that were left out on purpose, each with the reason.
+        fresh: Tensors of the network that keep their first values, each with the reason.
+        cast: Changes of number format (``"float16 to float32"``) to how many tensors they befell.
+    """
+
+    source: str
+    matched: int
+    skipped: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, str] = field(default_factory=dict)
+    cast: dict[str, int] = field(default_factory=dict)

@@ -1,1 +1,32 @@
-"""Published weights: the catalogue, fetching, safe reading, name maps."""
+"""Published weights: the catalogue, fetching, safe reading, name maps. Importing this loads no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from striate.weights.create import Opened as Opened
+    from striate.weights.create import create_model as create_model
+    from striate.weights.create import open_model as open_model
+    from striate.weights.load import load_state_dict as load_state_dict
+    from striate.weights.readers import read_state as read_state
+    from striate.weights.save import save_state as save_state
+
+_HOMES = {
+    "Opened": "create",
+    "create_model": "create",
+    "load_state_dict": "load",
+    "open_model": "create",
+    "read_state": "readers",
+    "save_state": "save",
+}
+
+__all__ = ["Opened", "create_model", "load_state_dict", "open_model", "read_state", "save_state"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

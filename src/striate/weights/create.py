@@ -1,0 +1,179 @@
+"""A name to a network with its weights, its preprocessing and its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from striate.core.errors import CheckpointError, PlanError
+from striate.core.events import Listener
+from striate.core.preprocess import Preprocess
+from striate.models import REGISTRY, Entry, ImageModel
+from striate.records.results import LoadRecord
+from striate.weights import labels
+from striate.weights.adapt import to_bands, to_colour, to_grey
+from striate.weights.catalogue import Checkpoint
+from striate.weights.fetch import Picked, pick
+from striate.weights.guess import guess
+from striate.weights.labels import LabelSet
+from striate.weights.load import load_state_dict
+from striate.weights.readers import read_state
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A published network, ready to run.
+
+    Args:
+        name: As in the registry.
+        options: Fields of the spec that were changed for the weights; with the name they rebuild the network.
+        model: In evaluation mode.
+        checkpoint: The catalogue entry; None for a file that is in no catalogue.
+        preprocess: What must be done to a picture.
+        labels: What the outputs mean; None where nothing is known, or where the head is fresh.
+        sha256: Of the file.
+        load_record: What became of every tensor.
+        note: What a person should know; empty when there is nothing.
+    """
+
+    name: str
+    model: ImageModel
+    checkpoint: Checkpoint | None
+    preprocess: Preprocess
+    labels: LabelSet | None
+    sha256: str
+    load_record: LoadRecord
+    options: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def weights(self) -> str:
+        """The catalogue tag, or the beginning of the file's sha256."""
+        return self.checkpoint.tag if self.checkpoint else f"sha256 {self.sha256[:12]}"
+
+
+def split_name(text: str) -> tuple[str, str | None]:
+    """``NAME:WEIGHTS`` in two; WEIGHTS is None where only a name is given."""
+    name, colon, tag = text.partition(":")
+    return name, tag if colon else None
+
+
+def open_model(
+    name: str,
+    *,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    allow_download: bool = True,
+    listener: Listener | None = None,
+) -> Opened:
+    """Build the network that weights need, load them, and say what they mean.
+
+    Args:
+        name: ``NAME`` or ``NAME:WEIGHTS``; WEIGHTS is a catalogue tag, a path, or ``default``.
+        classes: Length of the output. None, or the published number, keeps the published head; another gives a fresh
+            one.
+        in_channels: 1 or 3; where the weights take the other, the first convolution is folded (`weights.adapt`).
+            None takes what the weights do.
+        allow_download: Whether files may be fetched.
+        listener: Hears of the download; None for silence.
+
+    Raises:
+        UnknownModelError: No network has the name.
+        UnknownWeightsError: The network has no such weights.
+        WeightsNotAtHandError: The file is not here and cannot be fetched.
+        CheckpointError: The file is unreadable, executable, of another network, or not what the catalogue promises.
+        PlanError: The weights cannot take pictures of so many channels.
+    """
+    network, tag = split_name(name)
+    entry = REGISTRY.get(network)
+    picked = pick(entry.name, tag, allow_download=allow_download, listener=listener)
+    opened = _open(entry, picked)
+    model, preprocess, known = opened.model, opened.preprocess, opened.labels
+    if in_channels not in (None, preprocess.in_channels):
+        if {in_channels, preprocess.in_channels} != {1, 3}:
+            raise PlanError(
+                f"{name} takes pictures of {preprocess.in_channels} channels, and of {in_channels} none is known",
+                hint="create_model takes any number, and then the preprocessing is yours",
+            )
+        preprocess = (to_grey if in_channels == 1 else to_colour)(model, preprocess)
+    if classes not in (None, model.classes):
+        model.replace_head(classes)
+        known = None
+    return replace(opened, preprocess=preprocess, labels=known)
+
+
+def create_model(
+    name: str,
+    weights: str | Path | None = None,
+    *,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    listener: Listener | None = None,
+) -> ImageModel:
+    """Build a network by name.
+
+    Args:
+        name: As in the registry, or an alias; ``NAME:WEIGHTS`` too.
+        weights: A catalogue tag, a path, or ``"default"``; None gives random weights. The network is built with the
+            options that the weights need.
+        classes: Length of the output. None takes the published number; another than the weights' gives a fresh last
+            layer.
+        in_channels: Channels of the pictures; None takes the published number. For others than the weights' the first
+            convolution is folded: grey and colour exactly, any other number as `weights.adapt.to_bands` says.
+        listener: Hears of a download; None for silence.
+
+    Returns:
+        The network: in training mode with random weights, in evaluation mode with published ones.
+
+    Raises:
+        UnknownModelError: No network has the name; the message offers near ones.
+        UnknownWeightsError: The network has no such weights.
+        WeightsNotAtHandError: The weights' file is not here and cannot be fetched.
+        CheckpointError: The file is unreadable, executable, or of another network.
+
+    Example:
+        >>> create_model("resnet20_cifar", classes=3).classes
+        3
+    """
+    network, tag = split_name(name)
+    if weights is not None and tag is not None:
+        raise PlanError(f"weights are named twice: {name!r} and {str(weights)!r}")
+    tag = str(weights) if weights is not None else tag
+    if tag is None:
+        return REGISTRY.get(network).create(classes=classes, in_channels=in_channels)
+    if in_channels is None or in_channels in (1, 3):
+        opened = open_model(f"{network}:{tag}", classes=classes, in_channels=in_channels, listener=listener)
+        return opened.model
+    model = open_model(f"{network}:{tag}", classes=classes, listener=listener).model
+    to_bands(model, in_channels)
+    return model
+
+
+def _open(entry: Entry, picked: Picked) -> Opened:
+    state = read_state(picked.path)
+    checkpoint = picked.checkpoint
+    if checkpoint is not None:
+        known = labels.read(checkpoint.labels)
+        source, options, preprocess = checkpoint.source, checkpoint.options, checkpoint.preprocess
+        count, backbone, note = len(known), not checkpoint.has_head, picked.note
+    else:
+        found = guess(entry, state, picked.path)
+        source, options, preprocess = found.source, found.options, found.preprocess
+        count, backbone, note, known = found.classes, found.backbone, found.note, None
+    model = entry.create(classes=count, in_channels=preprocess.in_channels, options=options)
+    try:
+        record = load_state_dict(model, state, source, family=entry.family, backbone=backbone)
+    except CheckpointError as error:
+        raise CheckpointError(f"{picked.path}: {error.message}", hint=error.hint) from error
+    return Opened(
+        name=entry.name,
+        options=dict(options),
+        model=model.eval(),
+        checkpoint=checkpoint,
+        preprocess=preprocess,
+        labels=None if backbone else known,
+        sha256=picked.sha256,
+        load_record=record,
+        note=note,
+    )

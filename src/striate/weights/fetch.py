@@ -1,0 +1,238 @@
+"""From a catalogue entry to a checked file on this machine.
+
+Files are looked for in the package, in the folders of ``STRIATE_WEIGHTS``, and in ``STRIATE_HOME/weights``; what is
+nowhere is downloaded there, unless ``STRIATE_OFFLINE`` forbids it. Every use of a file checks its sha256 first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from striate.core import atomic, paths
+from striate.core.errors import CheckpointError, StorageError, UnknownWeightsError, WeightsNotAtHandError
+from striate.core.events import Listener
+from striate.weights import download
+from striate.weights.catalogue import Checkpoint, entries_for, find
+
+SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".tar", ".bin", ".ckpt", ".npz", ".h5", ".hdf5")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """The weights that a name came down to.
+
+    Args:
+        checkpoint: The catalogue entry; None for a file that is in no catalogue.
+        path: The file, checked.
+        sha256: Of the file.
+        note: What a person should know about the choice; empty when there is nothing.
+    """
+
+    checkpoint: Checkpoint | None
+    path: Path
+    sha256: str
+    note: str = ""
+
+
+def pick(name: str, tag: str | None = None, *, allow_download: bool = True, listener: Listener | None = None) -> Picked:
+    """Choose weights for a network, and bring their file here.
+
+    Args:
+        name: A network with published weights.
+        tag: A catalogue tag, or the path of a file; None or ``"default"`` takes the best entry. Where that cannot be
+            downloaded, the best entry whose file is at hand is taken instead, and the note says so.
+        allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
+        listener: Hears of the download; None for silence.
+
+    Raises:
+        UnknownWeightsError: The network has no such weights, or none at all.
+        WeightsNotAtHandError: The file is not here and cannot be fetched.
+        CheckpointError: The file is not what the catalogue promises.
+    """
+    if tag not in (None, "default"):
+        if Path(tag).is_file() and tag.lower() not in {each.tag.lower() for each in entries_for(name)}:
+            return _from_path(name, Path(tag))
+        checkpoint = find(name, tag)
+        path = locate(checkpoint, listener, allow_download=allow_download)
+        return Picked(checkpoint=checkpoint, path=path, sha256=verify(checkpoint, path), note=checkpoint.note)
+    known = entries_for(name)
+    if not known:
+        raise UnknownWeightsError(f"no weights are published for {name}", hint="leave weights out to begin at random")
+    best = known[0]
+    if not at_hand(best):
+        fallback = next((each for each in known if at_hand(each)), None)
+        if fallback is not None and (paths.offline() or not allow_download):
+            return _instead(fallback, best, "downloads are off")
+        try:
+            locate(best, listener, allow_download=allow_download)
+        except WeightsNotAtHandError as error:
+            if fallback is None:
+                raise
+            return _instead(fallback, best, error.message)
+    path = locate(best, listener, allow_download=allow_download)
+    return Picked(checkpoint=best, path=path, sha256=verify(best, path), note=best.note)
+
+
+def _instead(fallback: Checkpoint, best: Checkpoint, why: str) -> Picked:
+    path = locate(fallback)
+    note = f"{fallback.name} is used, the best at hand; {best.name} would be preferred, but {why}"
+    note += f" ({fallback.note})" if fallback.note else ""
+    return Picked(checkpoint=fallback, path=path, sha256=verify(fallback, path), note=note)
+
+
+def _from_path(name: str, path: Path) -> Picked:
+    found = digest(path)
+    checkpoint = next((each for each in entries_for(name) if found in each.digests), None)
+    return Picked(checkpoint=checkpoint, path=path, sha256=found, note=checkpoint.note if checkpoint else "")
+
+
+def at_hand(checkpoint: Checkpoint) -> bool:
+    """Whether the file is on this machine; it is looked for, not checked."""
+    return _seek(checkpoint) is not None
+
+
+def locate(checkpoint: Checkpoint, listener: Listener | None = None, *, allow_download: bool = True) -> Path:
+    """The entry's file on this machine, downloaded if need be, its sha256 checked.
+
+    Args:
+        checkpoint: The entry.
+        listener: Hears of the download; None for silence.
+        allow_download: Whether the file may be fetched (``STRIATE_OFFLINE`` forbids it too).
+
+    Raises:
+        WeightsNotAtHandError: The file is not here, and may not or cannot be fetched.
+        CheckpointError: The file is not what the catalogue promises.
+        StorageError: The download cannot be written.
+    """
+    path = _seek(checkpoint)
+    if path is not None:
+        verify(checkpoint, path)
+        return path
+    place = f"put {checkpoint.file} into a folder and name the folder in STRIATE_WEIGHTS"
+    lost = [str(folder) for folder in paths.weight_folders() if not folder.is_dir()]
+    if lost:
+        place += f" (it names {', '.join(lost)}, which is no folder)"
+    if not checkpoint.fetchable:
+        raise WeightsNotAtHandError(f"{checkpoint.name} is not here and cannot be downloaded", hint=place)
+    if paths.offline() or not allow_download:
+        raise WeightsNotAtHandError(
+            f"{checkpoint.name} is not here and downloads are off", hint=f"unset STRIATE_OFFLINE, or {place}"
+        )
+    target = atomic.make_folder(paths.home() / "weights") / checkpoint.file
+    download.save(download.address(checkpoint), target, lambda found: _agree(checkpoint, target, found), listener)
+    return target
+
+
+def _seek(checkpoint: Checkpoint) -> Path | None:
+    if checkpoint.bundled:
+        path = Path(str(files("striate.weights") / "bundled" / checkpoint.file))
+        return path if path.is_file() else None
+    names = [checkpoint.file, *(copy.file for copy in checkpoint.copies)]
+    folders = [folder for folder in paths.weight_folders() if folder.is_dir()]
+    for folder in (*folders, paths.home() / "weights"):
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
+    sizes = {checkpoint.bytes, *(copy.bytes for copy in checkpoint.copies)}
+    if checkpoint.sha256 is None:
+        sizes.discard(None)  # not the size is unknown, the content is
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            fits = None in sizes or (path.is_file() and path.stat().st_size in sizes)
+            if fits and path.suffix.lower() in SUFFIXES and path.is_file() and _noted(path) in checkpoint.digests:
+                return path
+    return None
+
+
+# ---------------------------------------------------------------------- sha256
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file's content, read anew.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def verify(checkpoint: Checkpoint, path: Path) -> str:
+    """Check that a file is the one of the catalogue.
+
+    Returns:
+        The file's sha256.
+
+    Raises:
+        CheckpointError: It is another file; the message names both digests.
+    """
+    found = digest(path)
+    _agree(checkpoint, path, found)
+    return found
+
+
+def _agree(checkpoint: Checkpoint, path: Path, found: str) -> None:
+    if found in checkpoint.digests:
+        return
+    if checkpoint.sha256 is not None:
+        copies = {copy.file: copy.sha256 for copy in checkpoint.copies}
+        expected = copies.get(path.name, checkpoint.sha256)
+    else:
+        # no full digest is published: what was seen first counts from then on
+        seen = _first_seen()
+        expected = seen.get(checkpoint.name, found)
+        if expected == found and not found.startswith(checkpoint.sha256_prefix or ""):
+            expected = f"{checkpoint.sha256_prefix}..."
+        if expected == found:
+            if checkpoint.name not in seen:
+                # a read-only home only means that this is asked again next time
+                with contextlib.suppress(StorageError):
+                    _write(_ledger(), seen | {checkpoint.name: found})
+            return
+    raise CheckpointError(
+        f"{path} is not the file of {checkpoint.name}: its sha256 is {found}, expected {expected}",
+        hint="remove the file so that it is fetched again, or name it as a path to use it all the same",
+    )
+
+
+def _ledger() -> Path:
+    return paths.home() / "weights" / "first_seen.json"
+
+
+def _first_seen() -> dict[str, str]:
+    return _read(_ledger())
+
+
+def _noted(path: Path) -> str:
+    """The digest of a file, remembered by its place, size and time: for searching, never for trusting."""
+    state = path.stat()
+    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    notes = paths.home() / "weights" / "digests.json"
+    known = _read(notes)
+    if key not in known:
+        known[key] = digest(path)
+        with contextlib.suppress(StorageError):  # without a writable home the search is slower, and finds the same
+            _write(notes, known)
+    return known[key]
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}", hint="remove it") from error
+
+
+def _write(path: Path, value: dict[str, str]) -> None:
+    atomic.make_folder(path.parent)
+    atomic.write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")

@@ -1,0 +1,189 @@
+"""Named tensors into a network, every tensor accounted for on both sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from striate.core.errors import CheckpointError
+from striate.models.base import ImageModel
+from striate.records.results import LoadRecord
+from striate.weights import maps
+from striate.weights.maps.rules import Rule
+
+_COUNTER = "num_batches_tracked"  # absent from old files, and of no effect in evaluation
+_LOGITS = ("head.logits.weight", "head.logits.bias")
+
+
+@dataclass(slots=True)
+class Fit:
+    """What became of every tensor when a file met a network; nothing is loaded yet.
+
+    Args:
+        tensors: Our name to the tensor, moved, for every name that agrees.
+        extra: Names in the file that nothing of ours answers to.
+        missing: Names of ours that nothing in the file answers to.
+        mismatched: Our name to the file's shape and ours.
+    """
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    extra: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+
+    @property
+    def other_classes(self) -> bool:
+        """Whether the logits alone disagree, and only by the number of classes."""
+        return bool(self.mismatched) and all(
+            name in _LOGITS and theirs[1:] == ours[1:] for name, (theirs, ours) in self.mismatched.items()
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether both sides agree in every tensor."""
+        return not (self.extra or self.missing or self.mismatched)
+
+
+def fit(model: ImageModel, state: Mapping[str, Tensor], rules: list[Rule]) -> Fit:
+    """Rename and move a file's tensors, and compare them with the network's.
+
+    Args:
+        model: The network; it is not changed, and may be on the meta device.
+        state: The file's tensors.
+        rules: The name map.
+
+    Raises:
+        CheckpointError: Two tensors of the file mean the same one of ours.
+    """
+    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    result = Fit()
+    subtracted: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        rule, target = _first(rules, name)
+        if rule is None or target not in ours:
+            result.extra.append(name)
+            continue
+        into = subtracted if rule.subtract else result.tensors
+        if target in into:
+            raise CheckpointError(f"two tensors of the file mean {target}, one of them {name}")
+        into[target] = _moved(rule, name, tensor)
+    for target, tensor in subtracted.items():
+        if target in result.tensors and result.tensors[target].shape == tensor.shape:
+            result.tensors[target] = result.tensors[target] - tensor
+    for name, shape in ours.items():
+        if name not in result.tensors:
+            if not name.endswith(_COUNTER):
+                result.missing.append(name)
+        elif tuple(result.tensors[name].shape) != shape:
+            result.mismatched[name] = (tuple(result.tensors.pop(name).shape), shape)
+    return result
+
+
+def load_state_dict(
+    model: ImageModel,
+    state: Mapping[str, Tensor],
+    source: str = "striate",
+    *,
+    family: str | None = None,
+    replace_head: bool = False,
+    backbone: bool = False,
+) -> LoadRecord:
+    """Fill a network with published tensors, exactly: every tensor of either side is matched, or nothing changes.
+
+    Args:
+        model: The network. Its options (padding, eps, stride place) must be those that the weights were trained with;
+            shapes cannot tell.
+        state: Tensors by the source's names, as `readers.read_state` gives them.
+        source: ``"torchvision"``, ``"timm"``, ``"keras"`` (keys ``layer/weight``), ``"akamaster"`` or ``"striate"``.
+        family: The network's family; None takes it from the network.
+        replace_head: Whether a classifier of another number of classes is left out; ours then keeps its values.
+        backbone: Whether the file holds no classifier.
+
+    Returns:
+        What was matched, skipped, left fresh, and cast.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, or of another shape.
+
+    Example:
+        >>> from striate.models import REGISTRY
+        >>> model = REGISTRY.get("resnet20_cifar").create()
+        >>> load_state_dict(model, model.state_dict()).matched
+        135
+    """
+    family = family if family is not None else type(model).__module__.rsplit(".", 1)[-1]
+    found = fit(model, state, maps.get(source, family)(model))
+    skipped: dict[str, str] = {}
+    fresh = {name: "not in old files" for name in model.state_dict() if name.endswith(_COUNTER)}
+    if replace_head and found.other_classes:
+        theirs = next(iter(found.mismatched.values()))[0][0]
+        reason = f"classifies {theirs} classes, the network {model.classes}"
+        skipped = dict.fromkeys(found.mismatched, reason)
+        fresh |= dict.fromkeys(_LOGITS, reason)
+        found.mismatched.clear()
+        for name in _LOGITS:
+            found.tensors.pop(name, None)
+    if backbone and not any(name.startswith("head.") for name in found.tensors):
+        fresh |= {name: "the file has no classifier" for name in found.missing if name.startswith("head.")}
+        found.missing = [name for name in found.missing if not name.startswith("head.")]
+    if not found.complete:
+        raise refusal(found, model, source)
+    target = model.state_dict()
+    casts: Counter[str] = Counter()
+    for name, tensor in found.tensors.items():
+        if tensor.dtype != target[name].dtype:
+            casts[f"{_word(tensor)} to {_word(target[name])}"] += 1
+    model.load_state_dict(found.tensors, strict=False)  # what may be absent is known by now
+    fresh = {name: reason for name, reason in fresh.items() if name not in found.tensors}
+    return LoadRecord(source=source, matched=len(found.tensors), skipped=skipped, fresh=fresh, cast=dict(casts))
+
+
+def _first(rules: list[Rule], name: str) -> tuple[Rule | None, str | None]:
+    for rule in rules:
+        target = rule.rename(name)
+        if target is not None:
+            return rule, target
+    return None, None
+
+
+def _moved(rule: Rule, name: str, tensor: Tensor) -> Tensor:
+    if rule.move is None:
+        return tensor
+    try:
+        return rule.move(tensor)
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(f"{name} has a shape that it never has in such weights: {list(tensor.shape)}") from error
+
+
+def _word(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def refusal(found: Fit, model: ImageModel, source: str) -> CheckpointError:
+    """The error that says in which tensors a file and a network disagree."""
+    if found.other_classes and not found.extra and not found.missing:
+        theirs, ours = next(iter(found.mismatched.values()))
+        return CheckpointError(
+            f"the file classifies {theirs[0]} classes, the network {ours[0]}",
+            hint="replace the head (replace_head=True), or build the network with the file's classes",
+        )
+    parts = []
+    if found.missing:
+        parts.append(f"{len(found.missing)} tensors are missing ({_some(found.missing)})")
+    if found.extra:
+        parts.append(f"{len(found.extra)} are left over ({_some(found.extra)})")
+    if found.mismatched:
+        shapes = [f"{name} {list(theirs)} for {list(ours)}" for name, (theirs, ours) in found.mismatched.items()]
+        parts.append(f"{len(shapes)} have other shapes ({_some(shapes)})")
+    what = type(model).__name__
+    return CheckpointError(
+        f"these are not the {source} weights of this {what}: {', '.join(parts)}",
+        hint="name the network and the source that the file is of",
+    )
+
+
+def _some(names: list[str], most: int = 3) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

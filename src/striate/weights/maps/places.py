@@ -1,0 +1,27 @@
+"""Where a network's units and layers stand, for maps that count them through."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from striate.models.base import ImageModel
+
+
+def layers(model: ImageModel) -> list[str]:
+    """Dotted paths of the single layers of all stages, in the order in which they run."""
+    return [
+        f"{stage}.{path}"
+        for stage in model.stages
+        for path, layer in model.get_submodule(stage).named_modules()
+        if path and not list(layer.children())
+    ]
+
+
+def units(model: ImageModel) -> list[tuple[str, nn.Module]]:
+    """Dotted paths and modules of the units (``unit1``, ``unit2``, ... of each stage), in order."""
+    return [
+        (f"{stage}.{name}", unit)
+        for stage in model.stages
+        for name, unit in model.get_submodule(stage).named_children()
+        if name.startswith("unit")
+    ]

@@ -1,0 +1,43 @@
+"""What a name map is made of: rows of pattern, replacement and tensor move, the first that fits counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+Move = Callable[[Tensor], Tensor]
+
+_SLOT = re.compile(r"\{(\d+)(?:([+-]\d+))?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row of a name map.
+
+    Args:
+        pattern: A regular expression over the file's whole name of a tensor.
+        target: Our name; ``{1}`` stands for the pattern's first group, ``{1+1}`` for that number plus one.
+        move: What is done to the tensor; None leaves it.
+        subtract: Whether the tensor is taken off the target instead of becoming it: a convolution's bias off the
+            running mean of the normalisation that follows, which is the same function.
+    """
+
+    pattern: str
+    target: str
+    move: Move | None = None
+    subtract: bool = False
+
+    def rename(self, name: str) -> str | None:
+        """Our name for the file's `name`; None where the pattern does not fit."""
+        match = re.fullmatch(self.pattern, name)
+        if match is None:
+            return None
+
+        def fill(slot: re.Match[str]) -> str:
+            text = match[int(slot[1])]
+            return str(int(text) + int(slot[2])) if slot[2] else text
+
+        return _SLOT.sub(fill, self.target)

@@ -1,0 +1,14 @@
+"""Our own names: every tensor is called what the network calls it."""
+
+from __future__ import annotations
+
+from striate.models.base import ImageModel
+from striate.weights.maps.rules import Rule
+
+
+def own(_model: ImageModel) -> list[Rule]:
+    """The identity."""
+    return [Rule(r"(.+)", "{1}")]
+
+
+FAMILIES = {"*": own}
