@@ -1,1 +1,1 @@
-"""Records become one self-contained page."""
+"""Records become sentences and one self-contained page."""

@@ -1,0 +1,66 @@
+"""The commands, gathered. Nothing heavy is imported here: ``striate --help`` must answer at once."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Annotated
+
+import typer
+
+import striate
+from striate.cli.check import check
+from striate.cli.evaluate import evaluate
+from striate.cli.fit import fit
+from striate.cli.models import models
+from striate.cli.predict import predict
+from striate.cli.show import show
+from striate.cli.train import train
+
+app = typer.Typer(
+    name="striate",
+    help="Convolutional networks and transfer learning: a folder of labelled pictures in, "
+    "a classifier you can trust out.",
+    epilog="Start with: striate fit, which needs no data of yours. "
+    "Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command()(fit)
+app.command()(predict)
+app.command("eval")(evaluate)
+app.command()(check)
+app.command()(models)
+app.command()(show)
+app.command()(train)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"striate {striate.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = None,
+) -> None:
+    pass
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    typer.echo(f"error: {kind.__name__}: {error}".rstrip(": "), err=True)
+    typer.echo("hint: this was not foreseen; the same command with --debug shows where it happened", err=True)
+
+
+def run() -> None:
+    """Run the command in ``sys.argv``; never returns."""
+    command = typer.main.get_command(app)  # called bare, so that typer puts no exception hook of its own in place
+    if "--debug" not in sys.argv[1:]:
+        sys.excepthook = _unexpected
+    command(prog_name="striate")

@@ -1,0 +1,46 @@
+"""``striate eval``: a model on labelled pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from striate.cli.options import Data, Debug, Device, Json, Model, Root, asked, defaults
+from striate.cli.session import command, print_json
+from striate.core.memory import keep_freed_memory
+from striate.records.plans import EngineName, EvalPlan
+
+_DEFAULT = defaults(EvalPlan)
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="train, validation or test; without it test where the data has one, else all.", metavar="SPLIT"
+        ),
+    ] = _DEFAULT.split,
+    root: Root = _DEFAULT.root,
+    device: Device = _DEFAULT.device,
+    engine: Annotated[EngineName, typer.Option(help="What runs the network.")] = _DEFAULT.engine,
+    batch: Annotated[int, typer.Option(help="Pictures at a time.", metavar="N", min=1)] = _DEFAULT.batch,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a trained or published model on labelled pictures."""
+    with asked():
+        plan = EvalPlan(model=model, data=data, root=root, split=split, device=device, engine=engine, batch=batch)
+    keep_freed_memory()
+    with command(debug=debug) as listener:
+        from striate.jobs import evaluate as job
+
+        score = job.run(plan, listener)
+    if json:
+        print_json(score)
+        return
+    from striate.cli.tables import show_score
+
+    show_score(score, f"{model} on {data}")

@@ -1,0 +1,47 @@
+"""``striate predict``: names for pictures."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from striate.cli.options import Debug, Device, Json, Model, asked, defaults
+from striate.cli.session import command, print_json
+from striate.core.memory import keep_freed_memory
+from striate.records.plans import PredictPlan
+from striate.report.words import printable
+
+_DEFAULT = defaults(PredictPlan)
+
+
+def predict(
+    model: Model,
+    pictures: Annotated[list[str], typer.Argument(help="Picture files.", metavar="PICTURE...")],
+    top: Annotated[int, typer.Option(help="Names a picture.", metavar="K", min=1)] = _DEFAULT.top,
+    device: Device = _DEFAULT.device,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what is on pictures, the likeliest first.
+
+    Exits 1 when any of them could not be read; the others are still named.
+    """
+    with asked():
+        plan = PredictPlan(model=model, pictures=tuple(pictures), top=top, device=device)
+    keep_freed_memory()
+    with command(debug=debug) as listener:
+        from striate.jobs import predict as job
+
+        rows = job.run(plan, listener)
+    failed = [row for row in rows if row.get("error")]
+    if json:
+        print_json(rows)
+    else:
+        from striate.cli.tables import show_predictions
+
+        show_predictions([row for row in rows if not row.get("error")])
+    for row in failed:
+        typer.echo(f"error: {printable(row['file'])}: {printable(str(row['error']))}", err=True)
+    if failed:
+        raise typer.Exit(1)

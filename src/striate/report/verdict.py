@@ -1,0 +1,145 @@
+"""What a person should take home from a run, in sentences. The report and the command line open with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from striate.records.results import Candidate, FitRecord, Score
+from striate.report.words import interval, percent, plural
+
+FEW_TEST_PICTURES = 100
+FEW_PICTURES_OF_A_CLASS = 5
+LOW_RECALL = 0.5
+HIGH_ECE = 0.10
+IMBALANCE_POINTS = 0.05
+GRAVE_PROBLEMS = ("leak", "contradiction", "unreadable", "imbalance", "small_class")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A run in sentences.
+
+    Args:
+        headline: The test accuracy.
+        evidence: Its interval, the number of test pictures, and what guessing would give.
+        choice: What was chosen and why.
+        better_than_majority: Whether the interval lies above the share of the commonest class.
+        majority: Name and test share of the commonest class.
+        warnings: What limits trust in the figures, the gravest first.
+    """
+
+    headline: str
+    evidence: str
+    choice: str
+    better_than_majority: bool
+    majority: tuple[str, float]
+    warnings: tuple[str, ...]
+
+
+def judge(record: FitRecord) -> Verdict:
+    """The verdict on a run."""
+    test, majority = record.test, _majority(record.test)
+    better = test.top1_interval[0] > majority[1]
+    if better:
+        comparison = f"Always answering '{majority[0]}', the commonest class, would give {percent(majority[1])}."
+    else:
+        comparison = (
+            f"That is not shown to be better than always answering '{majority[0]}', which gives {percent(majority[1])}."
+        )
+    return Verdict(
+        headline=f"{percent(test.top1)} of the test pictures are named right",
+        evidence=(
+            f"95 % interval {interval(test.top1_interval)}, from {plural(test.n, 'picture')} that took no part in "
+            f"training or choosing. {comparison}"
+        ),
+        choice=f"Chosen: {name_of(_winner(record))} of {record.chosen.backbone}. {_sentence(record.chosen.reason)}",
+        better_than_majority=better,
+        majority=majority,
+        warnings=tuple(_warnings(record, better, majority)),
+    )
+
+
+def name_of(candidate: Candidate) -> str:
+    """What a candidate is called in front of people."""
+    if candidate.strategy == "head":
+        return "new head on frozen features"
+    if candidate.strategy == "scratch":
+        return "training from scratch"
+    if not candidate.reused_stages:
+        return "fine-tuning of all stages"
+    first = candidate.trained_stages[0] if candidate.trained_stages else "the top"
+    return f"fine-tuning from {first} up"
+
+
+def _winner(record: FitRecord) -> Candidate:
+    chosen = record.chosen
+    same = [c for c in record.candidates if c.strategy == chosen.strategy and c.status == "done"]
+    exact = [c for c in same if c.reused_stages == chosen.reused_stages]
+    return (exact or same or [Candidate(strategy=chosen.strategy, reused_stages=chosen.reused_stages)])[0]
+
+
+def is_winner(candidate: Candidate, record: FitRecord) -> bool:
+    """Whether `candidate` is the one that was chosen."""
+    return candidate is _winner(record)
+
+
+def _majority(test: Score) -> tuple[str, float]:
+    if not test.per_class or not test.n:
+        return ("the commonest class", 0.0)
+    commonest = max(test.per_class, key=lambda row: row.n)
+    return (commonest.label, commonest.n / test.n)
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    if not text:
+        return ""
+    text = text[0].upper() + text[1:]
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _warnings(record: FitRecord, better: bool, majority: tuple[str, float]) -> list[str]:
+    test = record.test
+    found: list[str] = []
+    if not better:
+        found.append(
+            f"Not better than a constant answer as far as these pictures can tell: '{majority[0]}' alone gives "
+            f"{percent(majority[1])}. Do not use this classifier before it has more pictures or better ones."
+        )
+    for problem in sorted(
+        (p for p in record.data.problems if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)
+    ):
+        found.append(_sentence(problem.detail))
+    if test.n < FEW_TEST_PICTURES:
+        width = 100 * (test.top1_interval[1] - test.top1_interval[0])
+        found.append(
+            f"Only {plural(test.n, 'test picture')}: the interval is {width:.0f} points wide. More labelled pictures "
+            "would tell more."
+        )
+    weak = [row for row in test.per_class if row.recall is not None and row.recall < LOW_RECALL]
+    if weak:
+        worst = min(weak, key=lambda row: row.recall or 0.0)
+        more = f", and {plural(len(weak) - 1, 'other class', 'other classes')} likewise" if len(weak) > 1 else ""
+        found.append(
+            f"'{worst.label}' is recognised in only {percent(worst.recall)} of its {plural(worst.n, 'picture')}{more}."
+        )
+    rare = [row for row in test.per_class if row.n < FEW_PICTURES_OF_A_CLASS]
+    if rare:
+        found.append(
+            f"{plural(len(rare), 'class has', 'classes have')} fewer than {FEW_PICTURES_OF_A_CLASS} test pictures "
+            f"('{rare[0].label}' has {rare[0].n}); their own figures mean little."
+        )
+    if test.top1 - test.balanced_accuracy > IMBALANCE_POINTS:
+        found.append(
+            f"Common classes do better than rare ones: averaged over classes it is {percent(test.balanced_accuracy)}."
+        )
+    if test.ece > HIGH_ECE and test.n >= FEW_TEST_PICTURES:
+        found.append(
+            f"Its probabilities are off by {100 * test.ece:.0f} points on average; set no threshold on them unseen."
+        )
+    if test.top1_interval[1] < record.validation.top1 - 0.02:
+        found.append(
+            f"Validation said {percent(record.validation.top1)}, above the whole test interval: the choice fitted the "
+            "validation pictures, or the two differ in kind."
+        )
+    return list(dict.fromkeys(w for w in found if w))
