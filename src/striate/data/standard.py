@@ -1,0 +1,212 @@
+"""The standard sets in their own formats. Their files are never fetched; `root` says where they are."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.errors import DataError
+from striate.data import archive, folder
+from striate.data.column import TextColumn
+from striate.data.image_index import ImageIndex, from_columns, from_listing
+from striate.data.layout import TEST, TRAIN
+from striate.data.standard_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST
+from striate.data.stores import ArrayStore, JointStore, file_stamp
+
+_IDX_UBYTE = 0x08
+_CIFAR_PIXELS = 3 * 32 * 32
+
+
+def load(name: str, root: Path | None) -> ImageIndex:
+    """The standard set called `name`.
+
+    Args:
+        name: One of `NAMES`.
+        root: The folder of its files, or the folder above that; None for ``digits``.
+
+    Raises:
+        DataError: The files are not there, or not what they should be.
+    """
+    if name == "digits":
+        return _digits()
+    if root is None:
+        raise DataError(f"where the files of {name} are was not said", hint="give --root FOLDER; nothing is downloaded")
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root} for the files of {name}", hint="give --root FOLDER")
+    return _LOADERS[name](name, root)
+
+
+def _digits() -> ImageIndex:
+    """Scikit-learn's 1,797 digits of 8 x 8 pixels; its 17 levels become 0 to 255."""
+    import sklearn
+    from sklearn.datasets import load_digits
+
+    levels, labels = load_digits(return_X_y=True)
+    pixels = np.rint(np.asarray(levels).reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    stamp = f"sklearn-{sklearn.__version__}:0"
+    return _of_arrays("digits", [_Part(split="", pixels=pixels, labels=np.asarray(labels), stamp=stamp)], DIGITS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """Pictures ``[n, h, w]`` or ``[n, h, w, 3]`` of one file, their labels, their split ("" for none) and stamp."""
+
+    split: str
+    pixels: np.ndarray
+    labels: np.ndarray
+    stamp: str
+
+
+def _of_arrays(name: str, parts: Sequence[_Part], classes: tuple[str, ...]) -> ImageIndex:
+    labels = np.concatenate([part.labels for part in parts]).astype(np.int64)
+    if labels.max(initial=0) >= len(classes):
+        raise DataError(f"{name} has a label {labels.max()}, yet only {len(classes)} classes", hint="fetch it again")
+    splits = [part.split for part in parts for _ in range(len(part.pixels))]
+    number: Counter[str] = Counter()
+    names = []
+    for split in splits:
+        names.append(f"{split}/{number[split]:05d}" if split else f"{number[split]:05d}")
+        number[split] += 1
+    return ImageIndex(
+        source=name,
+        kind="standard",
+        classes=classes,
+        labels=labels,
+        names=TextColumn(names),
+        splits=tuple(splits) if any(splits) else None,
+        store=JointStore([(ArrayStore([part.pixels], part.stamp), len(part.pixels)) for part in parts]),
+    )
+
+
+def _places(name: str, root: Path) -> list[Path]:
+    inner = {"cifar10": "cifar-10-batches-bin", "cifar100": "cifar-100-binary"}.get(name, "raw")
+    return [place for base in (root, root / name) for place in (base, base / inner)]
+
+
+# ---------------------------------------------------------------------- MNIST and its kin
+
+
+def _mnist(name: str, root: Path) -> ImageIndex:
+    classes = DIGITS if name == "mnist" else FASHION_MNIST
+    parts = []
+    for split, prefix in ((TRAIN, "train"), (TEST, "t10k")):
+        pictures, labels = _idx_file(name, root, f"{prefix}-images", 3), _idx_file(name, root, f"{prefix}-labels", 1)
+        pixels, values = _read_idx(pictures, 3), _read_idx(labels, 1)
+        if len(pixels) != len(values):
+            raise DataError(
+                f"{pictures} has {len(pixels)} pictures and {labels} {len(values)} labels", hint="fetch both again"
+            )
+        parts.append(_Part(split=split, pixels=pixels, labels=values, stamp=file_stamp(pictures)))
+    return _of_arrays(name, parts, classes)
+
+
+def _idx_file(name: str, root: Path, stem: str, dimensions: int) -> Path:
+    spellings = [f"{stem}{mark}idx{dimensions}-ubyte{end}" for mark in "-." for end in ("", ".gz")]
+    for place in _places(name, root):
+        for spelling in spellings:
+            if (place / spelling).is_file():
+                return place / spelling
+    raise DataError(f"{name} needs {spellings[1]}, which is neither in {root} nor in {root / name}", hint="see --root")
+
+
+def _read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """The array of an idx file, plain or gzipped: two zeros, type, dimensions, sizes (big-endian), bytes."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            head = stream.read(4 + 4 * dimensions)
+            if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, _IDX_UBYTE, dimensions)):
+                raise DataError(f"{path} is no idx file of bytes in {dimensions} dimensions", hint="fetch it again")
+            shape = tuple(int(size) for size in np.frombuffer(head, ">u4", offset=4))
+            size = int(np.prod(shape, dtype=np.int64))
+            data = stream.read(size + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}", hint="fetch it again") from error
+    if len(data) != size:
+        raise DataError(f"{path} holds another number of bytes than its header says", hint="fetch it again")
+    return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+# ---------------------------------------------------------------------- CIFAR
+
+
+def _cifar(name: str, root: Path) -> ImageIndex:
+    for place in _places(name, root):
+        found = _cifar_binary(name, place) or _cifar_files(name, place)
+        if found is not None:
+            return found
+    pickled = [p for p in ("data_batch_1", "meta", "cifar-10-batches-py", "cifar-100-python") if (root / p).exists()]
+    if pickled:
+        raise DataError(
+            f"{root} holds the pickled version of {name} ({pickled[0]}), which could execute anything when read",
+            hint="fetch the binary version (.bin) from the same page",
+        )
+    raise DataError(
+        f"{root} holds no {name}",
+        hint="expected are its binary version (.bin), or train and test as class folders or .tar",
+    )
+
+
+def _cifar_binary(name: str, place: Path) -> ImageIndex | None:
+    """Records of a label (of two in CIFAR-100, the coarse one first) and 3 x 32 x 32 bytes; None without any."""
+    files, label_bytes = _CIFAR_BINARY[name]
+    if not any((place / file).is_file() for file, _ in files):
+        return None
+    record = label_bytes + _CIFAR_PIXELS
+    parts = []
+    for path, split in ((place / file, split) for file, split in files):
+        if not path.is_file() or not path.stat().st_size or path.stat().st_size % record:
+            raise DataError(f"{path} is missing or cut short", hint=f"fetch the binary version of {name} again")
+        table = np.memmap(path, np.uint8, "r").reshape(-1, record)
+        pixels = table[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        parts.append(_Part(split=split, pixels=pixels, labels=table[:, label_bytes - 1], stamp=file_stamp(path)))
+    return _of_arrays(name, parts, _CIFAR_CLASSES[name])
+
+
+def _cifar_files(name: str, place: Path) -> ImageIndex | None:
+    """Class folders below ``train`` and ``test``, or one archive for each of the two; None without them."""
+    if all((place / split).is_dir() for split in (TRAIN, TEST)):
+        index = from_listing(name, "standard", folder.listing(place))
+    else:
+        archives = {s: p for s in (TRAIN, TEST) for end in archive.ENDINGS if (p := place / f"{s}{end}").is_file()}
+        if len(archives) < 2:
+            return None
+        halves = {split: from_listing(str(path), "archive", archive.listing(path)) for split, path in archives.items()}
+        index = _joined(name, halves)
+    classes = _CIFAR_CLASSES[name]
+    return index.mapped(classes, {each: i for i, each in enumerate(classes)})
+
+
+def _joined(name: str, halves: Mapping[str, ImageIndex]) -> ImageIndex:
+    return from_columns(
+        source=name,
+        kind="standard",
+        names=TextColumn(
+            f"{split}/{each.removeprefix(split + '/')}" for split, half in halves.items() for each in half.names
+        ),
+        labels=[half.classes[label] for half in halves.values() for label in half.labels],
+        splits=[split for split, half in halves.items() for _ in range(len(half))],
+        store=JointStore([(half.store, len(half)) for half in halves.values()]),
+        skipped={f"{split}/{each}": why for split, half in halves.items() for each, why in half.skipped.items()},
+    )
+
+
+_CIFAR_CLASSES = {"cifar10": CIFAR10, "cifar100": CIFAR100}
+_CIFAR_BINARY: Mapping[str, tuple[list[tuple[str, str]], int]] = {
+    "cifar10": ([*((f"data_batch_{i}.bin", TRAIN) for i in range(1, 6)), ("test_batch.bin", TEST)], 1),
+    "cifar100": ([("train.bin", TRAIN), ("test.bin", TEST)], 2),
+}
+_LOADERS: Mapping[str, Callable[[str, Path], ImageIndex]] = {
+    "mnist": _mnist,
+    "fashion_mnist": _mnist,
+    "cifar10": _cifar,
+    "cifar100": _cifar,
+}
+
+NAMES = ("digits", *_LOADERS)
+"""Names of the standard sets."""

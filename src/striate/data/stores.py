@@ -1,0 +1,214 @@
+"""Where the bytes of pictures lie: files, a tar, a zip, or arrays. Nothing is decoded here."""
+
+from __future__ import annotations
+
+import stat
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, final
+
+import numpy as np
+
+from striate.core.errors import PictureError
+
+MAX_PICTURE_BYTES = 512 << 20
+"""Encoded pictures above this many bytes are refused before they are read."""
+
+_ZIP_LOCAL_HEADER = 30
+_DEFLATED = 8
+
+
+class Store(Protocol):
+    """Numbered pictures that can be read from any thread."""
+
+    def read(self, i: int) -> bytes | np.ndarray:
+        """Encoded bytes of picture `i`, or its uint8 pixels ``[h, w]`` or ``[h, w, 3]``.
+
+        Raises:
+            PictureError: It cannot be read.
+        """
+        ...
+
+    def stamp(self, i: int) -> str:
+        """A key that changes when picture `i` changes; after its last colon stands the time of change, in ns."""
+        ...
+
+
+def file_stamp(path: Path) -> str:
+    """Size, inode, and the times of writing and of any change, in ns; ``gone:0`` when there is no such file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return "gone:0"
+    return f"{found.st_size}:{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
+
+
+def _refuse_size(name: str, size: int) -> None:
+    if size > MAX_PICTURE_BYTES:
+        raise PictureError(f"{name} is {size:,} bytes, above the {MAX_PICTURE_BYTES:,} that a picture may have")
+
+
+@final
+class FileStore:
+    """Pictures as files below a folder.
+
+    Args:
+        root: The folder.
+        names: Paths of the files within it, or absolute.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str]) -> None:
+        self._root = root
+        self._names = names
+
+    def read(self, i: int) -> bytes:
+        """The file's bytes."""
+        name = self._names[i]
+        path = self._root / name
+        try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):  # opening a named pipe would wait for a writer for ever
+                raise PictureError(f"{name} is not a regular file")
+            _refuse_size(name, found.st_size)
+            return path.read_bytes()
+        except OSError as error:
+            raise PictureError(f"{name} cannot be read: {error.strerror or error}") from error
+
+    def stamp(self, i: int) -> str:
+        """The file's own stamp."""
+        return file_stamp(self._root / self._names[i])
+
+
+@final
+class TarStore:
+    """Pictures as members of an uncompressed tar.
+
+    Args:
+        path: The tar.
+        names: Names of the members, for messages.
+        offsets: Where each member's bytes begin.
+        sizes: How many there are.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> None:
+        self._path = path
+        self._names = names
+        self._offsets = offsets
+        self._sizes = sizes
+        self._stamp = file_stamp(path)
+
+    def read(self, i: int) -> bytes:
+        """The member's bytes."""
+        name, size = self._names[i], int(self._sizes[i])
+        _refuse_size(name, size)
+        return _read_range(self._path, name, int(self._offsets[i]), size)
+
+    def stamp(self, i: int) -> str:
+        """Place and size of the member, and the archive's stamp."""
+        return f"{self._offsets[i]}:{self._sizes[i]}:{self._stamp}"
+
+
+@final
+class ZipStore:
+    """Pictures as members of a zip, stored or deflated.
+
+    Args:
+        path: The zip.
+        names: Names of the members, for messages.
+        table: int64 ``[n, 5]``: header offset, packed size, size, method, checksum.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str], table: np.ndarray) -> None:
+        self._path = path
+        self._names = names
+        self._table = table
+        self._stamp = file_stamp(path)
+
+    def read(self, i: int) -> bytes:
+        """The member's bytes, unpacked and checked."""
+        name = self._names[i]
+        header, packed, size, method, checksum = (int(value) for value in self._table[i])
+        _refuse_size(name, size)
+        local = _read_range(self._path, name, header, _ZIP_LOCAL_HEADER)
+        skip = _ZIP_LOCAL_HEADER + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
+        data = _read_range(self._path, name, header + skip, packed)
+        if method == _DEFLATED:
+            try:
+                data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)
+            except zlib.error as error:
+                raise PictureError(f"{name} is damaged within the archive: {error}") from error
+        if len(data) != size or zlib.crc32(data) != checksum:
+            raise PictureError(f"{name} is damaged within the archive: its checksum or length is wrong")
+        return data
+
+    def stamp(self, i: int) -> str:
+        """Place and size of the member, and the archive's stamp."""
+        return f"{self._table[i, 0]}:{self._table[i, 1]}:{self._stamp}"
+
+
+def _read_range(path: Path, name: str, offset: int, size: int) -> bytes:
+    # Opened anew each time: no handle to share between threads or to close, for about 10 us.
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            stream.seek(offset)
+            data = stream.read(size)
+            while len(data) < size and (more := stream.read(size - len(data))):
+                data += more
+    except OSError as error:
+        raise PictureError(f"{name} cannot be read from {path}: {error.strerror or error}") from error
+    if len(data) != size:
+        raise PictureError(f"{name} is cut short: {path} has changed or is damaged")
+    return data
+
+
+@final
+class ArrayStore:
+    """Decoded pictures in arrays.
+
+    Args:
+        parts: uint8 arrays ``[n, h, w]`` or ``[n, h, w, 3]``, one after the other; memory maps will do.
+        stamp: Says when the arrays change; ends with a colon and a time in ns.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray], stamp: str) -> None:
+        self._parts = tuple(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+        self._stamp = stamp
+
+    def read(self, i: int) -> np.ndarray:
+        """The picture's pixels."""
+        part = int(np.searchsorted(self._ends, i, side="right"))
+        from_the_end = i - int(self._ends[part])
+        return np.ascontiguousarray(self._parts[part][from_the_end])
+
+    def stamp(self, i: int) -> str:
+        """The picture's number and the stamp of the arrays."""
+        return f"{i}:{self._stamp}"
+
+
+@final
+class JointStore:
+    """Several stores, one after the other.
+
+    Args:
+        stores: Each with its number of pictures.
+    """
+
+    def __init__(self, stores: Sequence[tuple[Store, int]]) -> None:
+        self._stores = tuple(store for store, _ in stores)
+        self._ends = np.cumsum([length for _, length in stores])
+
+    def _find(self, i: int) -> tuple[Store, int]:
+        part = int(np.searchsorted(self._ends, i, side="right"))
+        return self._stores[part], i - (int(self._ends[part - 1]) if part else 0)
+
+    def read(self, i: int) -> bytes | np.ndarray:
+        """Picture `i` of the store that holds it."""
+        store, place = self._find(i)
+        return store.read(place)
+
+    def stamp(self, i: int) -> str:
+        """The stamp that its store gives it."""
+        store, place = self._find(i)
+        return store.stamp(place)
