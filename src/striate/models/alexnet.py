@@ -60,7 +60,7 @@ class AlexNetSpec:
 
 
 VARIANTS = {"alexnet": AlexNetSpec()}
-TINY = AlexNetSpec(widths=(2, 3, 4, 3, 3), hidden=5)
+TINY = AlexNetSpec(widths=(2, 3, 4, 3, 3), hidden=16)
 
 
 @final

@@ -142,7 +142,7 @@ VARIANTS = {  # Table 1
     "vgg19": VGGSpec(kernels=E),
     "vgg19_bn": VGGSpec(kernels=E, layer=Normalised()),
 }
-TINY = VGGSpec(kernels=((3,), (3,), (3,), (3,), (1,)), layer=Normalised(), widths=(4, 4, 4, 4, 4), hidden=5)
+TINY = VGGSpec(kernels=((3,), (3,), (3,), (3,), (1,)), layer=Normalised(), widths=(4, 4, 4, 4, 4), hidden=16)
 
 
 def _row(**layers: nn.Module) -> nn.Sequential:

@@ -1,0 +1,310 @@
+"""What every network promises; each check takes a registry entry and judges its tiny form."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.models import Entry, ImageModel
+from striate.models.base import with_options
+
+CLASSES = 3
+
+
+def build(entry: Entry, *, in_channels: int = 3, classes: int = CLASSES) -> ImageModel:
+    torch.manual_seed(0)
+    return entry.build(entry.tiny, classes=classes, in_channels=in_channels)
+
+
+def side_of(model: ImageModel) -> int:
+    return model.max_side or max(model.min_side, 32)
+
+
+def pictures(model: ImageModel, count: int = 4) -> Tensor:
+    side = side_of(model)
+    return torch.rand(count, model.in_channels, side, side, generator=torch.Generator().manual_seed(1))
+
+
+def settled(entry: Entry) -> ImageModel:
+    """In evaluation, with the batch statistics of some pictures, so that no signal dies on its way up."""
+    model = build(entry).train()
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        model(pictures(model, 8))
+    return model.eval()
+
+
+# ---------------------------------------------------------------------- shapes
+
+
+def check_output_shape(entry: Entry) -> None:
+    model = build(entry).eval()
+    assert model(pictures(model, 2)).shape == (2, CLASSES)
+
+
+def check_output_shape_is_the_same_in_training(entry: Entry) -> None:
+    model = build(entry).train()
+    assert model(pictures(model, 2)).shape == (2, CLASSES)
+
+
+def check_stages_are_named_in_order(entry: Entry) -> None:
+    model = build(entry)
+    assert model.stages == ("stem", *(f"stage{n}" for n in range(1, len(model.stages))))
+    assert [name for name, _ in model.named_children()] == ["aux", *model.stages, "head"]
+
+
+def check_stage_table_is_what_is_measured(entry: Entry) -> None:
+    model = build(entry).eval()
+    side = side_of(model)
+    small = model.forward_stages(pictures(model, 1))
+    assert tuple(small) == model.stages
+    for info in model.stage_table:
+        assert small[info.name].shape[1] == info.channels
+        if model.max_side is not None:
+            assert small[info.name].shape[2:] == (side // info.reduction, side // info.reduction)
+            continue
+        # so many more pixels must give so many more positions, whatever the padding
+        large = model.forward_stages(torch.zeros(1, 3, side + 4 * info.reduction, side + 3 * info.reduction))
+        grown = [b - a for a, b in zip(small[info.name].shape[2:], large[info.name].shape[2:], strict=True)]
+        assert grown == [4, 3]
+
+
+def check_a_stage_ends_where_resolution_falls(entry: Entry) -> None:
+    reductions = [info.reduction for info in build(entry).stage_table]
+    assert reductions == sorted(reductions)
+    # the first stages may share one (CIFAR networks); a dense network has but one position from its stem on
+    assert len(set(reductions)) >= len(reductions) - 1
+
+
+def check_other_channels(entry: Entry) -> None:
+    for channels in (1, 4):
+        model = build(entry, in_channels=channels).eval()
+        assert model(pictures(model, 1)).shape == (1, CLASSES)
+
+
+def check_pictures_need_not_be_square(entry: Entry) -> None:
+    model = build(entry).eval()
+    if model.max_side is None:
+        assert model(torch.zeros(1, 3, model.min_side, model.min_side + 37)).shape == (1, CLASSES)
+
+
+def check_least_and_greatest_side(entry: Entry) -> None:
+    model = build(entry).eval()
+    assert model(torch.zeros(1, 3, model.min_side, model.min_side)).shape == (1, CLASSES)
+    if model.min_side > 1:
+        with pytest.raises(InputShapeError, match=f"below {model.min_side}"):
+            model(torch.zeros(1, 3, model.min_side, model.min_side - 1))
+    if model.max_side is not None:
+        with pytest.raises(InputShapeError, match=f"above {model.max_side}"):
+            model(torch.zeros(1, 3, model.max_side, model.max_side + 1))
+
+
+def check_wrong_channels_are_named(entry: Entry) -> None:
+    model = build(entry)
+    with pytest.raises(InputShapeError, match=r"takes \[n, 3, h, w\]"):
+        model(torch.zeros(1, 2, side_of(model), side_of(model)))
+    with pytest.raises(InputShapeError, match=r"takes \[n, 3, h, w\]"):
+        model.forward_stages(torch.zeros(3, side_of(model), side_of(model)))
+
+
+def check_no_channels_or_classes_is_an_error(entry: Entry) -> None:
+    for sizes in ({"classes": 0, "in_channels": 3}, {"classes": 2, "in_channels": 0}):
+        with pytest.raises(PlanError, match="at least 1"):
+            entry.create(**sizes)
+
+
+# ---------------------------------------------------------------------- running in parts
+
+
+def check_cut_and_rest_equal_the_whole(entry: Entry) -> None:
+    model = settled(entry)
+    x = pictures(model)
+    whole = model(x)
+    for stage in model.stages:
+        bottom, top = model.cut(stage)
+        assert torch.equal(top(bottom(x)), whole)
+        assert torch.equal(bottom(x), model.forward_stages(x, keep=[stage])[stage])
+    with pytest.raises(UnknownModelError, match="stages: stem"):
+        model.cut("stage99")
+
+
+def check_nothing_above_what_is_kept_runs(entry: Entry) -> None:
+    model = settled(entry)
+    ran: list[str] = []
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda _module, _inputs: ran.append(name)
+
+    for name in (*model.stages, "head"):
+        model.get_submodule(name).register_forward_pre_hook(note(name))
+    for place, stage in enumerate(model.stages):
+        ran.clear()
+        assert list(model.forward_stages(pictures(model), keep=[stage])) == [stage]
+        assert ran == list(model.stages[: place + 1])
+
+
+def check_kept_maps_are_not_written_over(entry: Entry) -> None:
+    model = settled(entry)
+    x = pictures(model)
+    before = x.clone()
+    together = model.forward_stages(x)
+    model.forward_head(together[model.stages[-1]])
+    for stage in model.stages:
+        assert torch.equal(together[stage], model.forward_stages(x, keep=[stage])[stage])
+    assert torch.equal(x, before)
+
+
+def check_the_head_runs_in_parts(entry: Entry) -> None:
+    model = settled(entry)
+    x = pictures(model)
+    features = model.forward_features(x)
+    pooled = model.forward_head(features, upto="pool")
+    assert pooled.ndim == 2
+    assert torch.equal(model.forward_head(features), model(x))
+    assert model.head.part_names[0] == "pool"
+    assert model.head.part_names[-1] == "logits"
+    for part in model.head.hidden:
+        assert model.forward_head(features, upto=part).ndim == 2
+    with pytest.raises(InputShapeError, match="parts: pool"):
+        model.forward_head(features, upto="fc99")
+
+
+def check_head_swap(entry: Entry) -> None:
+    model = settled(entry)
+    x = pictures(model)
+    kept = {name: value.clone() for name, value in model.state_dict().items() if "logits" not in name}
+    model.replace_head(7)
+    assert model.classes == 7
+    assert model(x).shape == (4, 7)
+    for name, value in kept.items():
+        assert torch.equal(model.state_dict()[name], value)
+    with pytest.raises(PlanError, match="at least 1 class"):
+        model.replace_head(0)
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+def check_every_parameter_gets_a_gradient(entry: Entry) -> None:
+    model = build(entry).train()
+    nn.functional.cross_entropy(model(pictures(model)), torch.tensor([0, 1, 2, 0])).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+def check_evaluation_is_deterministic(entry: Entry) -> None:
+    model = settled(entry)
+    before = copy.deepcopy(model.state_dict())
+    assert torch.equal(model(pictures(model)), model(pictures(model)))
+    for name, value in before.items():
+        assert torch.equal(model.state_dict()[name], value)
+
+
+def check_batch_mates_do_not_matter(entry: Entry) -> None:
+    model = settled(entry).double()
+    x = pictures(model).double()
+    together = model(x)
+    for place in range(len(x)):
+        torch.testing.assert_close(model(x[place : place + 1]), together[place : place + 1], rtol=1e-9, atol=1e-12)
+
+
+def check_output_depends_on_the_picture(entry: Entry) -> None:
+    model = settled(entry)
+    assert model(pictures(model)).std(0).min() > 0
+
+
+def check_channels_last_agrees(entry: Entry) -> None:
+    model = settled(entry).double()
+    x = pictures(model).double()
+    expected = model(x)
+    model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    torch.testing.assert_close(model(x.to(memory_format=torch.channels_last)), expected, rtol=1e-9, atol=1e-12)
+
+
+def check_state_round_trip(entry: Entry) -> None:
+    model = settled(entry)
+    torch.manual_seed(9)
+    other = entry.build(entry.tiny, classes=CLASSES, in_channels=3).eval()
+    x = pictures(model)
+    assert not torch.equal(other(x), model(x))
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(other(x), model(x))
+
+
+# ---------------------------------------------------------------------- freezing
+
+
+def state_of(model: ImageModel, *parts: str) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in model.state_dict().items() if k.partition(".")[0] in parts}
+
+
+def train_steps(model: ImageModel, steps: int = 3) -> None:
+    """Steps that would move whatever can move: momentum, weight decay, every parameter handed over."""
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    model.train()
+    for _ in range(steps):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(pictures(model)), torch.tensor([0, 1, 2, 0])).backward()
+        optimiser.step()
+
+
+def check_frozen_stages_do_not_move(entry: Entry) -> None:
+    for upto in build(entry).stages:
+        model = build(entry)
+        below = model.stages[: model.stages.index(upto) + 1]
+        train_steps(model, 1)  # gradients and statistics from before the freeze
+        before = state_of(model, *below)
+        above = state_of(model, *model.stages_above(upto), "head")
+        model.freeze(upto).eval()
+        train_steps(model)
+        assert model.frozen == below
+        after = model.state_dict()
+        assert [name for name, value in before.items() if not torch.equal(after[name], value)] == []
+        trainable = [name for name, _ in model.named_parameters() if name in above]
+        assert any(not torch.equal(after[name], above[name]) for name in trainable)
+
+
+def check_fixed_statistics_do_not_move(entry: Entry) -> None:
+    model = build(entry)
+    train_steps(model, 1)
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    model.freeze("stem", fixed_statistics=True)
+    scales = {name: value.clone() for name, value in model.named_parameters() if not name.startswith("stem.")}
+    train_steps(model)
+    assert [name for name, value in model.named_buffers() if not torch.equal(before[name], value)] == []
+    still = [name for name, value in model.named_parameters() if name in scales and torch.equal(scales[name], value)]
+    assert still == []  # scale and shift of what is not frozen are trained all the same
+
+
+def check_thawing(entry: Entry) -> None:
+    model = build(entry).freeze(build(entry).stages[-1], fixed_statistics=True).freeze(None)
+    assert model.frozen == ()
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    train_steps(model, 1)
+    assert [name for name, value in model.named_buffers() if torch.equal(before[name], value)] == []
+
+
+def check_parameter_stages_part_the_parameters(entry: Entry) -> None:
+    model = build(entry)
+    groups = model.parameter_stages()
+    assert tuple(groups) == (*model.stages, "head")
+    grouped = [id(parameter) for group in groups.values() for parameter in group]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
+
+
+# ---------------------------------------------------------------------- options
+
+
+def check_unknown_options_are_named(entry: Entry) -> None:
+    with pytest.raises(PlanError, match="has no option 'colour'; options: "):
+        entry.create(options={"colour": 1})
+    assert with_options(entry.spec, {}) == entry.spec

@@ -1,0 +1,100 @@
+"""Every name map accounts for every tensor of the peer whose names it reads, on both sides."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from striate.core.errors import CheckpointError
+from striate.models import REGISTRY
+from striate.weights import maps
+from striate.weights.catalogue import entries
+from striate.weights.load import fit, load_state_dict
+
+KERAS = {
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "resnet152": "ResNet152",
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    "mobilenet_v1": "MobileNet",
+    "mobilenet_v2": "MobileNetV2",
+}
+TIMM = {"mobilenet_v1": "mobilenetv1_100", "mobilenet_v2": "mobilenetv2_100"}
+VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
+RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
+PEERS = [
+    *(("torchvision", name, name) for name in ["alexnet", "mobilenet_v2", *VGGS, *RESNETS]),
+    *(("timm", name, TIMM.get(name, name)) for name in [*TIMM, *VGGS, *RESNETS]),
+    *(("keras", name, peer) for name, peer in KERAS.items()),
+]
+
+
+@pytest.fixture(scope="session")
+def shapes(shared_data: Path) -> Path:
+    folder = shared_data.parent / "reference" / "state_dicts"
+    if not folder.is_dir():
+        pytest.skip(f"no peers' names at {folder}")
+    return folder
+
+
+@cache
+def peer_state(file: Path) -> dict[str, Tensor]:
+    rows = json.loads(file.read_text())
+    if file.name.startswith("keras."):
+        return {f"{layer}/{name}": torch.empty(s, device="meta") for layer, _, weights in rows for name, s in weights}
+    return {name: torch.empty(shape, device="meta") for name, shape in rows}
+
+
+def on_meta(name: str, classes: int | None = None) -> torch.nn.Module:
+    with torch.device("meta"):
+        return REGISTRY.get(name).create(classes=classes)
+
+
+@pytest.mark.parametrize(("source", "name", "peer"), PEERS, ids=lambda each: str(each))
+def test_every_tensor_is_accounted_for(source: str, name: str, peer: str, shapes: Path) -> None:
+    state = peer_state(shapes / f"{source}.{peer}.json")
+    model = on_meta(name)
+    rules = maps.get(source, REGISTRY.get(name).family)(model)
+    found = fit(model, state, rules)
+    assert found.complete, (found.extra, found.missing, found.mismatched)
+    ours = {each for each in model.state_dict() if source != "keras" or not each.endswith("num_batches_tracked")}
+    assert set(found.tensors) == ours
+    assert [rule for rule in rules if not any(rule.rename(each) for each in state)] == unused(name, rules)
+    lost = fit(model, {key: value for key, value in state.items() if key != next(iter(state))}, rules)
+    assert lost.missing
+    more = fit(model, state | {"another.weight": torch.empty(1, device="meta")}, rules)
+    assert more.extra == ["another.weight"]
+
+
+def unused(name: str, rules: list[maps.Rule]) -> list[maps.Rule]:
+    """Rows that this variant has no tensor for: activations and pools in flat rows, projections in basic units."""
+    idle = [
+        rule for rule in rules if rule.target.split(".{")[0].rsplit(".", 1)[-1].rstrip("0123456789") in ("act", "pool")
+    ]
+    if name in ("vgg16", "vgg19") or not idle:
+        return [rule for rule in rules if rule in idle]
+    return idle
+
+
+@pytest.mark.parametrize("checkpoint", entries(), ids=lambda each: each.name)
+def test_a_map_fills_the_network_of_every_entry(checkpoint) -> None:
+    entry = REGISTRY.get(checkpoint.network)
+    assert entry.name == checkpoint.network
+    with torch.device("meta"):
+        model = entry.create(options=checkpoint.options)
+    targets = {rule.target for rule in maps.get(checkpoint.source, entry.family)(model)}
+    assert targets
+
+
+def test_an_unknown_source_or_family_is_refused() -> None:
+    model = REGISTRY.get("lenet5").create()
+    with pytest.raises(CheckpointError, match="no weights come from"):
+        load_state_dict(model, {}, "caffe")
+    with pytest.raises(CheckpointError, match="torchvision has no weights of lenet"):
+        load_state_dict(model, {}, "torchvision")

@@ -1,0 +1,80 @@
+"""Our networks against what other implementations and papers count."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from striate.models import REGISTRY
+from striate.sizing import measure
+
+HERE = Path(__file__).parent
+NETWORKS = tomllib.loads((HERE / "networks.toml").read_text())
+FIELDS = tomllib.loads((HERE / "receptive_fields.toml").read_text())["field"]
+
+
+def test_every_network_has_a_golden_row() -> None:
+    assert set(REGISTRY) - {"mlp"} == set(NETWORKS)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_params_macs_and_stages(name: str) -> None:
+    entry = REGISTRY.get(name)
+    with torch.device("meta"):
+        model = entry.create()
+        model.eval()
+        maps = model.forward_stages(torch.empty(1, *entry.input))
+    measured = [
+        (key, m.shape[1], -(-entry.input[1] // m.shape[2]) if entry.family == "mlp" else None)
+        for key, m in maps.items()
+    ]
+    for info, (key, channels, reduction) in zip(model.stage_table, measured, strict=True):
+        assert (info.name, info.channels) == (key, channels)
+        assert reduction in (None, info.reduction)
+    if name == "mlp":
+        assert sum(p.numel() for p in model.parameters()) == 784 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
+        return
+    golden = NETWORKS[name]
+    totals = measure(model, entry.input).totals
+    assert list(entry.input) == golden["input"]
+    assert totals.params == golden["params"] == sum(p.numel() for p in model.parameters())
+    assert totals.macs == golden["macs"]
+    stages = [[info.channels, info.reduction] for info in model.stage_table]
+    assert stages[: len(golden.get("stages", []))] == golden.get("stages", [])
+
+
+@pytest.mark.parametrize("row", FIELDS, ids=lambda row: row["network"])
+def test_receptive_fields(row: dict[str, Any]) -> None:
+    entry = REGISTRY.get(row["network"])
+    with torch.device("meta"):
+        model = entry.create(options=row.get("options"))
+    totals = measure(model, entry.input).totals
+    assert totals.receptive_field == (row["size"], row["size"])
+    assert totals.stride == (row["stride"], row["stride"])
+
+
+def test_vgg16_layer_by_layer() -> None:
+    """Weights and floats of the table that a well-known course prints; its total of floats is wrong there."""
+    with torch.device("meta"):
+        model = REGISTRY.get("vgg16").create()
+    record = measure(model, (3, 224, 224))
+    layers = [row for row in record.layers if row.type in ("conv", "dense")]
+    thousands = [1.728, 36.864, 73.728, 147.456, 294.912, 589.824, 589.824, 1179.648, *[2359.296] * 5]
+    assert [row.weights for row in layers] == [round(1000 * k) for k in thousands] + [102760448, 16777216, 4096000]
+    assert record.totals.weights == 138344128
+    assert record.totals.activation_bytes == 4 * 15237608  # not "24M * 4 bytes"
+
+
+def test_alexnets_units_and_the_first_layers_share() -> None:
+    """Units are W H N over the output, connections W H K^2 M N."""
+    with torch.device("meta"):
+        model = REGISTRY.get("alexnet").create()
+    first = measure(model, (3, 224, 224)).layers[0]
+    assert (first.name, first.type, first.input, first.output) == ("stem.conv1", "conv", (3, 224, 224), (64, 55, 55))
+    assert (first.units, first.weights, first.params) == (55 * 55 * 64, 11 * 11 * 3 * 64, 11 * 11 * 3 * 64 + 64)
+    assert first.connections == first.macs == 55 * 55 * 11 * 11 * 3 * 64
+    assert (first.receptive_field, first.stride) == ((11, 11), (4, 4))
