@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
 from striate.models import Entry, ImageModel
-from striate.models.base import with_options
+from striate.models.registry import with_options
 
 CLASSES = 3
 
@@ -308,3 +309,9 @@ def check_unknown_options_are_named(entry: Entry) -> None:
     with pytest.raises(PlanError, match="has no option 'colour'; options: "):
         entry.create(options={"colour": 1})
     assert with_options(entry.spec, {}) == entry.spec
+
+
+def check_options_of_the_wrong_kind_are_named(entry: Entry) -> None:
+    for field in dataclasses.fields(entry.spec):
+        with pytest.raises(PlanError, match=f"option '{field.name}' cannot be 'nonsense'"):
+            entry.create(options={field.name: "nonsense"})

@@ -10,6 +10,7 @@ from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
 from striate.models import vgg as vgg
-from striate.models.base import REGISTRY, Entry, ImageModel, StageInfo, entries
+from striate.models.base import ImageModel, StageInfo
+from striate.models.registry import REGISTRY, Entry, entries
 
 __all__ = ["REGISTRY", "Entry", "ImageModel", "StageInfo", "entries"]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol, Self
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
-from striate.core.paper import Paper
-from striate.core.registry import Registry
-from striate.nn.heads import Head
+from striate.nn.heads import Head, pooled_head
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -80,6 +78,30 @@ class ImageModel(nn.Module):
         if classes < 1:
             raise PlanError(f"a head needs at least 1 class; got {classes}")
         self.head.replace_logits(classes)
+        self.classes = classes
+
+    def truncate(self, point: str, classes: int) -> None:
+        """Keep the network up to a feature point, with a fresh last layer on it; what lies above is dropped.
+
+        Args:
+            point: One of `feature_points`. At the last stage of a network whose head is pooling and ``logits`` alone,
+                only the last layer changes.
+            classes: Length of the output.
+        """
+        if point not in self.feature_points:
+            hint = f"points: {', '.join(self.feature_points)}"
+            raise UnknownModelError(f"this network has no feature point {point!r}", hint=hint)
+        self.aux = nn.ModuleDict()
+        stage, _, part = point.partition(".")
+        if part:
+            self.head = self.head.upto(part, classes)
+        elif point != self.stages[-1] or self.head.hidden:
+            for name in self.stages_above(point):
+                delattr(self, name)
+            self._stage_table = self._stage_table[: self._position(stage) + 1]
+            self.head = pooled_head(self._stage_table[-1].channels, classes)
+        else:
+            self.head.replace_logits(classes)
         self.classes = classes
 
     # ------------------------------------------------------------------ structure
@@ -266,109 +288,3 @@ class _Top(nn.Module):
         for name in self.names:
             x = self.model.get_submodule(name)(x)
         return self.model.head(x)
-
-
-# ---------------------------------------------------------------------- the registry of networks
-
-
-class Build(Protocol):
-    """A family's network class."""
-
-    def __call__(self, spec: Any, *, classes: int, in_channels: int) -> ImageModel:
-        """Build the network of a spec."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A network that can be built by name.
-
-    Args:
-        name: As in the registry.
-        family: The module that defines it, such as ``resnet``.
-        build: The family's network class.
-        spec: The row of the family's table.
-        tiny: A spec of the same kind with one block a stage, for tests.
-        paper: Where it comes from.
-        input: Channels, height and width it was made for.
-        classes: Length of the published output.
-    """
-
-    name: str
-    family: str
-    build: Build
-    spec: Any
-    tiny: Any
-    paper: Paper
-    input: tuple[int, int, int]
-    classes: int
-
-    def create(
-        self, *, classes: int | None = None, in_channels: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> ImageModel:
-        """Build the network with random weights.
-
-        Args:
-            classes: Length of the output; None takes the published one.
-            in_channels: Channels of the pictures; None takes the published one.
-            options: Fields of the spec to change, nested ones by dotted names (``{"unit.stride_place": "1x1"}``).
-        """
-        return self.build(
-            with_options(self.spec, options or {}),
-            classes=self.classes if classes is None else classes,
-            in_channels=self.input[0] if in_channels is None else in_channels,
-        )
-
-
-REGISTRY: Registry[Entry] = Registry("network", UnknownModelError)
-
-
-def register(
-    build: Build,
-    variants: Mapping[str, Any],
-    *,
-    tiny: Any,
-    paper: Paper,
-    input: tuple[int, int, int],
-    classes: int,
-    aliases: Mapping[str, str] | None = None,
-) -> None:
-    """Add a family's variants to the registry.
-
-    Args:
-        build: The family's network class.
-        variants: Name to spec.
-        tiny: The spec used in tests.
-        paper: Where the family comes from.
-        input: Channels, height and width the variants were made for.
-        classes: Length of the published output.
-        aliases: Other names (timm's, torchvision's) to the name in `variants`.
-    """
-    family = getattr(build, "__module__", "").rsplit(".", 1)[-1]
-    for name, spec in variants.items():
-        entry = Entry(
-            name=name, family=family, build=build, spec=spec, tiny=tiny, paper=paper, input=input, classes=classes
-        )
-        others = tuple(a for a, target in (aliases or {}).items() if target == name)
-        REGISTRY.add(name, entry, aliases=others)
-
-
-def with_options(spec: Any, options: Mapping[str, Any]) -> Any:
-    """A copy of a spec with some fields changed; dotted names reach into nested specs.
-
-    Raises:
-        PlanError: The spec has no such field.
-    """
-    known = {each.name: getattr(spec, each.name) for each in fields(spec)}
-    for dotted, value in options.items():
-        name, _, rest = dotted.partition(".")
-        if name not in known or (rest and not is_dataclass(known[name])):
-            raise PlanError(f"{type(spec).__name__} has no option {dotted!r}", hint=f"options: {', '.join(known)}")
-        value = tuple(value) if isinstance(value, list) else value
-        spec = replace(spec, **{name: with_options(getattr(spec, name), {rest: value}) if rest else value})
-    return spec
-
-
-def entries() -> Iterator[Entry]:
-    """Every registered network."""
-    return (REGISTRY.get(name) for name in REGISTRY)

@@ -23,7 +23,8 @@ from typing import final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.models.base import ImageModel, register
+from striate.models.base import ImageModel
+from striate.models.registry import register
 from striate.models.resnet import PAPER, Residual, Unit
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head

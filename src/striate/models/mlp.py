@@ -22,7 +22,8 @@ from typing import final
 from torch import nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel, register
+from striate.models.base import ImageModel
+from striate.models.registry import register
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 

@@ -12,8 +12,8 @@ stage3  14 x 14     6 units, 512
 stage4  7 x 7       2 units, 1024
 ======  ==========  ===============================================
 
-Departures: rectifiers stop at 6, as in every published set of weights. Those of Keras, the original ones, need
-``eps=1e-3, stem_padding="same", padding="after"``; timm's fit as it stands.
+Departures: rectifiers stop at 6, as in every published set of weights. Padding and eps are those of the authors' own
+weights (TensorFlow's, Keras'); timm's weights need ``eps=1e-5, stem_padding="symmetric", padding="symmetric"``.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import final
 from torch import nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel, register
-from striate.nn.conv import ConvNorm, Padding
+from striate.models.base import ImageModel
+from striate.models.registry import register
+from striate.nn.conv import ConvNorm, Padding, check_padding
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 
@@ -54,11 +55,13 @@ class MobileNetV1Spec:
     units: tuple[tuple[int, ...], ...] = ((64,), (128, 128), (256, 256), (512,) * 6, (1024, 1024))
     stem_width: int = 32
     width: float = 1.0
-    stem_padding: Padding = "symmetric"
-    padding: Padding = "symmetric"
-    eps: float = 1e-5
+    stem_padding: Padding = "same"
+    padding: Padding = "after"
+    eps: float = 1e-3
 
     def __post_init__(self) -> None:
+        check_padding(self.stem_padding)
+        check_padding(self.padding)
         if not self.units or not all(self.units):
             raise ValueError(f"every stage needs a unit; got {self.units}")
         if min(self.channels(each) for each in (self.stem_width, *sum(self.units, ()))) < 1:

@@ -24,8 +24,9 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel, register
-from striate.nn.conv import ConvNorm, Padding
+from striate.models.base import ImageModel
+from striate.models.registry import register
+from striate.nn.conv import ConvNorm, Padding, check_padding
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 
@@ -85,6 +86,7 @@ class MobileNetV2Spec:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
+        check_padding(self.padding)
         if not self.rows or min(min(row) for row in self.rows) < 1 or min(self.stem_width, self.last_width) < 1:
             raise ValueError(f"every row needs a unit and every unit a channel; got {self}")
         if self.width <= 0 or not 0 <= self.dropout < 1:

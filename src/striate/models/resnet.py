@@ -24,7 +24,8 @@ from typing import Literal, Protocol, final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel, register
+from striate.models.base import ImageModel
+from striate.models.registry import register
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he

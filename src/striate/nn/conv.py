@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,6 +18,12 @@ Padding = Literal["symmetric", "same", "after", "valid"]
   (Keras' explicit ``ZeroPadding2D(((0, 1), (0, 1)))`` before a 3x3 convolution of stride 2).
 - ``"valid"``: none.
 """
+
+
+def check_padding(padding: str) -> None:
+    """Raise ValueError for a word that is not one of `Padding`."""
+    if padding not in get_args(Padding):
+        raise ValueError(f"padding is one of {', '.join(get_args(Padding))}; got {padding!r}")
 
 
 @final
@@ -72,6 +78,7 @@ def conv2d(
         groups: Groups of channels that do not see each other.
         bias: Whether a bias is added; off where a normalisation follows.
     """
+    check_padding(padding)
     if padding == "same" and stride > 1:
         return SamePadConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
     if padding == "after" and stride > 1:

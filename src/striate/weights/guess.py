@@ -12,7 +12,7 @@ from torch import Tensor
 
 from striate.core.errors import CheckpointError
 from striate.core.preprocess import Preprocess
-from striate.models.base import Entry
+from striate.models import Entry
 from striate.weights import maps
 from striate.weights.catalogue import entries_for
 from striate.weights.load import Fit, fit, refusal

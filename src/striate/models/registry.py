@@ -1,0 +1,130 @@
+"""Networks by name: what can be built, and from what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Protocol
+
+from striate.core.errors import PlanError, UnknownModelError
+from striate.core.paper import Paper
+from striate.core.registry import Registry
+from striate.models.base import ImageModel
+
+
+class Build(Protocol):
+    """A family's network class."""
+
+    def __call__(self, spec: Any, *, classes: int, in_channels: int) -> ImageModel:
+        """Build the network of a spec."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A network that can be built by name.
+
+    Args:
+        name: As in the registry.
+        family: The module that defines it, such as ``resnet``.
+        build: The family's network class.
+        spec: The row of the family's table.
+        tiny: A spec of the same kind with one block a stage, for tests.
+        paper: Where it comes from.
+        input: Channels, height and width it was made for.
+        classes: Length of the published output.
+    """
+
+    name: str
+    family: str
+    build: Build
+    spec: Any
+    tiny: Any
+    paper: Paper
+    input: tuple[int, int, int]
+    classes: int
+
+    def create(
+        self, *, classes: int | None = None, in_channels: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> ImageModel:
+        """Build the network with random weights.
+
+        Args:
+            classes: Length of the output; None takes the published one.
+            in_channels: Channels of the pictures; None takes the published one.
+            options: Fields of the spec to change, nested ones by dotted names (``{"unit.stride_place": "1x1"}``).
+        """
+        return self.build(
+            with_options(self.spec, options or {}),
+            classes=self.classes if classes is None else classes,
+            in_channels=self.input[0] if in_channels is None else in_channels,
+        )
+
+
+REGISTRY: Registry[Entry] = Registry("network", UnknownModelError)
+
+
+def register(
+    build: Build,
+    variants: Mapping[str, Any],
+    *,
+    tiny: Any,
+    paper: Paper,
+    input: tuple[int, int, int],
+    classes: int,
+    aliases: Mapping[str, str] | None = None,
+) -> None:
+    """Add a family's variants to the registry.
+
+    Args:
+        build: The family's network class.
+        variants: Name to spec.
+        tiny: The spec used in tests.
+        paper: Where the family comes from.
+        input: Channels, height and width the variants were made for.
+        classes: Length of the published output.
+        aliases: Other names (timm's, torchvision's) to the name in `variants`.
+    """
+    family = getattr(build, "__module__", "").rsplit(".", 1)[-1]
+    for name, spec in variants.items():
+        entry = Entry(
+            name=name, family=family, build=build, spec=spec, tiny=tiny, paper=paper, input=input, classes=classes
+        )
+        others = tuple(a for a, target in (aliases or {}).items() if target == name)
+        REGISTRY.add(name, entry, aliases=others)
+
+
+def with_options(spec: Any, options: Mapping[str, Any]) -> Any:
+    """A copy of a spec with some fields changed; dotted names reach into nested specs.
+
+    Raises:
+        PlanError: The spec has no such field, or does not take the value.
+    """
+    known = {each.name: getattr(spec, each.name) for each in fields(spec)}
+    for dotted, value in options.items():
+        name, _, rest = dotted.partition(".")
+        if name not in known or (rest and not is_dataclass(known[name])):
+            raise PlanError(f"{type(spec).__name__} has no option {dotted!r}", hint=f"options: {', '.join(known)}")
+        value = tuple(value) if isinstance(value, list) else value
+        inner = with_options(getattr(spec, name), {rest: value}) if rest else value
+        if not _alike(getattr(spec, name), inner):
+            raise PlanError(f"option {dotted!r} cannot be {value!r}", hint=f"now it is {getattr(spec, name)!r}")
+        try:
+            spec = replace(spec, **{name: inner})
+        except ValueError as error:  # the spec rejects nonsense
+            raise PlanError(f"option {dotted!r} cannot be {value!r}: {error}") from error
+    return spec
+
+
+def _alike(old: Any, new: Any) -> bool:
+    """Whether a spec's field can hold `new` where it held `old`, as far as kinds go."""
+    if old is None:  # a maker may be given where there is none
+        return new is None or is_dataclass(new)
+    if is_dataclass(old):
+        return is_dataclass(new)
+    return isinstance(new, int | float if isinstance(old, float) else type(old)) and not isinstance(new, bool)
+
+
+def entries() -> Iterator[Entry]:
+    """Every registered network."""
+    return (REGISTRY.get(name) for name in REGISTRY)
