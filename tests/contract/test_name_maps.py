@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
-from striate.models import REGISTRY
+from striate.models import REGISTRY, ImageModel
 from striate.weights import maps
-from striate.weights.catalogue import entries
 from striate.weights.load import fit, load_state_dict
 
 KERAS = {
@@ -51,9 +50,9 @@ def peer_state(file: Path) -> dict[str, Tensor]:
     return {name: torch.empty(shape, device="meta") for name, shape in rows}
 
 
-def on_meta(name: str, classes: int | None = None) -> torch.nn.Module:
+def on_meta(name: str) -> ImageModel:
     with torch.device("meta"):
-        return REGISTRY.get(name).create(classes=classes)
+        return REGISTRY.get(name).create()
 
 
 @pytest.mark.parametrize(("source", "name", "peer"), PEERS, ids=lambda each: str(each))
@@ -65,31 +64,10 @@ def test_every_tensor_is_accounted_for(source: str, name: str, peer: str, shapes
     assert found.complete, (found.extra, found.missing, found.mismatched)
     ours = {each for each in model.state_dict() if source != "keras" or not each.endswith("num_batches_tracked")}
     assert set(found.tensors) == ours
-    assert [rule for rule in rules if not any(rule.rename(each) for each in state)] == unused(name, rules)
     lost = fit(model, {key: value for key, value in state.items() if key != next(iter(state))}, rules)
     assert lost.missing
     more = fit(model, state | {"another.weight": torch.empty(1, device="meta")}, rules)
     assert more.extra == ["another.weight"]
-
-
-def unused(name: str, rules: list[maps.Rule]) -> list[maps.Rule]:
-    """Rows that this variant has no tensor for: activations and pools in flat rows, projections in basic units."""
-    idle = [
-        rule for rule in rules if rule.target.split(".{")[0].rsplit(".", 1)[-1].rstrip("0123456789") in ("act", "pool")
-    ]
-    if name in ("vgg16", "vgg19") or not idle:
-        return [rule for rule in rules if rule in idle]
-    return idle
-
-
-@pytest.mark.parametrize("checkpoint", entries(), ids=lambda each: each.name)
-def test_a_map_fills_the_network_of_every_entry(checkpoint) -> None:
-    entry = REGISTRY.get(checkpoint.network)
-    assert entry.name == checkpoint.network
-    with torch.device("meta"):
-        model = entry.create(options=checkpoint.options)
-    targets = {rule.target for rule in maps.get(checkpoint.source, entry.family)(model)}
-    assert targets
 
 
 def test_an_unknown_source_or_family_is_refused() -> None:

@@ -14,7 +14,7 @@ from striate.core.errors import WeightsNotAtHandError
 from striate.core.events import Listener, Silent
 from striate.weights.catalogue import Checkpoint
 
-TIMEOUT_S = 15.0
+TIMEOUT_S = 10.0
 _CHUNK_BYTES = 1 << 20
 
 
@@ -22,6 +22,9 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         _require_https(newurl)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+OPENER = urllib.request.build_opener(_OnlyHttps())
 
 
 def address(checkpoint: Checkpoint) -> str:
@@ -34,7 +37,7 @@ def address(checkpoint: Checkpoint) -> str:
     return hf_hub_url(checkpoint.hub, "model.safetensors")
 
 
-def save(url: str, target: Path, accept: Callable[[str], None], listener: Listener | None = None) -> None:
+def save(url: str, target: Path, accept: Callable[[str], None], listener: Listener | None = None) -> str:
     """Fetch `url` into `target`.
 
     Args:
@@ -43,17 +46,19 @@ def save(url: str, target: Path, accept: Callable[[str], None], listener: Listen
         accept: Called with the content's sha256 before the file takes its place; raises to refuse it.
         listener: Hears of the progress, in bytes; None for silence.
 
+    Returns:
+        The content's sha256.
+
     Raises:
         WeightsNotAtHandError: The network, or the server, does not give the file.
         StorageError: The file cannot be written.
     """
     listener = listener or Silent()
     _require_https(url)
-    opener = urllib.request.build_opener(_OnlyHttps())
     request = urllib.request.Request(url, headers={"User-Agent": "striate"})
     sha256, done = hashlib.sha256(), 0
     try:
-        response = opener.open(request, timeout=TIMEOUT_S)
+        response = OPENER.open(request, timeout=TIMEOUT_S)
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
         raise _failed(url, error) from error
     with response, atomic.replacing(target) as stream:
@@ -74,6 +79,7 @@ def save(url: str, target: Path, accept: Callable[[str], None], listener: Listen
         if total is not None and done != total:
             raise WeightsNotAtHandError(f"{url} broke off after {done} of {total} bytes", hint="try again")
         accept(sha256.hexdigest())
+    return sha256.hexdigest()
 
 
 def _require_https(url: str) -> None:

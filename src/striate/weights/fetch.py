@@ -19,6 +19,7 @@ from striate.core.events import Listener
 from striate.weights import download
 from striate.weights.catalogue import Checkpoint, entries_for, find
 
+BUNDLED = Path(str(files("striate.weights"))) / "bundled"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".tar", ".bin", ".ckpt", ".npz", ".h5", ".hdf5")
 
 
@@ -58,31 +59,22 @@ def pick(name: str, tag: str | None = None, *, allow_download: bool = True, list
         if Path(tag).is_file() and tag.lower() not in {each.tag.lower() for each in entries_for(name)}:
             return _from_path(name, Path(tag))
         checkpoint = find(name, tag)
-        path = locate(checkpoint, listener, allow_download=allow_download)
-        return Picked(checkpoint=checkpoint, path=path, sha256=verify(checkpoint, path), note=checkpoint.note)
+        path, found = _locate(checkpoint, listener, allow_download)
+        return Picked(checkpoint=checkpoint, path=path, sha256=found, note=checkpoint.note)
     known = entries_for(name)
     if not known:
         raise UnknownWeightsError(f"no weights are published for {name}", hint="leave weights out to begin at random")
-    best = known[0]
-    if not at_hand(best):
-        fallback = next((each for each in known if at_hand(each)), None)
-        if fallback is not None and (paths.offline() or not allow_download):
-            return _instead(fallback, best, "downloads are off")
-        try:
-            locate(best, listener, allow_download=allow_download)
-        except WeightsNotAtHandError as error:
-            if fallback is None:
-                raise
-            return _instead(fallback, best, error.message)
-    path = locate(best, listener, allow_download=allow_download)
-    return Picked(checkpoint=best, path=path, sha256=verify(best, path), note=best.note)
-
-
-def _instead(fallback: Checkpoint, best: Checkpoint, why: str) -> Picked:
-    path = locate(fallback)
-    note = f"{fallback.name} is used, the best at hand; {best.name} would be preferred, but {why}"
-    note += f" ({fallback.note})" if fallback.note else ""
-    return Picked(checkpoint=fallback, path=path, sha256=verify(fallback, path), note=note)
+    try:
+        path, found = _locate(known[0], listener, allow_download)
+    except WeightsNotAtHandError as error:
+        instead = next((each for each in known if at_hand(each)), None)
+        if instead is None:
+            raise
+        path, found = _locate(instead, listener, allow_download=False)
+        aside = f" ({instead.note})" if instead.note else ""
+        note = f"{instead.name}{aside} is used, the best at hand: {error.message}"
+        return Picked(checkpoint=instead, path=path, sha256=found, note=note)
+    return Picked(checkpoint=known[0], path=path, sha256=found, note=known[0].note)
 
 
 def _from_path(name: str, path: Path) -> Picked:
@@ -109,10 +101,13 @@ def locate(checkpoint: Checkpoint, listener: Listener | None = None, *, allow_do
         CheckpointError: The file is not what the catalogue promises.
         StorageError: The download cannot be written.
     """
+    return _locate(checkpoint, listener, allow_download)[0]
+
+
+def _locate(checkpoint: Checkpoint, listener: Listener | None, allow_download: bool) -> tuple[Path, str]:
     path = _seek(checkpoint)
     if path is not None:
-        verify(checkpoint, path)
-        return path
+        return path, verify(checkpoint, path)
     place = f"put {checkpoint.file} into a folder and name the folder in STRIATE_WEIGHTS"
     lost = [str(folder) for folder in paths.weight_folders() if not folder.is_dir()]
     if lost:
@@ -124,13 +119,13 @@ def locate(checkpoint: Checkpoint, listener: Listener | None = None, *, allow_do
             f"{checkpoint.name} is not here and downloads are off", hint=f"unset STRIATE_OFFLINE, or {place}"
         )
     target = atomic.make_folder(paths.home() / "weights") / checkpoint.file
-    download.save(download.address(checkpoint), target, lambda found: _agree(checkpoint, target, found), listener)
-    return target
+    url = download.address(checkpoint)
+    return target, download.save(url, target, lambda found: _agree(checkpoint, target, found), listener)
 
 
 def _seek(checkpoint: Checkpoint) -> Path | None:
     if checkpoint.bundled:
-        path = Path(str(files("striate.weights") / "bundled" / checkpoint.file))
+        path = BUNDLED / checkpoint.file
         return path if path.is_file() else None
     names = [checkpoint.file, *(copy.file for copy in checkpoint.copies)]
     folders = [folder for folder in paths.weight_folders() if folder.is_dir()]

@@ -1,0 +1,93 @@
+"""Real published files measure what they are known to: readers, maps, options, preprocessing and labels at once."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from striate.core.preprocess import Preprocess
+from striate.weights import labels, open_model
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _weights(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STRIATE_WEIGHTS", str(shared_data / "weights"))
+
+
+def pictures(archive: Path) -> Iterator[tuple[str, Image.Image]]:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isfile() and member.name.endswith(".jpg"):
+                stream = tar.extractfile(member)
+                assert stream is not None
+                yield member.name, Image.open(io.BytesIO(stream.read())).convert("RGB")
+
+
+def prepare(picture: Image.Image, how: Preprocess) -> torch.Tensor:
+    side = how.shorter_side
+    width, height = (round(each * side / min(picture.size)) for each in picture.size)
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    top, left = (height - how.size[0]) // 2, (width - how.size[1]) // 2
+    values = torch.from_numpy(np.array(picture)[top : top + how.size[0], left : left + how.size[1]].copy())
+    scale, offset = how.affine()
+    values = values.flip(-1) if how.channels == "bgr" else values
+    return (values * torch.tensor(scale) + torch.tensor(offset)).permute(2, 0, 1)
+
+
+def top1(name: str, archive: Path, truth: str) -> float:
+    opened = open_model(name)
+    assert opened.labels is not None
+    right = total = 0
+    batch: list[torch.Tensor] = []
+    targets: list[int] = []
+
+    def flush() -> None:
+        nonlocal right, total
+        with torch.inference_mode():
+            right += int((opened.model(torch.stack(batch)).argmax(1) == torch.tensor(targets)).sum())
+        total += len(batch)
+        batch.clear()
+        targets.clear()
+
+    for file, picture in pictures(archive):
+        label = file.split("/")[1] if truth == "folder" else file.split("/")[-1].split("_")[0]
+        index = opened.labels.index(label)
+        assert index is not None
+        batch.append(prepare(picture, opened.preprocess))
+        targets.append(index)
+        if len(batch) == 100:
+            flush()
+    if batch:
+        flush()
+    return 100 * right / total
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("resnet20_cifar:akamaster", 81.03), ("resnet56_cifar:akamaster", 83.20)]
+)
+def test_cifar_residual_networks(name: str, expected: float, shared_data: Path) -> None:
+    assert top1(name, shared_data / "cifar10" / "test.tar.xz", "folder") == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("mobilenet_v1:google_0.25", 57.7), ("mobilenet_v2:google_int8", 86.8)])
+def test_mobilenets(name: str, expected: float, shared_data: Path) -> None:
+    archive = shared_data / "imagenet_samples" / "imagenet_samples.tar"
+    assert top1(name, archive, "synset") == pytest.approx(expected, abs=0.3)
+
+
+def test_the_label_set_is_imagenets(shared_data: Path) -> None:
+    import json
+
+    index = json.loads((shared_data / "imagenet_samples" / "class_index.json").read_text())
+    known = labels.read("imagenet-1k")
+    assert [[s, n] for s, n in zip(known.synsets, known.names, strict=True)] == [index[str(i)][:2] for i in range(1000)]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from striate.core.errors import CheckpointError
+from striate.weights import read_state
+
+STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0])}
+
+
+class Malice:
+    """Leaves a mark where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (Path.touch, (self.mark,))
+
+
+def same(found: dict[str, torch.Tensor]) -> bool:
+    return found.keys() == STATE.keys() and all(torch.equal(found[name], tensor) for name, tensor in STATE.items())
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".th", ".tar"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_files_old_and_new(tmp_path: Path, suffix: str, zipped: bool) -> None:
+    file = tmp_path / f"weights{suffix}"
+    torch.save({"epoch": 3, "best": 91.2, "state_dict": STATE}, file, _use_new_zipfile_serialization=zipped)
+    assert same(read_state(file))
+
+
+def test_wrappers_and_prefixes_come_off(tmp_path: Path) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save({"model": {"state_dict": {f"module.{name}": tensor for name, tensor in STATE.items()}}}, file)
+    assert same(read_state(file))
+
+
+def test_a_model_of_one_module_called_module_keeps_other_names(tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    save_file({"module.a": torch.ones(1), "b": torch.ones(1)}, file)
+    assert set(read_state(file)) == {"module.a", "b"}
+
+
+def test_safetensors_and_npz(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "weights.safetensors")
+    np.savez(tmp_path / "weights.npz", **{name: tensor.numpy() for name, tensor in STATE.items()})
+    assert same(read_state(tmp_path / "weights.safetensors"))
+    assert same(read_state(tmp_path / "weights.npz"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_would_execute_something_is_refused_and_never_run(tmp_path: Path, zipped: bool) -> None:
+    mark, file = tmp_path / "mark", tmp_path / "weights.pt"
+    torch.save({"state_dict": STATE, "more": Malice(mark)}, file, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match="executed, which is refused"):
+        read_state(file)
+    assert not mark.exists()
+    bare = tmp_path / "bare.pth"
+    bare.write_bytes(pickle.dumps(Malice(mark)))
+    with pytest.raises(CheckpointError):
+        read_state(bare)
+    assert not mark.exists()
+
+
+def test_a_pickle_in_an_npz_is_refused_and_never_run(tmp_path: Path) -> None:
+    mark, file = tmp_path / "mark", tmp_path / "weights.npz"
+    np.savez(file, allow_pickle=True, evil=np.array([Malice(mark)], dtype=object))
+    with pytest.raises(CheckpointError, match="pickle, which is refused"):
+        read_state(file)
+    assert not mark.exists()
+
+
+def test_a_whole_pickled_module_is_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "weights.pt")
+    with pytest.raises(CheckpointError, match=r"torch\.nn\.modules\.linear\.Linear"):
+        read_state(tmp_path / "weights.pt")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".npz", ".h5", ".th"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "text"])
+def test_damaged_files_give_one_clear_error(tmp_path: Path, suffix: str, damage: str) -> None:
+    file = tmp_path / f"weights{suffix}"
+    if suffix == ".safetensors":
+        save_file(STATE, file)
+    elif suffix == ".npz":
+        np.savez(file, **{name: tensor.numpy() for name, tensor in STATE.items()})
+    elif suffix == ".h5":
+        with h5py.File(file, "w") as h5:
+            h5["a/a/kernel:0"] = np.ones((200, 30))
+    else:
+        torch.save(STATE, file, _use_new_zipfile_serialization=suffix == ".pth")
+    whole = file.read_bytes()
+    file.write_bytes({"cut": whole[: len(whole) * 2 // 3], "empty": b"", "text": b"<html>404</html>\n"}[damage])
+    with pytest.raises(CheckpointError, match="weights"):
+        read_state(file)
+
+
+def test_a_damaged_archive_member_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "weights.npz"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY no header")
+    with pytest.raises(CheckpointError, match="cut short"):
+        read_state(file)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_are_named(tmp_path: Path, value: float) -> None:
+    save_file(STATE | {"b.weight": torch.tensor([1.0, value])}, tmp_path / "weights.safetensors")
+    with pytest.raises(CheckpointError, match=r"not finite, in b\.weight"):
+        read_state(tmp_path / "weights.safetensors")
+
+
+def test_other_things_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no file"):
+        read_state(tmp_path / "weights.pt")
+    (tmp_path / "weights.zip").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no kind of file"):
+        read_state(tmp_path / "weights.zip")
+    torch.save([torch.ones(1)], tmp_path / "list.pt")
+    with pytest.raises(CheckpointError, match="a list, not named tensors"):
+        read_state(tmp_path / "list.pt")
+    torch.save({"a": torch.ones(1), "epoch": 3}, tmp_path / "mixed.pt")
+    with pytest.raises(CheckpointError, match="more than tensors: epoch"):
+        read_state(tmp_path / "mixed.pt")
+
+
+def test_keras_2_names_become_layer_and_weight(tmp_path: Path) -> None:
+    for inside in ("", "model_weights/"):
+        file = tmp_path / "weights.h5"
+        with h5py.File(file, "w") as h5:
+            h5[f"{inside}conv1/conv1/kernel:0"] = np.ones((3, 3, 3, 8), "f4")
+            h5[f"{inside}conv1_bn/batch_normalization/gamma:0"] = np.ones(8, "f4")
+            h5[f"{inside}nested/fc1/kernel:0"] = np.ones((2, 3), "f4")
+            h5[f"{inside}nested/fc2/kernel:0"] = np.ones((3, 3), "f4")
+            h5.create_group(f"{inside}pool")
+            if inside:
+                h5["optimizer_weights/adam/m:0"] = np.ones(3, "f4")
+        assert set(read_state(file)) == {"conv1/kernel", "conv1_bn/gamma", "fc1/kernel", "fc2/kernel"}
+
+
+def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
+    file = tmp_path / "model.weights.h5"
+    with h5py.File(file, "w") as h5:
+        for group, name, shapes in [
+            ("conv2d", "conv1", [(3, 3, 3, 8), (8,)]),
+            ("batch_normalization", "conv1_bn", [(8,)] * 4),
+        ]:
+            folder = h5.create_group(f"layers/{group}/vars")
+            folder.attrs["name"] = name
+            for position, shape in enumerate(shapes):
+                folder[str(position)] = np.full(shape, position, "f4")
+        h5["optimizer/vars/0"] = np.array(1)
+    state = read_state(file)
+    assert set(state) == {
+        "conv1/kernel",
+        "conv1/bias",
+        *(f"conv1_bn/{each}" for each in ("gamma", "beta", "moving_mean", "moving_variance")),
+    }
+    assert state["conv1_bn/moving_variance"][0] == 3
+    with h5py.File(file, "a") as h5:
+        del h5["layers/conv2d/vars"].attrs["name"]
+    with pytest.raises(CheckpointError, match="does not say what its layers are called"):
+        read_state(file)
+
+
+def test_an_h5_link_out_of_the_file_is_not_followed(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as h5:
+        h5["layer/layer/kernel:0"] = np.ones((2, 2), "f4")
+    with h5py.File(tmp_path / "weights.h5", "w") as h5:
+        h5["a/a/kernel:0"] = np.ones((2, 2), "f4")
+        h5["b"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/layer")
+    assert set(read_state(tmp_path / "weights.h5")) == {"a/kernel"}
