@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from striate.core.errors import InputShapeError
 
 
+def _fresh(width: int, classes: int, like: Tensor) -> nn.Linear:
+    layer = nn.Linear(width, classes, device=like.device, dtype=like.dtype)
+    nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 @final
 class Head(nn.Sequential):
     """A row of named parts, the last of them ``logits``, which is dense.
@@ -56,13 +63,19 @@ class Head(nn.Sequential):
                 break
         return features
 
+    def upto(self, part: str, classes: int) -> Head:
+        """A head of the parts up to and with the dense part `part` (shared, not copied) and a fresh ``logits``."""
+        kept: dict[str, nn.Module] = {}
+        for name, module in self.named_children():
+            kept[name] = module
+            if name == part:
+                break
+        width = [m for m in kept[part].modules() if isinstance(m, nn.Linear)][-1].out_features
+        return Head(kept | {"logits": _fresh(width, classes, self.logits_layer.weight)})
+
     def replace_logits(self, classes: int) -> None:
         """Put a fresh ``logits`` part for another number of classes (Xavier weights, zero biases)."""
-        old = self.logits_layer
-        new = nn.Linear(old.in_features, classes, device=old.weight.device, dtype=old.weight.dtype)
-        nn.init.xavier_uniform_(new.weight)
-        nn.init.zeros_(new.bias)
-        self[len(self) - 1] = new
+        self[len(self) - 1] = _fresh(self.logits_layer.in_features, classes, self.logits_layer.weight)
 
 
 def global_pool(side: int = 1) -> nn.Sequential:
