@@ -1,5 +1,71 @@
-"""Convolutional networks and transfer learning: pictures in, a classifier that can be trusted out."""
+"""Convolutional networks and transfer learning: pictures in, a classifier that can be trusted out.
+
+Importing this package costs little: every name below loads what it needs on first use.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from striate.core.errors import (
+    CheckpointError,
+    DataError,
+    PictureError,
+    PlanError,
+    StriateError,
+    UnknownModelError,
+    UnknownWeightsError,
+)
+
+if TYPE_CHECKING:
+    from striate import models as models
+    from striate import sizing as sizing
+    from striate import weights as weights
+    from striate.jobs.artefact import TrainedClassifier as TrainedClassifier
+    from striate.jobs.artefact import load as load
+    from striate.jobs.face import Run as Run
+    from striate.jobs.face import fit as fit
+    from striate.weights.create import create_model as create_model
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Run": "jobs.face",
+    "TrainedClassifier": "jobs.artefact",
+    "create_model": "weights.create",
+    "fit": "jobs.face",
+    "load": "jobs.artefact",
+}
+_MODULES = ("models", "sizing", "weights")
+
+__all__ = [
+    "CheckpointError",
+    "DataError",
+    "PictureError",
+    "PlanError",
+    "Run",
+    "StriateError",
+    "TrainedClassifier",
+    "UnknownModelError",
+    "UnknownWeightsError",
+    "__version__",
+    "create_model",
+    "fit",
+    "load",
+    "models",
+    "sizing",
+    "weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"striate.{name}")
+    if name in _HOMES:
+        return getattr(import_module(f"striate.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'striate' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

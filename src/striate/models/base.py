@@ -99,7 +99,9 @@ class ImageModel(nn.Module):
             for name in self.stages_above(point):
                 delattr(self, name)
             self._stage_table = self._stage_table[: self._position(stage) + 1]
-            self.head = pooled_head(self._stage_table[-1].channels, classes)
+            self._frozen &= frozenset(self.stages)
+            like = self.head.logits_layer.weight
+            self.head = pooled_head(self._stage_table[-1].channels, classes).to(like)
         else:
             self.head.replace_logits(classes)
         self.classes = classes

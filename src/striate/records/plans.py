@@ -26,8 +26,8 @@ class FitPlan:
         fast_resize: Whether pictures are reduced by the fast filter instead of the weights' own.
         max_unreadable: Share of pictures that may be unreadable before the run stops, 0 to 1.
         scratch: Whether a network trained from scratch is among the candidates.
-        work_macs: Multiply-adds that fine-tuning, and likewise training from scratch, may spend; fixes the number of
-            steps, so that no result depends on the clock.
+        work_macs: Multiply-adds that each candidate may spend on training when no budget is given; fixes the number
+            of steps, so that no result depends on the clock.
     """
 
     data: str = "digits"
@@ -41,7 +41,12 @@ class FitPlan:
     fast_resize: bool = False
     max_unreadable: float = 0.05
     scratch: bool = True
-    work_macs: float = 1.5e12
+    work_macs: float = 2e12
+
+    @property
+    def work(self) -> float:
+        """Multiply-adds that each candidate may spend on training: `work_macs` for every three minutes of budget."""
+        return self.work_macs * (1.0 if self.budget_s is None else self.budget_s / 180.0)
 
     def __post_init__(self) -> None:
         if self.budget_s is not None and self.budget_s <= 0:
@@ -70,7 +75,7 @@ class TrainPlan:
     network: str
     data: str
     root: str | None = None
-    recipe: str = "sgd"
+    recipe: str = "cifar_short"
     epochs: int | None = None
     seed: int = 0
     device: str | None = None

@@ -84,9 +84,10 @@ class Recipe:
 
 
 def _build(table: Mapping[str, Any]) -> Recipe:
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k != "augment"}
-    augment = {k: tuple(v) if isinstance(v, list) else v for k, v in table.get("augment", {}).items()}
-    return Recipe(**fields, augment=Augment(**augment))
+    def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "augment"}
+
+    return Recipe(**plain(table), augment=Augment(**plain(table.get("augment", {}))))
 
 
 @cache

@@ -117,7 +117,7 @@ def train(
         loss.backward()
         if recipe.clip is not None:
             nn.utils.clip_grad_norm_(trainable, recipe.clip)
-        value = float(loss)
+        value = float(loss.detach())
         if not math.isfinite(value):
             raise NonFiniteLossError(
                 f"the loss became {value} at step {step} of {steps} (epoch {epoch + 1})",

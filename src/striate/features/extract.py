@@ -1,0 +1,207 @@
+"""The cached pass: pictures through a function once, a row each, kept on disk under the picture's own digest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import DataError, PictureError
+from striate.core.events import Listener
+from striate.core.preprocess import Preprocess
+from striate.data.decode import decode
+from striate.data.index import ImageIndex
+from striate.data.loaders import batches
+from striate.features.keys import of_picture
+from striate.features.store import RowStore
+from striate.models.base import ImageModel
+from striate.nn.input import PictureInput
+
+_BATCHES_A_WRITE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What a pass did.
+
+    Args:
+        computed: Pictures that went through.
+        found: Pictures whose rows were there already.
+        unreadable: Reason by position in the index.
+        waited_s: Seconds the network stood idle for want of pictures.
+        seconds: In all.
+    """
+
+    computed: int
+    found: int
+    unreadable: dict[int, str]
+    waited_s: float
+    seconds: float
+
+
+@final
+class StageFeatures(nn.Module):
+    """The pooled features of every feature point, end to end.
+
+    Maps are averaged over their whole area; the head's dense parts are taken as they are.
+
+    Args:
+        model: The network.
+        preprocess: What its weights were trained with.
+
+    Shape:
+        uint8 ``[n, h, w, channels]`` to float32 ``[n, sum of widths]``.
+    """
+
+    def __init__(self, model: ImageModel, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.input = PictureInput(preprocess)
+        self.model = model
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Length of every feature point's part, in order."""
+        widths = {stage.name: stage.channels for stage in self.model.stage_table}
+        for part in self.model.head.hidden:
+            layers = [m for m in self.model.head.get_submodule(part).modules() if isinstance(m, nn.Linear)]
+            widths[f"head.{part}"] = layers[-1].out_features
+        return widths
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Run the network once and pool on the way."""
+        x = self.input(pixels)
+        pooled = []
+        for name in self.model.stages:
+            x = self.model.get_submodule(name)(x)
+            pooled.append(x.mean(dim=(2, 3)))
+        for name, part in self.model.head.named_children():
+            if name == "logits":
+                break
+            x = part(x)
+            if name in self.model.head.hidden:
+                pooled.append(x)
+        return torch.cat(pooled, dim=1)
+
+
+def sample(index: ImageIndex, positions: Sequence[int], preprocess: Preprocess, count: int) -> np.ndarray:
+    """The first `count` readable pictures among `positions`, decoded: ``[n, h, w, channels]``.
+
+    Raises:
+        DataError: None of the first 200 can be read.
+    """
+    found: list[np.ndarray] = []
+    for position in positions[:200]:
+        try:
+            found.append(decode(index.read(int(position)), preprocess))
+        except PictureError:
+            continue
+        if len(found) == count:
+            break
+    if not found:
+        raise DataError(f"none of the first {len(positions[:200])} pictures of {index.source} can be read")
+    return np.stack(found)
+
+
+def fill(
+    store: RowStore,
+    index: ImageIndex,
+    positions: Sequence[int],
+    digests: Sequence[str],
+    preprocess: Preprocess,
+    run: Callable[[np.ndarray], np.ndarray],
+    *,
+    batch: int,
+    listener: Listener,
+    fast: bool = False,
+    most_unreadable: int | None = None,
+    phase: str = "pictures through the network",
+) -> Pass:
+    """See to it that `store` has a row for every picture.
+
+    Pictures that are there already do not run again. Rows are written as they come, so that a pass that was
+    interrupted goes on where it stopped, with the batches that it would have had.
+
+    Args:
+        store: Where the rows are kept.
+        index: The pictures.
+        positions: Which of them.
+        digests: sha256 of every picture of the index.
+        preprocess: How they are decoded.
+        run: Up to `batch` decoded pictures to their rows.
+        batch: Pictures at a time.
+        listener: Hears of progress.
+        fast: Whether pictures are reduced by the fast filter.
+        most_unreadable: More unreadable pictures than this stop the pass; None never stops it.
+        phase: What the listener is told is going on.
+
+    Raises:
+        DataError: Too many pictures cannot be read; the message names them.
+    """
+    began = time.monotonic()
+    unreadable: dict[int, str] = {}
+    waited = 0.0
+    with store.writing():
+        first = {of_picture(digests[p]): int(p) for p in reversed(positions)}  # of equal pictures one runs
+        missing = sorted(p for key, p in first.items() if key not in store)
+        listener.phase(phase, len(missing), "picture")
+        keys: list[bytes] = []
+        rows: list[np.ndarray] = []
+        readable: list[bool] = []
+        done = 0
+
+        def write() -> None:
+            if keys:
+                store.append(keys, np.concatenate(rows), readable)
+                keys.clear(), rows.clear(), readable.clear()
+
+        with closing(batches(index, missing, preprocess, batch=batch, fast=fast)) as stream:
+            for number, each in enumerate(stream, start=1):
+                waited += each.waited_s
+                rows.append(run(each.pixels))
+                keys += [of_picture(digests[p]) for p in each.positions]
+                readable += [p not in each.failed for p in each.positions]
+                unreadable |= each.failed
+                done += len(each.positions)
+                if most_unreadable is not None and len(unreadable) > most_unreadable:
+                    write()
+                    raise too_many_unreadable(index, unreadable, len(positions))
+                if number % _BATCHES_A_WRITE == 0:
+                    write()
+                listener.step(done)
+        write()
+    for position in positions:
+        if store.unreadable(of_picture(digests[position])) and position not in unreadable:
+            unreadable[int(position)] = _reason(index, int(position), preprocess, fast=fast)
+    if most_unreadable is not None and len(unreadable) > most_unreadable:
+        raise too_many_unreadable(index, unreadable, len(positions))
+    return Pass(
+        computed=done,
+        found=len(positions) - done,
+        unreadable=unreadable,
+        waited_s=waited,
+        seconds=time.monotonic() - began,
+    )
+
+
+def too_many_unreadable(index: ImageIndex, unreadable: dict[int, str], of: int) -> DataError:
+    """The error that stops a run on data that is largely unreadable."""
+    lines = [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]
+    more = f"\n  and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+    return DataError(
+        f"{len(unreadable)} of {of} pictures in {index.source} cannot be read:\n" + "\n".join(lines) + more,
+        hint="mend or remove them, or allow more with --max-unreadable",
+    )
+
+
+def _reason(index: ImageIndex, position: int, preprocess: Preprocess, *, fast: bool) -> str:
+    try:
+        decode(index.read(position), preprocess, fast=fast)
+    except PictureError as error:
+        return error.message
+    return "could not be read when it was first tried"

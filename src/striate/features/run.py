@@ -1,0 +1,98 @@
+"""Any function of pictures over many pictures, in order, on the fastest engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from striate.core.events import Listener
+from striate.core.preprocess import Preprocess
+from striate.data.index import ImageIndex
+from striate.data.loaders import batches
+from striate.features import engines
+from striate.features.extract import sample
+from striate.records.plans import EngineName
+
+WORTH_COMPILING = 200
+"""Pictures below which the seconds that OpenVINO needs to compile a network are not won back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """What a function gave.
+
+    Args:
+        values: float32 ``[n, ...]``, a row for every picture that could be read.
+        positions: Which pictures those were, ``[n]``.
+        unreadable: Reason by position of every other.
+        agreement: What ran, and how well it agreed with eager float32.
+    """
+
+    values: np.ndarray
+    positions: np.ndarray
+    unreadable: dict[int, str]
+    agreement: engines.Agreement
+
+
+def over(
+    module: nn.Module,
+    preprocess: Preprocess,
+    index: ImageIndex,
+    positions: Sequence[int] | np.ndarray,
+    *,
+    width: int,
+    listener: Listener,
+    phase: str,
+    batch: int = 32,
+    engine: EngineName = "auto",
+    device: torch.device | None = None,
+    fast: bool = False,
+) -> Outputs:
+    """Run `module` over pictures.
+
+    Args:
+        module: uint8 ``[n, h, w, channels]`` to ``[n, width]``.
+        preprocess: How pictures are decoded.
+        index: The pictures.
+        positions: Which of them, in the order of the rows.
+        width: Length of one row.
+        listener: Hears of progress.
+        phase: What the listener is told is going on.
+        batch: Pictures at a time.
+        engine: As `engines.make` takes it; few pictures run on PyTorch unless another is named.
+        device: Where; None is the processor.
+        fast: Whether pictures are reduced by the fast filter.
+    """
+    wanted = [int(p) for p in positions]
+    first = sample(index, wanted, preprocess, 4)
+    runner, agreement = engines.make(
+        module,
+        batch=batch,
+        picture=first.shape[1:],
+        engine="torch" if engine == "auto" and len(wanted) < WORTH_COMPILING else engine,
+        device=device or torch.device("cpu"),
+        sample=first,
+        groups=[width],
+        listener=listener,
+    )
+    rows: list[np.ndarray] = []
+    kept: list[int] = []
+    unreadable: dict[int, str] = {}
+    listener.phase(phase, len(wanted), "picture")
+    done = 0
+    with closing(batches(index, wanted, preprocess, batch=batch, fast=fast)) as stream:
+        for each in stream:
+            values = engines.run_padded(runner, each.pixels, batch)
+            readable = [p not in each.failed for p in each.positions]
+            rows.append(values[readable])
+            kept += [int(p) for p, ok in zip(each.positions, readable, strict=True) if ok]
+            unreadable |= each.failed
+            done += len(each.positions)
+            listener.step(done)
+    values = np.concatenate(rows) if rows else np.empty((0, width), dtype=np.float32)
+    return Outputs(values=values, positions=np.array(kept, dtype=np.int64), unreadable=unreadable, agreement=agreement)

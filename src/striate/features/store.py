@@ -1,0 +1,146 @@
+"""Rows of numbers on disk, each under a 32-byte key: what the cached pass leaves behind.
+
+A folder holds ``rows.bin`` (rows of one shape and type, end to end), ``keys.bin`` (a key and a flag for each row) and
+``about.json``. Rows are appended and synced before their keys, so that whatever a kill leaves behind, a key never
+stands for a row that is not whole. Keys name content, so nothing stale is served: a changed picture has another key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from striate.core.atomic import explain, make_folder
+from striate.core.errors import StorageError
+from striate.records import io
+
+KEY_BYTES = 32
+_ENTRY_BYTES = KEY_BYTES + 1
+_WHOLE, _UNREADABLE = 0, 1
+
+
+@final
+class RowStore:
+    """Rows by key.
+
+    Args:
+        folder: Where the rows are kept; made when it is not there.
+        shape: Of one row.
+        dtype: Of its numbers.
+        about: Written beside the rows for whoever looks into the folder.
+    """
+
+    def __init__(
+        self, folder: Path, shape: tuple[int, ...], dtype: str, about: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder = make_folder(folder)
+        self.shape = shape
+        self.dtype = np.dtype(dtype)
+        self._row_bytes = int(np.prod(shape)) * self.dtype.itemsize
+        self._places: dict[bytes, int] = {}
+        self._unreadable: set[bytes] = set()
+        self._count = 0
+        self._load()
+        if not (folder / "about.json").exists():
+            io.write(folder / "about.json", {"shape": shape, "dtype": str(self.dtype), **(about or {})})
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._places or key in self._unreadable
+
+    def unreadable(self, key: bytes) -> bool:
+        """Whether `key` stands for a picture that could not be decoded."""
+        return key in self._unreadable
+
+    def _load(self) -> None:
+        entries = _read(self.folder / "keys.bin")
+        rows_there = _size(self.folder / "rows.bin") // self._row_bytes
+        self._count = min(len(entries) // _ENTRY_BYTES, rows_there)
+        self._places.clear()
+        self._unreadable.clear()
+        for place in range(self._count):
+            entry = entries[place * _ENTRY_BYTES : (place + 1) * _ENTRY_BYTES]
+            if entry[KEY_BYTES] == _UNREADABLE:
+                self._unreadable.add(entry[:KEY_BYTES])
+            else:
+                self._places[entry[:KEY_BYTES]] = place
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the folder for appending; another process waits, then sees what this one wrote.
+
+        Raises:
+            StorageError: Another process has held it for a day.
+        """
+        lock = FileLock(self.folder / "lock")
+        try:
+            lock.acquire(timeout=86400)
+        except Timeout as error:
+            raise StorageError(f"another process holds {self.folder}", hint="stop it, or delete the folder") from error
+        except OSError as error:
+            raise explain(error, self.folder) from error
+        try:
+            self._load()
+            yield
+        finally:
+            lock.release()
+
+    def append(self, keys: Sequence[bytes], rows: np.ndarray, readable: Sequence[bool]) -> None:
+        """Add rows under new keys; call it inside `writing`.
+
+        Args:
+            keys: One a row.
+            rows: ``[n, *shape]``.
+            readable: False where the row stands for a picture that could not be decoded.
+
+        Raises:
+            StorageError: The disk is full. Earlier rows stay whole.
+        """
+        rows = np.ascontiguousarray(rows, dtype=self.dtype)
+        entries = b"".join(k + bytes([_WHOLE if ok else _UNREADABLE]) for k, ok in zip(keys, readable, strict=True))
+        try:
+            _append(self.folder / "rows.bin", self._count * self._row_bytes, rows.tobytes())
+            _append(self.folder / "keys.bin", self._count * _ENTRY_BYTES, entries)
+        except OSError as error:
+            raise explain(error, self.folder) from error
+        for place, (key, ok) in enumerate(zip(keys, readable, strict=True), start=self._count):
+            if ok:
+                self._places[key] = place
+            else:
+                self._unreadable.add(key)
+        self._count += len(keys)
+
+    def view(self) -> np.ndarray:
+        """All rows, memory-mapped read-only, ``[len(self), *shape]``."""
+        if self._count == 0:
+            return np.empty((0, *self.shape), dtype=self.dtype)
+        return np.memmap(self.folder / "rows.bin", self.dtype, "r", shape=(self._count, *self.shape))
+
+    def places(self, keys: Sequence[bytes]) -> np.ndarray:
+        """Where in `view` the rows of `keys` stand; every key must be there and readable."""
+        return np.array([self._places[key] for key in keys], dtype=np.int64)
+
+
+def _read(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _append(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b" if path.exists() else "wb") as stream:
+        stream.truncate(at)
+        stream.seek(at)
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())

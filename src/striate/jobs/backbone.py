@@ -1,0 +1,40 @@
+"""Which pretrained network to begin with when none was named: the pictures decide, among what is at hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.core.errors import PictureError, WeightsNotAtHandError
+from striate.data.decode import probe
+from striate.data.index import ImageIndex
+from striate.weights.fetch import pick
+
+SAMPLE = 100
+SMALL_PX = 64
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+
+
+def suggest(index: ImageIndex) -> tuple[str, str]:
+    """A network's name, and why.
+
+    Args:
+        index: The pictures; the headers of about a hundred, evenly spread, are looked at.
+    """
+    sides, grey = [], []
+    for i in np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int)):
+        try:
+            info = probe(index.read(int(i)))
+        except PictureError:
+            continue
+        sides.append(min(info.width, info.height))
+        grey.append(info.mode in GREY_MODES)
+    side = float(np.median(sides)) if sides else 224.0
+    if side <= SMALL_PX and grey and all(grey):
+        return "lenet5", f"small grey pictures (shorter side {side:.0f} px in the median)"
+    if side <= SMALL_PX:
+        return "resnet20_cifar", f"small colour pictures (shorter side {side:.0f} px in the median)"
+    try:
+        picked = pick("mobilenet_v2", "default", allow_download=True)
+    except WeightsNotAtHandError as error:
+        return "resnet20_cifar", f"the best bundled one; mobilenet_v2 would suit photos better, but {error.message}"
+    return "mobilenet_v2", f"photos (shorter side {side:.0f} px in the median); {picked.note or 'its default weights'}"

@@ -1,0 +1,99 @@
+"""The main job as Python users call it."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from striate.core.errors import PlanError
+from striate.core.events import Listener, Silent
+from striate.jobs import fit as job
+from striate.jobs.artefact import TrainedClassifier, load
+from striate.records.plans import FitPlan
+from striate.records.results import FitRecord
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(text: str | float) -> float:
+    """A length of time in seconds: a number, or ``90s``, ``10m``, ``2h``.
+
+    Raises:
+        PlanError: It is neither.
+
+    Example:
+        >>> seconds("10m")
+        600.0
+    """
+    if not isinstance(text, str):
+        return float(text)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
+    if not found:
+        raise PlanError(f"{text!r} is no length of time", hint="write it as 90s, 10m or 2h")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+@final
+class Run:
+    """A finished run.
+
+    Args:
+        folder: Where it is kept.
+        record: What ``metrics.json`` holds.
+    """
+
+    def __init__(self, folder: Path, record: FitRecord) -> None:
+        self.folder = folder
+        self.record = record
+
+    @property
+    def report(self) -> Path:
+        """The page for people."""
+        return self.folder / "report.html"
+
+    @cached_property
+    def classifier(self) -> TrainedClassifier:
+        """The trained classifier, loaded on first use."""
+        return load(self.folder)
+
+    def predict(self, picture: str | Path | bytes | np.ndarray, top: int = 5) -> list[dict[str, Any]]:
+        """The likeliest classes of a picture, likeliest first: ``label`` and ``probability``.
+
+        Args:
+            picture: A file, encoded bytes, or decoded uint8 ``[h, w]`` or ``[h, w, 3]``.
+            top: At most so many.
+
+        Raises:
+            PictureError: It cannot be read.
+        """
+        return self.classifier.predict(picture, top)
+
+
+def fit(
+    data: str | Path = "digits",
+    *,
+    out: str | Path | None = None,
+    budget: str | float | None = None,
+    listener: Listener | None = None,
+    **plan: Any,
+) -> Run:
+    """Make a classifier of labelled pictures, and gather the evidence for trusting it.
+
+    Args:
+        data: A folder, manifest, archive, or the name of a standard set.
+        out: The run's folder; None takes the next free ``runs/<data>-<n>``. A run that was stopped goes on, a finished
+            one is returned.
+        budget: Bound on the whole run: seconds, or ``90s``, ``10m``, ``2h``; None bounds the work instead.
+        listener: Hears of progress; None for silence.
+        **plan: Other fields of `records.plans.FitPlan`: ``backbone``, ``per_class``, ``seed``, ...
+
+    Raises:
+        StriateError: As `jobs.fit.run`.
+    """
+    asked = FitPlan(data=str(data), budget_s=None if budget is None else seconds(budget), **plan)
+    outcome = job.run(asked, None if out is None else Path(out), listener or Silent())
+    return Run(outcome.folder, outcome.record)

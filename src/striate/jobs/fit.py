@@ -1,0 +1,284 @@
+"""The main job: labelled pictures become a classifier, with the evidence for trusting it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.core import paths
+from striate.core.device import pick
+from striate.core.errors import DataError
+from striate.core.events import Listener, Several
+from striate.data.audit import audit
+from striate.data.digest import digests
+from striate.data.index import ImageIndex, scan
+from striate.data.split import Splits, split
+from striate.features.run import Outputs, over
+from striate.jobs import artefact, folder
+from striate.jobs.backbone import suggest
+from striate.jobs.versions import versions
+from striate.models import REGISTRY
+from striate.records import io
+from striate.records.plans import FitPlan
+from striate.records.results import Chosen, DataSummary, FitRecord, Prediction
+from striate.records.results import Problem as DataProblem
+from striate.report import html
+from striate.sizing import measure
+from striate.tasks.classify import metrics
+from striate.tasks.classify.network import Classifier
+from striate.transfer.advisor import Advisor, Attempt, Clock, advise
+from striate.transfer.explain import reason
+from striate.transfer.problem import CachedFeatures, Problem
+from striate.weights import Opened, open_model
+
+MISTAKES = 24
+"""Worst mistakes shown in the report."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOutcome:
+    """A finished run.
+
+    Args:
+        record: What ``metrics.json`` holds.
+        folder: Of the run.
+        resumed: Whether it went on with an unfinished run.
+        finished_before: Whether it was finished before it was asked for; nothing was computed.
+    """
+
+    record: FitRecord
+    folder: Path
+    resumed: bool
+    finished_before: bool
+
+
+def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
+    """Carry out a plan, or go on with it.
+
+    Args:
+        plan: What is asked.
+        out: The run's folder; None takes the next free ``runs/<data>-<n>``.
+        listener: Hears of progress.
+
+    Raises:
+        DataError: The pictures cannot be used as they are.
+        PlanError: The folder holds another plan's run.
+        StorageError: Something cannot be written.
+        StriateError: Others, as named in `core.errors`.
+    """
+    began = time.monotonic()
+    if out is not None and folder.look("fit", plan, out).state == "finished":
+        record = io.from_json(FitRecord, io.read(out / folder.METRICS))
+        return FitOutcome(record=record, folder=out, resumed=False, finished_before=True)
+    index = scan(plan.data, root=plan.root)
+    claim = folder.claim("fit", plan, out or folder.next_free(Path(plan.data).name.split(".")[0]))
+    log = folder.LogFile(claim.folder / folder.LOG)
+    listener = Several(listener, log)
+    listener.record("run", {"folder": str(claim.folder), "state": claim.state})
+
+    clock = Clock(plan.budget_s)
+    problem, opened, splits, unreadable, features = _prepare(plan, index, claim, listener)
+    prepared = time.monotonic()
+    advisor = Advisor(problem, features, clock)
+    winner, attempts = advise(advisor)
+    chosen = time.monotonic()
+    record, predictions = _conclude(
+        plan, problem, opened, splits, unreadable, features, advisor, winner, attempts, claim
+    )
+    seconds = {"total": time.monotonic() - began, "features": prepared - began, "candidates": chosen - prepared}
+    record = dataclasses.replace(record, seconds=seconds | {"conclusion": time.monotonic() - chosen})
+    artefact.write_predictions(claim.folder / "predictions.csv", [artefact.as_row(p) for p in predictions])
+    html.write(claim.folder, record, predictions, _thumbnails(index, predictions))
+    io.write(claim.folder / folder.METRICS, record)  # last: it says that the run is finished
+    shutil.rmtree(claim.work, ignore_errors=True)
+    listener.record("finished", {"test_top1": record.test.top1})
+    return FitOutcome(record=record, folder=claim.folder, resumed=claim.state == "unfinished", finished_before=False)
+
+
+def _prepare(
+    plan: FitPlan, index: ImageIndex, claim: folder.Claim, listener: Listener
+) -> tuple[Problem, Opened, Splits, dict[int, str], CachedFeatures]:
+    """Digests, split, network, and the cached pass; unreadable pictures are out of the split afterwards."""
+    hashes, unreadable = digests(index, listener)
+    most = int(plan.max_unreadable * len(index))
+    splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
+    name = plan.backbone
+    if name is None:
+        name, why = suggest(index)
+        listener.note(f"backbone {name}: {why}", backbone=name)
+    opened = open_model(name, listener=listener)
+    if opened.note:
+        listener.note(opened.note)
+    problem = Problem(
+        plan=plan,
+        index=index,
+        digests=hashes,
+        train=splits.train,
+        validation=splits.validation,
+        entry=REGISTRY.get(opened.name),
+        options=opened.options,
+        model=opened.model,
+        preprocess=opened.preprocess,
+        weights_sha256=opened.sha256,
+        device=pick(plan.device),
+        work=claim.work,
+        cache=paths.home() / "features",
+        listener=listener,
+    )
+    features = CachedFeatures(problem)
+    done = features.run(
+        np.sort(np.concatenate([splits.train, splits.validation])), most_unreadable=most - len(unreadable)
+    )
+    listener.record(
+        "features",
+        {"computed": done.computed, "found": done.found, "seconds": done.seconds, "seconds_waited": done.waited_s},
+    )
+    if done.unreadable:
+        unreadable = {**unreadable, **done.unreadable}
+        splits = splits.without(unreadable)
+        problem.train, problem.validation = splits.train, splits.validation
+    _require_enough(index, splits)
+    return problem, opened, splits, dict(unreadable), features
+
+
+def _require_enough(index: ImageIndex, splits: Splits) -> None:
+    counts = np.bincount(index.labels[splits.train], minlength=len(index.classes))
+    if not counts.all():
+        missing = ", ".join(repr(index.classes[i]) for i in np.flatnonzero(counts == 0)[:5])
+        raise DataError(
+            f"no readable training picture is left of {missing}",
+            hint="mend the unreadable pictures, or remove the class",
+        )
+    for name, positions in (("validation", splits.validation), ("test", splits.test)):
+        if not len(positions):
+            raise DataError(f"no readable picture is left for {name}", hint="add pictures: at least 5 of each class")
+
+
+def _conclude(
+    plan: FitPlan,
+    problem: Problem,
+    opened: Opened,
+    splits: Splits,
+    unreadable: dict[int, str],
+    features: CachedFeatures,
+    advisor: Advisor,
+    winner: Attempt,
+    attempts: list[Attempt],
+    claim: folder.Claim,
+) -> tuple[FitRecord, list[Prediction]]:
+    """Train the winner on all labelled pictures, look at the test pictures once, and write the model down."""
+    index, listener = problem.index, problem.listener
+    assert winner.build is not None
+    assert winner.row.validation is not None
+    both = np.sort(np.concatenate([problem.train, problem.validation]))
+    model, preprocess = winner.build(both)
+    point = None if winner.row.strategy == "scratch" else advisor.point
+    card = artefact.ModelCard(
+        network=opened.name,
+        options=opened.options,
+        point=point,
+        classes=index.classes,
+        preprocess=preprocess,
+        temperature=winner.temperature,
+        start=_start(opened, winner),
+    )
+    artefact.save(claim.folder, model, card)
+    outputs = over(
+        Classifier(model, preprocess).eval(),
+        preprocess,
+        index,
+        splits.test,
+        width=problem.classes,
+        listener=listener,
+        phase="the test pictures, once",
+        device=problem.device,
+        fast=plan.fast_resize,
+    )
+    unreadable = {**unreadable, **outputs.unreadable}
+    labels = index.labels[outputs.positions]
+    test = metrics.score(outputs.values, labels, index.classes, temperature=winner.temperature)
+    predictions = _predictions(index, outputs, labels, winner.temperature)
+    problems = audit(index, problem.digests, splits, unreadable)
+    agreement = features.agreement
+    record = FitRecord(
+        test=test,
+        validation=winner.row.validation,
+        chosen=Chosen(
+            backbone=opened.name,
+            weights=opened.weights,
+            strategy=winner.row.strategy,
+            reused_stages=winner.row.reused_stages,
+            reason=reason(winner, attempts),
+            note=opened.note,
+        ),
+        candidates=tuple(each.row for each in attempts),
+        depth=advisor.depth,
+        data=_summary(plan, index, splits, problems, unreadable),
+        cost=io.to_json(measure(model, (preprocess.in_channels, *preprocess.size)).totals),
+        engine=io.to_json(agreement),
+        seconds={},
+        seed=plan.seed,
+        versions=versions(),
+        plan=io.to_json(plan),
+    )
+    return record, predictions
+
+
+def _start(opened: Opened, winner: Attempt) -> dict[str, str]:
+    if winner.row.strategy == "scratch":
+        return {"weights": "random"}
+    licence = opened.checkpoint.licence if opened.checkpoint else "unknown"
+    return {"weights": opened.weights, "sha256": opened.sha256, "licence": licence}
+
+
+def _predictions(index: ImageIndex, outputs: Outputs, labels: np.ndarray, temperature: float) -> list[Prediction]:
+    log_p = metrics.log_softmax(outputs.values / temperature)
+    best = log_p.argmax(axis=1)
+    return [
+        Prediction(
+            file=index.names[int(position)],
+            label=index.classes[label],
+            prediction=index.classes[guess],
+            probability=float(np.exp(row[guess])),
+        )
+        for position, label, guess, row in zip(outputs.positions, labels, best, log_p, strict=True)
+    ]
+
+
+def _summary(
+    plan: FitPlan,
+    index: ImageIndex,
+    splits: Splits,
+    problems: tuple[DataProblem, ...],
+    unreadable: dict[int, str],
+) -> DataSummary:
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test, "unused": splits.unused}
+    readable = {
+        name: np.array([p for p in each if p not in unreadable], dtype=np.int64) for name, each in parts.items()
+    }
+    counts = {name: np.bincount(index.labels[each], minlength=len(index.classes)) for name, each in readable.items()}
+    return DataSummary(
+        source=plan.data,
+        classes=index.classes,
+        counts={c: {name: int(counts[name][i]) for name in parts} for i, c in enumerate(index.classes)},
+        train=len(readable["train"]),
+        validation=len(readable["validation"]),
+        test=len(readable["test"]),
+        unused=len(readable["unused"]),
+        problems=problems,
+    )
+
+
+def _thumbnails(index: ImageIndex, predictions: list[Prediction]) -> dict[str, Any]:
+    """The worst mistakes as small JPEG files, by the picture's name."""
+    from striate.data.decode import thumbnail
+
+    wrong = sorted((p for p in predictions if p.label != p.prediction), key=lambda p: -p.probability)[:MISTAKES]
+    names = {p.file for p in wrong}
+    return {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}

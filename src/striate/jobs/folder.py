@@ -1,0 +1,127 @@
+"""The folder of a run: claimed for one plan, logged to, gone on with, never overwritten."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, final
+
+from striate.core.atomic import explain, make_folder
+from striate.core.errors import PlanError
+from striate.records import io
+
+PLAN, METRICS, LOG, WORK = "plan.json", "metrics.json", "log.jsonl", "work"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A folder that is ours.
+
+    Args:
+        folder: Where.
+        state: ``fresh``, ``unfinished`` (the same plan began here) or ``finished``.
+    """
+
+    folder: Path
+    state: Literal["fresh", "unfinished", "finished"]
+
+    @property
+    def work(self) -> Path:
+        """What is deleted when the run is done."""
+        return self.folder / WORK
+
+
+def look(verb: str, plan: Any, folder: Path) -> Claim:
+    """What stands in a folder that a plan would use; nothing is written.
+
+    Raises:
+        PlanError: The folder holds the run of another plan, or files that are no run.
+    """
+    told = folder / PLAN
+    if not told.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PlanError(f"{folder} is no empty folder, and holds no run", hint="choose another with --out")
+        return Claim(folder=folder, state="fresh")
+    there, asked = _read(told), {"verb": verb, "plan": io.to_json(plan)}
+    if there != asked:
+        differing = sorted(
+            key
+            for key in {*there.get("plan", {}), *asked["plan"]}
+            if there.get("plan", {}).get(key) != asked["plan"].get(key)
+        )
+        what = (
+            f"differing in {', '.join(differing)}" if there.get("verb") == verb else f"of striate {there.get('verb')}"
+        )
+        raise PlanError(f"{folder} holds a run of another plan, {what}", hint="choose another folder with --out")
+    return Claim(folder=folder, state="finished" if (folder / METRICS).is_file() else "unfinished")
+
+
+def claim(verb: str, plan: Any, folder: Path) -> Claim:
+    """Take a folder for a plan.
+
+    Raises:
+        PlanError: As `look`.
+        StorageError: The folder cannot be written.
+    """
+    found = look(verb, plan, folder)
+    if found.state == "fresh":
+        make_folder(folder)
+        io.write(folder / PLAN, {"verb": verb, "plan": io.to_json(plan)})
+    if found.state != "finished":
+        make_folder(found.work)
+    return found
+
+
+def next_free(name: str) -> Path:
+    """``runs/<name>-<n>`` with the least n that is not taken."""
+    stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.") or "data"
+    number = 1
+    while (folder := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return folder
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return io.read(path)
+    except ValueError as error:
+        raise PlanError(f"{path} is damaged: {error}", hint="choose another folder with --out") from error
+
+
+@final
+class LogFile:
+    """A listener that keeps every event as a line of ``log.jsonl``.
+
+    Args:
+        path: Appended to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._began = time.monotonic()
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        """Write that a phase began."""
+        self._write({"event": "phase", "name": name, "total": total})
+
+    def step(self, done: int) -> None:
+        """Steps are not kept."""
+
+    def note(self, message: str, **facts: Any) -> None:
+        """Write a note."""
+        self._write({"event": "note", "message": message, **facts})
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Write an event."""
+        self._write({"event": event, **facts})
+
+    def _write(self, facts: dict[str, Any]) -> None:
+        line = json.dumps(io.to_json({"seconds": round(time.monotonic() - self._began, 3), **facts}))
+        try:
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        except OSError as error:
+            raise explain(error, self._path) from error

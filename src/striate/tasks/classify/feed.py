@@ -1,0 +1,43 @@
+"""Training pictures as the loop takes them: decoded once, varied anew each epoch."""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.data.augment import augment
+from striate.records.recipes import Augment
+
+
+@final
+class PixelFeed:
+    """Decoded pictures and their labels.
+
+    Args:
+        pixels: uint8 ``[n, h, w, channels]``; may be memory-mapped.
+        labels: int64 ``[n]``.
+        recipe: How each picture is varied.
+        seed: Of the variation.
+        device: Where batches go.
+    """
+
+    def __init__(
+        self, pixels: np.ndarray, labels: np.ndarray, recipe: Augment, *, seed: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.pixels = pixels
+        self.labels = labels
+        self.recipe = recipe
+        self.seed = seed
+        self.device = device
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        """The pictures of `samples` as they look in this epoch, and their labels."""
+        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[samples]))
+        varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=samples)
+        return varied.to(self.device), torch.from_numpy(self.labels[samples]).to(self.device)

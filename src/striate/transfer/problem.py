@@ -1,0 +1,184 @@
+"""What every candidate shares: the pictures, their split, the pretrained network, and the means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+
+from striate.core.events import Listener
+from striate.core.preprocess import Preprocess
+from striate.data.index import ImageIndex
+from striate.features import engines, keys
+from striate.features.extract import Pass, StageFeatures, fill, sample
+from striate.features.store import RowStore
+from striate.models import Entry, ImageModel
+from striate.records.plans import FitPlan
+from striate.sizing import measure
+from striate.transfer.finetune import Pictures
+
+BATCH = 32
+
+
+@final
+@dataclass(kw_only=True)
+class Problem:
+    """A data set, a pretrained network, and where to work.
+
+    Args:
+        plan: What was asked.
+        index: The pictures.
+        digests: sha256 of every picture.
+        train: Positions of the training pictures.
+        validation: Positions of the validation pictures.
+        entry: The network's row in the registry.
+        options: Fields of its spec that the weights need.
+        model: The pretrained network, with its published head; never changed.
+        preprocess: What its weights were trained with.
+        weights_sha256: Of its file.
+        device: Where to train.
+        work: Folder of everything that is deleted when the run is done.
+        cache: Folder of cached features.
+        listener: Hears of progress.
+    """
+
+    plan: FitPlan
+    index: ImageIndex
+    digests: tuple[str, ...]
+    train: np.ndarray
+    validation: np.ndarray
+    entry: Entry
+    options: dict
+    model: ImageModel
+    preprocess: Preprocess
+    weights_sha256: str
+    device: torch.device
+    work: Path
+    cache: Path
+    listener: Listener
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.index.classes)
+
+    def labels(self, positions: np.ndarray) -> np.ndarray:
+        """Labels of pictures, int64 ``[n]``."""
+        return self.index.labels[positions]
+
+    @cached_property
+    def macs_by_stage(self) -> dict[str, int]:
+        """Multiply-adds of every stage for one picture."""
+        size = measure(self.model, (self.preprocess.in_channels, *self.preprocess.size))
+        return {s: sum(r.macs for r in size.layers if r.name.split(".")[0] == s) for s in self.model.stages}
+
+    def macs_at(self, size: tuple[int, int]) -> int:
+        """Multiply-adds of the whole network for one picture of another size."""
+        return measure(self.model, (self.preprocess.in_channels, *size)).totals.macs
+
+    def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> Pictures:
+        """Pictures decoded once and memory-mapped; unreadable ones must have been left out before.
+
+        Args:
+            positions: Which.
+            preprocess: How.
+            name: Of the folder in `work`.
+        """
+        shape = (*preprocess.size, preprocess.in_channels)
+        folder = keys.of_folder(preprocess=preprocess, fast=self.plan.fast_resize)
+        store = RowStore(self.work / f"{name}-{folder}", shape, "uint8")
+        fill(
+            store,
+            self.index,
+            [int(p) for p in positions],
+            self.digests,
+            preprocess,
+            lambda pixels: pixels,
+            batch=BATCH,
+            listener=self.listener,
+            fast=self.plan.fast_resize,
+            phase="decoding pictures",
+        )
+        places = store.places([keys.of_picture(self.digests[p]) for p in positions])
+        ordered = len(places) == 0 or bool((np.diff(places) == 1).all() and places[0] == 0)
+        view = store.view()
+        pixels = view[: len(places)] if ordered else view[places]
+        return Pictures(pixels=pixels, labels=self.labels(positions), digests=[self.digests[p] for p in positions])
+
+
+@final
+class CachedFeatures:
+    """Pooled features of every stage, from the cached pass.
+
+    Args:
+        problem: Its pictures and its network.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._module = StageFeatures(problem.model, problem.preprocess)
+        self.widths = self._module.widths
+        self._store: RowStore | None = None
+        self.agreement: engines.Agreement | None = None
+
+    def run(self, positions: np.ndarray, *, most_unreadable: int) -> Pass:
+        """The one pass: see to it that every picture's features are on disk.
+
+        Raises:
+            DataError: More than `most_unreadable` pictures cannot be read.
+        """
+        problem = self.problem
+        engine, self.agreement = self._engine(positions)
+        name = keys.of_folder(
+            weights=problem.weights_sha256,
+            network=keys.of_weights(problem.model),
+            preprocess=problem.preprocess,
+            points=self.widths,
+            engine=engine.name,
+            fast=problem.plan.fast_resize,
+        )
+        self._store = RowStore(
+            problem.cache / name, (sum(self.widths.values()),), "float16", {"network": problem.entry.name}
+        )
+        return fill(
+            self._store,
+            problem.index,
+            [int(p) for p in positions],
+            problem.digests,
+            problem.preprocess,
+            lambda pixels: engines.run_padded(engine, pixels, BATCH),
+            batch=BATCH,
+            listener=problem.listener,
+            fast=problem.plan.fast_resize,
+            most_unreadable=most_unreadable,
+            phase="pictures through the pretrained network",
+        )
+
+    def _engine(self, positions: np.ndarray) -> tuple[engines.Engine, engines.Agreement]:
+        problem = self.problem
+        pictures = sample(problem.index, [int(p) for p in positions], problem.preprocess, 8)
+        return engines.make(
+            self._module,
+            batch=BATCH,
+            picture=pictures.shape[1:],
+            engine=problem.plan.engine,
+            device=problem.device,
+            sample=pictures,
+            groups=list(self.widths.values()),
+            listener=problem.listener,
+        )
+
+    def at(self, point: str, positions: np.ndarray) -> torch.Tensor:
+        """Features at one point, float32 ``[n, width]``."""
+        assert self._store is not None, "run the pass first"
+        start = 0
+        for name, width in self.widths.items():
+            if name == point:
+                places = self._store.places([keys.of_picture(self.problem.digests[p]) for p in positions])
+                return torch.from_numpy(self._store.view()[places, start : start + width].astype(np.float32))
+            start += width
+        raise KeyError(point)

@@ -1,0 +1,112 @@
+"""Fine-tuning moves what is above the cut and nothing else, and goes on exactly where it stopped."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from striate.core.events import Silent
+from striate.core.preprocess import Preprocess
+from striate.models import REGISTRY, ImageModel
+from striate.records.recipes import recipe
+from striate.train import loop
+from striate.transfer import finetune as module
+from striate.transfer.finetune import Pictures, finetune
+from striate.transfer.rates import falling
+
+PREPROCESS = Preprocess(size=(32, 32))
+RECIPE = dataclasses.replace(recipe("finetune"), epochs=3, batch=8, rate=1e-2)
+
+
+def pretrained() -> ImageModel:
+    torch.manual_seed(0)
+    entry = REGISTRY.get("resnet20_cifar")
+    model = entry.build(entry.tiny, classes=3, in_channels=3)
+    model.train()
+    with torch.no_grad():
+        for _ in range(3):
+            model(torch.randn(8, 3, 32, 32) * 2 + 1)
+    return model.eval()
+
+
+def pictures() -> Pictures:
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 3
+    pixels = rng.integers(0, 120, (30, 32, 32, 3), dtype=np.uint8) + (labels * 60)[:, None, None, None].astype(np.uint8)
+    return Pictures(pixels=pixels, labels=labels, digests=[f"{i:064x}" for i in range(30)])
+
+
+def tuned(model: ImageModel, folder, cut: str | None, **options) -> None:
+    finetune(
+        model,
+        PREPROCESS,
+        pictures(),
+        RECIPE,
+        cut=cut,
+        seed=0,
+        folder=folder,
+        device=torch.device("cpu"),
+        listener=Silent(),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize("cut", ["stem", "stage2", "stage3"])
+def test_nothing_at_or_below_the_cut_moves(tmp_path, monkeypatch, cut, cached) -> None:
+    if not cached:
+        monkeypatch.setattr(module, "MOST_CACHE_BYTES", 0)
+    model = pretrained()
+    before = copy.deepcopy(model.state_dict())
+    tuned(model, tmp_path, cut)
+    above = (*model.stages_above(cut), "head")
+    for name, tensor in model.state_dict().items():
+        if name.split(".")[0] not in above:
+            assert torch.equal(tensor, before[name]), name
+        elif "running" in name or "num_batches" in name:
+            assert torch.equal(tensor, before[name]), f"{name}: statistics stay fixed unless asked"
+    moved = {name.split(".")[0] for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved == set(above)
+    assert any(path.name.startswith("maps-") for path in tmp_path.iterdir()) == cached
+
+
+def test_statistics_above_the_cut_move_when_asked(tmp_path) -> None:
+    model = pretrained()
+    before = copy.deepcopy(model.state_dict())
+    tuned(model, tmp_path, "stage1", fixed_statistics=False)
+    moved = {n.split(".")[0] for n, t in model.state_dict().items() if "running" in n and not torch.equal(t, before[n])}
+    assert moved == {"stage2", "stage3"}
+
+
+@pytest.mark.parametrize("cut", ["stage2", None])
+def test_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) -> None:
+    whole = pretrained()
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    tuned(whole, tmp_path / "whole", cut)
+    original, calls = loop.rise_and_fall, 0
+
+    def stopping(step: int, steps: int, warmup: float) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return original(step, steps, warmup)
+
+    real_train = module.train
+    monkeypatch.setattr(module, "train", lambda *a, **k: real_train(*a, **k, save_every_s=0))
+    monkeypatch.setattr(loop, "rise_and_fall", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(pretrained(), tmp_path / "parts", cut)
+    parts = pretrained()
+    tuned(parts, tmp_path / "parts", cut)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, parts.state_dict()[name]), name
+
+
+def test_rates_fall_with_depth() -> None:
+    assert falling(["stage3", "stage4"], "model.") == {"model.head.": 2.0, "model.stage4.": 1.0, "model.stage3.": 0.5}

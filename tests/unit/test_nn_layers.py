@@ -1,0 +1,105 @@
+"""The layers that several papers use, against what they are defined by."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from striate.models.cifar_resnet import PaddedShortcut
+from striate.models.mobilenet_v2 import rounded
+from striate.models.vgg import ResponseNormalised
+from striate.nn.conv import ConvNorm, conv2d
+from striate.nn.heads import Head, global_pool, pooled_head
+from striate.nn.init import he, xavier
+
+
+@pytest.mark.parametrize("side", [7, 8, 9, 32, 33])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 2), (1, 2), (7, 3)])
+def test_same_padding_gives_ceil_of_side_over_stride_and_puts_the_odd_zero_after(
+    side: int, kernel: int, stride: int
+) -> None:
+    conv = conv2d(1, 1, kernel, stride=stride, padding="same")
+    x = torch.randn(1, 1, side, side)
+    outputs = -(-side // stride)
+    total = max((outputs - 1) * stride + kernel - side, 0)
+    padded = F.pad(x, (total // 2, total - total // 2) * 2)
+    assert conv(x).shape[-1] == outputs
+    torch.testing.assert_close(conv(x), F.conv2d(padded, conv.weight, stride=stride))
+
+
+@pytest.mark.parametrize("side", [8, 9])
+def test_padding_after_does_not_ask_for_the_side(side: int) -> None:
+    conv = conv2d(2, 2, 3, stride=2, padding="after", groups=2)
+    x = torch.randn(1, 2, side, side)
+    torch.testing.assert_close(conv(x), F.conv2d(F.pad(x, (0, 1, 0, 1)), conv.weight, stride=2, groups=2))
+
+
+def test_on_even_sides_same_and_after_agree_and_symmetric_does_not() -> None:
+    x = torch.randn(1, 1, 8, 8)
+    results = {}
+    for padding in ("same", "after", "symmetric"):
+        conv = conv2d(1, 1, 3, stride=2, padding=padding)
+        nn.init.ones_(conv.weight)
+        results[padding] = conv(x)
+    assert torch.equal(results["same"], results["after"])
+    assert not torch.allclose(results["same"], results["symmetric"])
+
+
+def test_an_unknown_padding_is_an_error() -> None:
+    with pytest.raises(ValueError, match="padding is one of symmetric, same, after, valid; got 'full'"):
+        conv2d(1, 1, 3, padding="full")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_linear_output_has_no_activation() -> None:
+    assert not any(isinstance(layer, nn.ReLU) for layer in ConvNorm(2, 3, 1, act=None))
+    assert ConvNorm(2, 3, 1, eps=1e-3).norm.eps == 1e-3
+
+
+def test_local_response_normalisation_is_the_papers() -> None:
+    """Krizhevsky et al. 2012, section 3.3: b = a / (k + alpha * sum of squares of n neighbours) ** beta."""
+    response = ResponseNormalised().build(3, 12, 3)[-1]
+    a = 20 * torch.rand(1, 12, 4, 4)
+    for i in range(12):
+        near = a[:, max(0, i - 2) : i + 3]
+        expected = a[:, i] / (2 + 1e-4 * near.square().sum(1)) ** 0.75
+        torch.testing.assert_close(response(a)[:, i], expected)
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_the_shortcut_without_parameters_subsamples_and_pads_channels_on_both_sides(side: int) -> None:
+    x = torch.randn(2, 16, side, side)
+    y = PaddedShortcut(16, 32, 2)(x)
+    torch.testing.assert_close(y[:, 8:24], x[:, :, ::2, ::2])
+    assert y[:, :8].abs().sum() == y[:, 24:].abs().sum() == 0
+    assert PaddedShortcut(3, 6, 1)(x[:, :3]).shape[1] == 6
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [(8.4, 8), (11.2, 16), (24, 24), (33.6, 32), (134.4, 136), (448, 448), (4.8, 8), (1792, 1792)],
+)
+def test_channels_are_rounded_as_the_published_networks_are(channels: float, expected: int) -> None:
+    assert rounded(channels) == expected
+
+
+def test_a_head_ends_in_logits() -> None:
+    with pytest.raises(ValueError, match="ends in a dense part called 'logits'"):
+        Head({"pool": global_pool(), "fc": nn.Linear(4, 2)})
+    with pytest.raises(ValueError, match="ends in a dense part called 'logits'"):
+        Head({"logits": nn.Linear(4, 2), "act": nn.ReLU()})
+    head = pooled_head(4, 2, dropout=0.5)
+    assert (head.part_names, head.hidden) == (("pool", "drop", "logits"), ())
+
+
+def test_he_keeps_the_variance_of_gradients_and_xavier_that_of_both() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(64, 128, 3), nn.BatchNorm2d(128), nn.Linear(200, 300))
+    he(net)
+    assert net[0].weight.std().item() == pytest.approx((2 / (128 * 9)) ** 0.5, rel=0.02)
+    assert net[2].weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert net[0].bias.abs().sum() == net[2].bias.abs().sum() == net[1].bias.abs().sum() == 0
+    xavier(net)
+    assert net[0].weight.std().item() == pytest.approx((2 / ((64 + 128) * 9)) ** 0.5, rel=0.02)
+    assert net[2].weight.std().item() == pytest.approx((2 / 500) ** 0.5, rel=0.02)
