@@ -190,6 +190,26 @@ def check_head_swap(entry: Entry) -> None:
         model.replace_head(0)
 
 
+def check_truncation_at_every_feature_point(entry: Entry) -> None:
+    for point in settled(entry).feature_points:
+        model = settled(entry).freeze(settled(entry).stages[-1]).eval()
+        x = pictures(model)
+        stage, _, part = point.partition(".")
+        if part:
+            features = model.forward_head(model.forward_features(x), upto=part)
+        else:
+            features = model.forward_stages(x, keep=[stage])[stage]
+        model.truncate(point, 7)
+        assert (model.classes, model(x).shape) == (7, (4, 7))
+        kept = model.head.hidden[-1] if part else None
+        again = model.forward_head(model.forward_features(x), upto=kept) if part else model.forward_features(x)
+        torch.testing.assert_close(again, features)
+        train_steps(model, 1)
+        assert set(model.frozen) == set(model.stages)
+    with pytest.raises(UnknownModelError, match="points: stem"):
+        model.truncate("stage99", 7)
+
+
 # ---------------------------------------------------------------------- numbers
 
 
@@ -248,7 +268,7 @@ def state_of(model: ImageModel, *parts: str) -> dict[str, Tensor]:
 
 
 def train_steps(model: ImageModel, steps: int = 3) -> None:
-    """Steps that would move whatever can move: momentum, weight decay, every parameter handed over."""
+    """Steps that would move whatever can: momentum, weight decay, every parameter handed over."""
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     model.train()
     for _ in range(steps):

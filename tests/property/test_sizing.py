@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from striate.nn.conv import conv2d
+from striate.nn.conv import Padding, conv2d
 from striate.nn.heads import Head, global_pool
 from striate.sizing import measure
 
@@ -62,7 +62,8 @@ def stacks(draw: st.DrawFn) -> Stack:
             layers.append(nn.AvgPool2d(2))
         else:
             long = nn.Sequential(conv2d(channels, channels, 3), conv2d(channels, channels, 3, stride=stride))
-            layers.append(Branches(long, conv2d(channels, channels, 1, stride=stride)))
+            ways = [long, conv2d(channels, channels, 1, stride=stride)]
+            layers.append(Branches(*draw(st.permutations(ways))))
     return Stack(layers, channels).eval()
 
 
@@ -113,6 +114,16 @@ def test_macs_and_shapes_equal_what_runs(model: Stack, side: int) -> None:
     assert sum(row.params for row in record.layers) == record.totals.params
     assert record.layers[-1].output == (2,)
     assert record.totals.connections == record.totals.macs
+
+
+@pytest.mark.parametrize("first", ["symmetric", "after"])
+def test_branches_that_look_to_different_sides_see_both(first: Padding) -> None:
+    second: Padding = "after" if first == "symmetric" else "symmetric"
+    model = Stack([Branches(conv2d(2, 4, 3, stride=2, padding=first), conv2d(2, 4, 3, stride=2, padding=second))], 4)
+    rows, columns = gradient_support(model.body, 16, (3, 3))
+    assert (rows, columns) == ([5, 8], [5, 8])
+    model.float()
+    assert measure(model, (2, 16, 16)).totals.receptive_field == (4, 4)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
