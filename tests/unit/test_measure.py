@@ -1,0 +1,76 @@
+"""Sizing leaves the network alone, and counts each thing once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import PlanError
+from striate.models import REGISTRY
+from striate.nn.heads import pooled_head
+from striate.records.io import from_json, to_json
+from striate.records.sizes import SizeRecord
+from striate.sizing import measure
+
+
+class Small(nn.Module):
+    """One convolution that runs twice, and an auxiliary head that does not run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = pooled_head(3, 2)
+        self.aux = nn.ModuleDict({"conv": nn.Linear(3, 2)})
+        self.classes = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.conv(self.conv(x)))
+
+
+def test_the_network_keeps_its_mode_its_values_and_its_statistics() -> None:
+    model = REGISTRY.get("resnet20_cifar").create().train()
+    model.stage1.eval()
+    modes = [module.training for module in model.modules()]
+    before = {name: (value.data_ptr(), value.clone()) for name, value in model.state_dict().items()}
+    measure(model, (3, 32, 32))
+    assert [module.training for module in model.modules()] == modes
+    for name, value in model.state_dict().items():
+        assert value.data_ptr() == before[name][0]
+        assert torch.equal(value, before[name][1])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_module_that_runs_twice_has_its_parameters_once_and_its_work_twice() -> None:
+    totals = measure(Small(), (3, 8, 8)).totals
+    assert totals.weights == 81 + 6
+    assert totals.params == 84 + 8  # without the auxiliary head
+    assert totals.macs == 2 * 64 * 81 + 6
+    assert totals.units == 2 * 64 * 3 + 2
+    assert totals.receptive_field == (5, 5)
+
+
+def test_frozen_parameters_count_and_half_precision_halves_the_bytes() -> None:
+    model = REGISTRY.get("lenet5").create()
+    whole = measure(model, (1, 32, 32)).totals
+    half = measure(model.freeze("stage2").half(), (1, 32, 32)).totals
+    assert half.params == whole.params == 61706
+    assert 2 * half.activation_bytes == whole.activation_bytes
+
+
+def test_a_picture_of_any_size_takes_no_memory() -> None:
+    with torch.device("meta"):
+        model = REGISTRY.get("vgg19").create()
+    totals = measure(model, (3, 100_000, 100_000)).totals
+    assert totals.activation_bytes > 10**12
+    assert totals.receptive_field == (268, 268)
+
+
+def test_a_module_without_a_head_is_an_error() -> None:
+    with pytest.raises(PlanError, match="Conv2d has no head"):
+        measure(nn.Conv2d(3, 3, 3), (3, 8, 8))
+
+
+def test_the_record_survives_json() -> None:
+    record = measure(REGISTRY.get("lenet5").create(), (1, 32, 32), name="lenet5")
+    assert from_json(SizeRecord, to_json(record)) == record
