@@ -129,8 +129,8 @@ def _unpacked(path: Path) -> Path:
     target = folder / f"{owner}-{state}.tar"
     if not target.exists():
         atomic.make_folder(folder)
-        opened = lzma.open(path) if path.name.lower().endswith("xz") else gzip.open(path)
-        with opened as source, atomic.replacing(target) as stream:
+        opener = lzma.open if path.name.lower().endswith("xz") else gzip.open
+        with opener(path) as source, atomic.replacing(target) as stream:
             _copy(path, source, stream)
         for stale in set(folder.glob(f"{owner}-*.tar")) - {target}:
             stale.unlink(missing_ok=True)

@@ -34,10 +34,9 @@ SPLITS: Mapping[str, str] = {
 }
 """The spellings of splits, in lower case."""
 
-PICTURES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
-    + (".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif")
-)
+_ENDINGS = ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .avif"
+
+PICTURES = frozenset(_ENDINGS.split())
 """Endings of the names of pictures, in lower case."""
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})

@@ -39,7 +39,7 @@ def read(path: Path) -> Manifest:
     """Read the manifest at `path`.
 
     Raises:
-        DataError: A column or cell is missing, a split has an unknown name, a path stands twice, or a file is not there.
+        DataError: A column, cell or file is missing, a split has an unknown name, or a path stands twice.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
     rows = list(_csv(path) if path.suffix.lower() == ".csv" else _parquet(path))
