@@ -56,8 +56,9 @@ def pick(name: str, tag: str | None = None, *, allow_download: bool = True, list
         CheckpointError: The file is not what the catalogue promises.
     """
     if tag not in (None, "default"):
-        if Path(tag).is_file() and tag.lower() not in {each.tag.lower() for each in entries_for(name)}:
-            return _from_path(name, Path(tag))
+        named = Path(tag).expanduser()
+        if named.is_file() and tag.lower() not in {each.tag.lower() for each in entries_for(name)}:
+            return _from_path(name, named)
         checkpoint = find(name, tag)
         path, found = _locate(checkpoint, listener, allow_download)
         return Picked(checkpoint=checkpoint, path=path, sha256=found, note=checkpoint.note)

@@ -112,7 +112,7 @@ def load_state_dict(
         >>> from striate.models import REGISTRY
         >>> model = REGISTRY.get("resnet20_cifar").create()
         >>> load_state_dict(model, model.state_dict()).matched
-        135
+        116
     """
     family = family if family is not None else type(model).__module__.rsplit(".", 1)[-1]
     found = fit(model, state, maps.get(source, family)(model))
