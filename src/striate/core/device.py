@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-
-import torch
+from typing import TYPE_CHECKING
 
 from striate.core.errors import PlanError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def pick(name: str | None = None) -> torch.device:
@@ -19,6 +21,8 @@ def pick(name: str | None = None) -> torch.device:
     Raises:
         PlanError: The named device is not on this machine.
     """
+    import torch  # here, so that counting processors costs no start of PyTorch
+
     if name in (None, "auto"):
         if torch.cuda.is_available():
             return torch.device("cuda")

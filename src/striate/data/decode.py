@@ -72,6 +72,7 @@ _TURNS = {  # EXIF orientation: swap the axes, then mirror left to right, then t
     7: (True, True, True),
     8: (True, False, True),
 }
+_SIDEWAYS = (5, 6, 7, 8)
 _UPRIGHT = (False, False, False)
 
 Box = tuple[float, float, float, float]
@@ -100,20 +101,24 @@ class PictureInfo:
     transparent: bool
 
 
-def probe(raw: bytes) -> PictureInfo:
+def probe(raw: bytes | np.ndarray) -> PictureInfo:
     """Read a picture's header; no pixel is decoded, so no size is too large.
+
+    Args:
+        raw: As `decode` takes it; an array's format is "".
 
     Raises:
         PictureError: The bytes are no picture that can be read here.
     """
-    image = _open(raw)
+    image = _opened(raw)
     try:
         return PictureInfo(
             width=image.width,
             height=image.height,
             mode=image.mode,
             format=image.format or "",
-            frames=int(getattr(image, "n_frames", 1)),
+            # A phone's MPO holds a second view or a depth map, and TIFF counts pages: neither moves.
+            frames=1 if image.format in ("MPO", "TIFF") else int(getattr(image, "n_frames", 1)),
             orientation=_orientation(image),
             transparent=_transparent(image),
         )
@@ -139,14 +144,12 @@ def decode(
     Raises:
         PictureError: The picture is empty, damaged, too large, or of a kind that is not read here.
     """
-    image = Image.fromarray(raw) if isinstance(raw, np.ndarray) else _open(raw)
-    if image.width * image.height > max_pixels:
-        raise PictureError(
-            f"the picture is {image.width} x {image.height} px, above the {max_pixels:,} pixels that are decoded",
-            hint="make it smaller",
-        )
+    image = _opened(raw)
+    _refuse_size(image, max_pixels)
     try:
-        turn = _TURNS.get(_orientation(image), _UPRIGHT) if isinstance(raw, bytes) else _UPRIGHT
+        if image.format == "TIFF":
+            image.load()  # Pillow turns this format itself, and then forgets the orientation
+        turn = _TURNS.get(_orientation(image), _UPRIGHT)
         size, box = _window(preprocess, *image.size, turn)
         box = _draft(image, size, box, _FAST_GAP if fast else _EXACT_GAP)
         plain = _plain(image, grey=preprocess.channels == "grey")
@@ -154,6 +157,38 @@ def decode(
     except _DAMAGE as error:
         raise PictureError(f"the picture is damaged or cut short: {error}") from error
     return _pixels(resized, turn, preprocess)
+
+
+def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:
+    """A small JPEG of a picture, turned upright, in its own proportions.
+
+    Args:
+        raw: As `decode` takes it.
+        side: Its longer side in pixels, at least 1; proportions beyond 8 to 1 are squeezed to that.
+
+    Raises:
+        PictureError: As `decode` does.
+    """
+    info = probe(raw)
+    width, height = (info.height, info.width) if info.orientation in _SIDEWAYS else (info.width, info.height)
+    longest = max(width, height)
+    size = (max(round(side * height / longest), side // 8, 1), max(round(side * width / longest), side // 8, 1))
+    pixels = decode(raw, Preprocess(size=size, fit="stretch"), fast=True)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _opened(raw: bytes | np.ndarray) -> Image.Image:
+    return Image.fromarray(raw) if isinstance(raw, np.ndarray) else _open(raw)
+
+
+def _refuse_size(image: Image.Image, max_pixels: int) -> None:
+    if image.width * image.height > max_pixels:
+        raise PictureError(
+            f"the picture is {image.width} x {image.height} px, above the {max_pixels:,} pixels that are decoded",
+            hint="make it smaller",
+        )
 
 
 def _open(raw: bytes) -> Image.Image:

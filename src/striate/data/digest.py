@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -111,12 +110,12 @@ class _Memory:
             return self._table[row, 2:].tobytes().hex()
         return None
 
-    def save(self, keys: np.ndarray, found: Sequence[str]) -> None:
+    def save(self, keys: np.ndarray, found: list[str]) -> None:
         """Keep the digests whose key is not `_UNKEPT`, in place of what was kept."""
         rows = np.array([i for i in range(len(found)) if found[i] and keys[i].any()], dtype=np.int64)
         table = np.zeros((len(rows), 6), dtype=np.uint64)
         table[:, :2] = keys[rows]
-        for place, i in enumerate(rows):
+        for place, i in enumerate(rows.tolist()):
             table[place, 2:] = np.frombuffer(bytes.fromhex(found[i]), np.uint64)
         table = table[np.argsort(table[:, 0], kind="stable")]
         if not np.array_equal(table, self._table):

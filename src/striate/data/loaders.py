@@ -44,11 +44,11 @@ def batches(
     threads: int | None = None,
     fast: bool = False,
     ahead: int = 3,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Decode pictures in order, some batches ahead.
 
-    What is in a batch depends on `positions` and `batch` alone. At most ``ahead + 1`` batches are in memory. Closing the
-    iterator, or an error or interrupt in the loop over it, stops the threads before it returns.
+    What is in a batch depends on `positions` and `batch` alone. At most ``ahead + 1`` batches are in memory. Closing
+    the iterator, or an interrupt while it waits, stops the threads before it returns.
 
     Args:
         index: The pictures.

@@ -83,8 +83,8 @@ def split(
         else:
             sides[i] = index.splits[i]
     _fill_training(index, sides, units, seed, movable={VALIDATION, TEST} - named)
-    if index.groups is not None and index.splits is None:
-        _part_copies(sides, digests)
+    if index.groups is not None:
+        _part_copies(sides, digests, [side for side in (TRAIN, VALIDATION, TEST) if side == TRAIN or side not in named])
     if per_class is not None:
         fixed = index.groups is not None or VALIDATION in named
         _limit(index, sides, digests, seed, per_class, fixed=fixed)
@@ -126,28 +126,27 @@ def _fill_training(
 ) -> None:
     """Give every class something to train on."""
     training = {int(index.labels[i]) for i, side in sides.items() if side == TRAIN}
-    for label in sorted(set(range(len(index.classes))) - training):
-        if any(side == TRAIN and index.labels[i] == label for i, side in sides.items()):
-            continue  # came along with an earlier class's group or copy
+    for label in range(len(index.classes)):
+        if label in training:
+            continue
         mine = [i for i, side in sides.items() if index.labels[i] == label and side in movable]
         if not mine:
-            raise DataError(
-                f"{index.source} has no usable picture of {index.classes[label]!r} to train on", hint="add pictures"
-            )
+            continue  # the last check names it
         lowest = min(mine, key=lambda i: (sides[i] == TEST, keyed.unit_interval(seed, "split", units[i])))
         for i in sides:
             if units[i] == units[lowest] and sides[i] in movable:
                 sides[i] = TRAIN
+                training.add(int(index.labels[i]))
 
 
-def _part_copies(sides: dict[int, str], digests: Sequence[str]) -> None:
-    """Where groups put copies of one picture on several sides, only those on the last side stay."""
-    order = (TRAIN, VALIDATION, TEST)
-    last: dict[str, int] = defaultdict(int)
+def _part_copies(sides: dict[int, str], digests: Sequence[str], drawn: Sequence[str]) -> None:
+    """Where groups put copies of one picture on several of the drawn sides, only those on the last side stay."""
+    last: dict[str, int] = {}
     for i, side in sides.items():
-        last[digests[i]] = max(last[digests[i]], order.index(side))
+        if side in drawn:
+            last[digests[i]] = max(last.get(digests[i], 0), drawn.index(side))
     for i, side in sides.items():
-        if order.index(side) < last[digests[i]]:
+        if side in drawn and drawn.index(side) < last[digests[i]]:
             sides[i] = _UNUSED
 
 
@@ -164,9 +163,9 @@ def _limit(
         ranked = sorted(pool, key=lambda content: (keyed.unit_interval(seed, "per-class", content), content))
         if fixed:
             for side in (TRAIN, VALIDATION):
-                mine = [pool[content] for content in ranked if any(sides[i] == side for i in pool[content])]
+                mine = [[i for i in pool[content] if sides[i] == side] for content in ranked]
                 share = _train_count(per_class) if side == TRAIN else per_class - _train_count(per_class)
-                _keep(sides, mine, side, share)
+                _keep(sides, [copies for copies in mine if copies], side, share)
         else:
             kept = [pool[content] for content in ranked[:per_class]]
             count = _train_count(len(kept))
@@ -198,8 +197,15 @@ def _clear_contradictions(sides: dict[int, str], digests: Sequence[str]) -> None
 
 
 def _refuse_empty(index: ImageIndex, sides: dict[int, str]) -> None:
-    present = set(sides.values())
-    missing = [side for side in (VALIDATION, TEST) if side not in present]
+    training = {int(index.labels[i]) for i, side in sides.items() if side == TRAIN}
+    untrained = [repr(name) for label, name in enumerate(index.classes) if label not in training]
+    if untrained:
+        more = f" and {len(untrained) - _SHOWN} more" if len(untrained) > _SHOWN else ""
+        raise DataError(
+            f"{index.source} has no usable picture to train on of {', '.join(untrained[:_SHOWN])}{more}",
+            hint="add pictures that are not copies of others",
+        )
+    missing = [side for side in (VALIDATION, TEST) if side not in sides.values()]
     if missing:
         raise DataError(
             f"{index.source} has too few pictures: none came to be for {' and '.join(missing)}",
