@@ -189,6 +189,18 @@ def fill(
     )
 
 
+def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
+    """Pictures whose bytes could not be had when digests were taken: reason by position."""
+    reasons: dict[int, str] = {}
+    for position in (i for i, digest in enumerate(digests) if not digest):
+        try:
+            index.read(position)
+            reasons[position] = "could not be read at first"
+        except PictureError as error:
+            reasons[position] = error.message
+    return reasons
+
+
 def too_many_unreadable(index: ImageIndex, unreadable: dict[int, str], of: int) -> DataError:
     """The error that stops a run on data that is largely unreadable."""
     lines = [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from striate.core.device import pick
 from striate.core.errors import DataError
 from striate.core.events import Listener, Several
 from striate.data.audit import audit
+from striate.data.decode import thumbnail
 from striate.data.digest import digests
 from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
+from striate.features.extract import unread
 from striate.features.run import Outputs, over
 from striate.jobs import artefact, folder
 from striate.jobs.backbone import suggest
@@ -36,9 +38,6 @@ from striate.transfer.advisor import Advisor, Attempt, Clock, advise
 from striate.transfer.explain import reason
 from striate.transfer.problem import CachedFeatures, Problem
 from striate.weights import Opened, open_model
-
-MISTAKES = 24
-"""Worst mistakes shown in the report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,8 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     seconds = {"total": time.monotonic() - began, "features": prepared - began, "candidates": chosen - prepared}
     record = dataclasses.replace(record, seconds=seconds | {"conclusion": time.monotonic() - chosen})
     artefact.write_predictions(claim.folder / "predictions.csv", [artefact.as_row(p) for p in predictions])
-    html.write(claim.folder, record, predictions, _thumbnails(index, predictions))
+    mistakes = html.worst_mistakes(predictions)
+    html.write(claim.folder, record, mistakes=mistakes, thumbnails=_thumbnails(index, mistakes))
     io.write(claim.folder / folder.METRICS, record)  # last: it says that the run is finished
     shutil.rmtree(claim.work, ignore_errors=True)
     listener.record("finished", {"test_top1": record.test.top1})
@@ -105,7 +105,8 @@ def _prepare(
     plan: FitPlan, index: ImageIndex, claim: folder.Claim, listener: Listener
 ) -> tuple[Problem, Opened, Splits, dict[int, str], CachedFeatures]:
     """Digests, split, network, and the cached pass; unreadable pictures are out of the split afterwards."""
-    hashes, unreadable = digests(index, listener)
+    hashes = digests(index, listener)
+    unreadable = unread(index, hashes)
     most = int(plan.max_unreadable * len(index))
     splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
     name = plan.backbone
@@ -141,10 +142,15 @@ def _prepare(
     )
     if done.unreadable:
         unreadable = {**unreadable, **done.unreadable}
-        splits = splits.without(unreadable)
+        splits = _without(splits, unreadable)
         problem.train, problem.validation = splits.train, splits.validation
     _require_enough(index, splits)
     return problem, opened, splits, dict(unreadable), features
+
+
+def _without(splits: Splits, barred: dict[int, str]) -> Splits:
+    parts = {f.name: getattr(splits, f.name) for f in dataclasses.fields(splits)}
+    return Splits(**{name: np.setdiff1d(each, list(barred)) for name, each in parts.items()})
 
 
 def _require_enough(index: ImageIndex, splits: Splits) -> None:
@@ -275,10 +281,6 @@ def _summary(
     )
 
 
-def _thumbnails(index: ImageIndex, predictions: list[Prediction]) -> dict[str, Any]:
-    """The worst mistakes as small JPEG files, by the picture's name."""
-    from striate.data.decode import thumbnail
-
-    wrong = sorted((p for p in predictions if p.label != p.prediction), key=lambda p: -p.probability)[:MISTAKES]
-    names = {p.file for p in wrong}
+def _thumbnails(index: ImageIndex, mistakes: Sequence[Prediction]) -> dict[str, bytes]:
+    names = {mistake.file for mistake in mistakes}
     return {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}

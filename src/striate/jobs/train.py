@@ -22,7 +22,7 @@ from striate.data.index import scan
 from striate.data.split import split
 from striate.features import keys
 from striate.features import run as running
-from striate.features.extract import fill
+from striate.features.extract import fill, unread
 from striate.features.store import RowStore
 from striate.jobs import artefact, folder
 from striate.jobs.versions import versions
@@ -127,7 +127,8 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
     listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
     listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     device = pick(plan.device)
-    hashes, unreadable = digests(index, listener)
+    hashes = digests(index, listener)
+    unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
     preprocess = natural_preprocess(entry.input)
     store = RowStore(claim.work / "pixels", (*preprocess.size, preprocess.in_channels), "uint8")

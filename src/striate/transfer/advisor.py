@@ -265,7 +265,8 @@ class Advisor:
         least = self.problem.model.min_side
         result: tuple[Preprocess, int] = (full, 0)
         for share in (1.0, 0.75, 0.5, 0.375, 0.25):
-            size = tuple(max(least, round(side * share / 8) * 8 if share < 1 else side) for side in full.size)
+            height, width = (max(least, round(side * share / 8) * 8 if share < 1 else side) for side in full.size)
+            size = (height, width)
             resize = None if full.resize is None else max(*size, round(full.resize * size[0] / full.size[0]))
             preprocess = dataclasses.replace(full, size=size, resize=resize)
             an_epoch = 3.0 * self.problem.macs_at(size) * len(self.problem.train)
