@@ -1,0 +1,168 @@
+"""The charts of the report, as SVG that takes its colours from the page and so suits light, dark and paper.
+
+Each is drawn in a box a phone is wide, so that its letters stay legible there, and grows with the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from striate.records.results import Bin, DepthPoint
+from striate.report.words import interval, percent, plural
+
+MOST_LEVEL_LABELS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """Shares between two round ends, onto a stretch of the drawing.
+
+    Args:
+        low: The share at the stretch's beginning.
+        high: The share at its end.
+        start: Where the stretch begins, in drawing units.
+        stop: Where it ends; below `start` for an axis that rises.
+    """
+
+    low: float
+    high: float
+    start: float = 0.0
+    stop: float = 100.0
+
+    def __call__(self, share: float) -> float:
+        """Where a share lies, held within the stretch."""
+        part = (min(max(share, self.low), self.high) - self.low) / (self.high - self.low)
+        return round(self.start + part * (self.stop - self.start), 2)
+
+    def ticks(self) -> list[float]:
+        """Round shares from end to end, six at most."""
+        span = self.high - self.low
+        step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.25, 0.5) if span / s <= 5 + 1e-9)
+        return [round(self.low + i * step, 4) for i in range(int(span / step + 1e-9) + 1)]
+
+
+def around(shares: Sequence[float], *, start: float = 0.0, stop: float = 100.0) -> Scale:
+    """The scale with ends on whole tenths, at least two tenths long, that holds all `shares`."""
+    low = math.floor(10 * min(shares, default=0.0) + 1e-9) / 10
+    high = math.ceil(10 * max(shares, default=1.0) - 1e-9) / 10
+    if high - low < 0.2:
+        low, high = (high - 0.2, high) if high > 0.5 else (low, low + 0.2)
+    return Scale(low=round(max(low, 0.0), 1), high=round(min(high, 1.0), 1), start=start, stop=stop)
+
+
+def depth(points: Sequence[DepthPoint], reused: Sequence[str], above: str) -> Markup:
+    """Accuracy of a linear probe against depth, with the cut marked.
+
+    Args:
+        points: From the picture upwards.
+        reused: Stages that were kept as they were.
+        above: What befell the stages above the cut, such as ``"trained"``.
+    """
+    width, height, left, right, top, bottom = 420.0, 250.0, 44.0, 12.0, 26.0, 36.0
+    y = around([end for p in points for end in p.top1_interval], start=height - bottom, stop=top)
+    gap = (width - left - right) / max(len(points), 1)
+    xs = [left + gap * (i + 0.5) for i in range(len(points))]
+    parts = [_levels(y, left, width - right)]
+    band = [f"{x:.1f},{y(p.top1_interval[1])}" for x, p in zip(xs, points, strict=True)]
+    band += [f"{x:.1f},{y(p.top1_interval[0])}" for x, p in reversed(list(zip(xs, points, strict=True)))]
+    parts.append(Markup('<polygon class="band" points="{}"/>').format(" ".join(band)))
+    line = " ".join(f"{x:.1f},{y(p.top1)}" for x, p in zip(xs, points, strict=True))
+    parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
+    kept = sum(p.stage in reused for p in points)
+    if 0 < kept < len(points):
+        parts.append(_cut(left + gap * kept, top, height - bottom, above))
+    slanted = len(points) > MOST_LEVEL_LABELS
+    for x, point in zip(xs, points, strict=True):
+        kind = "dot" if point.stage in reused else "dot open"
+        parts.append(
+            Markup(
+                '<circle class="{}" cx="{:.1f}" cy="{}" r="4.5"><title>{}: {}, 95 % interval {}</title></circle>'
+            ).format(kind, x, y(point.top1), point.stage, percent(point.top1), interval(point.top1_interval))
+        )
+        parts.append(_label(point.stage, x, height - bottom + 18, slanted=slanted))
+    says = "; ".join(f"{p.stage} {percent(p.top1)}" for p in points)
+    return _svg(width, height + (26 if slanted else 0), "Accuracy by depth", f"Probe accuracy: {says}.", parts)
+
+
+def reliability(bins: Sequence[Bin]) -> Markup:
+    """How often the classifier is right against how sure it says it is; larger dots hold more pictures."""
+    side, left, bottom, top = 320.0, 46.0, 42.0, 12.0
+    x = Scale(low=0.0, high=1.0, start=left, stop=side - 12)
+    y = Scale(low=0.0, high=1.0, start=side - bottom, stop=top)
+    most = max((b.n for b in bins), default=1)
+    parts = [_levels(y, left, side - 12)]
+    for tick in x.ticks():
+        parts.append(
+            Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{:.0f}</text>').format(
+                x(tick), side - bottom + 16, 100 * tick
+            )
+        )
+    parts.append(Markup('<line class="ideal" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(x(0.0), y(0.0), x(1.0), y(1.0)))
+    for each in bins:
+        parts.append(
+            Markup('<line class="miss" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
+                x(each.confidence), y(each.confidence), y(each.accuracy)
+            )
+        )
+        parts.append(
+            Markup(
+                '<circle class="dot see" cx="{}" cy="{}" r="{:.1f}"><title>{}: says {}, right {}</title></circle>'
+            ).format(
+                x(each.confidence),
+                y(each.accuracy),
+                2.5 + 8.5 * math.sqrt(each.n / most),
+                plural(each.n, "picture"),
+                percent(each.confidence),
+                percent(each.accuracy),
+            )
+        )
+    middle = (left + side - 12) / 2
+    parts.append(
+        Markup('<text class="axis" x="{:.0f}" y="{:.0f}" text-anchor="middle">how sure it says it is, %</text>').format(
+            middle, side - 6
+        )
+    )
+    parts.append(
+        Markup(
+            '<text class="axis" transform="translate(11 {:.0f}) rotate(-90)" text-anchor="middle">how often right, %</text>'
+        ).format((top + side - bottom) / 2)
+    )
+    says = "; ".join(f"says {percent(b.confidence)}, right {percent(b.accuracy)} of {b.n}" for b in bins)
+    return _svg(side, side, "Reliability diagram", f"{says}.", parts)
+
+
+def _levels(y: Scale, left: float, right: float) -> Markup:
+    rows = [
+        Markup(
+            '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
+            '<text class="tick" x="{3}" y="{4}" text-anchor="end">{5:.0f}</text>'
+        ).format(left, right, y(tick), left - 7, y(tick) + 4, 100 * tick)
+        for tick in y.ticks()
+    ]
+    return Markup("").join(rows)
+
+
+def _cut(x: float, top: float, bottom: float, above: str) -> Markup:
+    return Markup(
+        '<line class="cut" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>'
+        '<text class="tick" x="{3:.1f}" y="{4}" text-anchor="end">kept</text>'
+        '<text class="tick" x="{5:.1f}" y="{4}">{6}</text>'
+    ).format(x, top - 16, bottom, x - 6, top - 8, x + 6, above)
+
+
+def _label(text: str, x: float, y: float, *, slanted: bool) -> Markup:
+    if slanted:
+        return Markup(
+            '<text class="tick" transform="translate({:.1f} {:.1f}) rotate(-45)" text-anchor="end">{}</text>'
+        ).format(x + 4, y - 6, text)
+    return Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(x, y, text)
+
+
+def _svg(width: float, height: float, title: str, description: str, parts: Sequence[Markup]) -> Markup:
+    return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
+        width, height, f"{title}. {escape(description)}", Markup("\n").join(parts)
+    )

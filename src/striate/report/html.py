@@ -1,0 +1,156 @@
+"""A finished run as one page that stands alone: no script, nothing loaded, readable on a phone, in the dark and on paper."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from striate.core.atomic import write_text
+from striate.records.results import FitRecord, Prediction
+from striate.report import charts, findings, verdict, words
+
+NAME = "report.html"
+MOST_MISTAKES = 24
+MOST_THUMBNAIL_BYTES = 2_500_000
+MOST_CLASSES_IN_HEAT_MAP = 25
+MOST_ROWS = 1000
+MOST_FILES = 50
+MOST_PROBLEMS = 100
+
+_MAGIC = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
+
+
+def worst_mistakes(predictions: Iterable[Prediction], most: int = MOST_MISTAKES) -> tuple[Prediction, ...]:
+    """The mistakes made with most confidence, the surest first: those a person learns most from.
+
+    Args:
+        predictions: Of the test pictures, right and wrong.
+        most: How many at most.
+    """
+    wrong = [each for each in predictions if each.prediction != each.label]
+    return tuple(sorted(wrong, key=lambda each: (-each.probability, each.file))[:most])
+
+
+def render(
+    record: FitRecord,
+    *,
+    mistakes: Sequence[Prediction] = (),
+    thumbnails: Mapping[str, bytes] | None = None,
+    folder: str = "RUN",
+) -> str:
+    """The page.
+
+    Args:
+        record: The run.
+        mistakes: Wrongly named test pictures, the surest first, as `worst_mistakes` chooses them.
+        thumbnails: Small JPEG, PNG or GIF pictures by the file names in `mistakes`. A mistake without one is named only;
+            past 2.5 MB the rest are named only, so that the page stays under 5 MB.
+        folder: The run's folder, as its user would type it.
+
+    Returns:
+        An HTML document.
+    """
+    shown = charts.around(
+        [end for c in record.candidates if c.validation is not None for end in c.validation.top1_interval]
+    )
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            record=record,
+            verdict=verdict.judge(record),
+            findings=findings,
+            charts=charts,
+            scale=shown,
+            whole=charts.Scale(low=0.0, high=1.0),
+            candidates=[(c, verdict.is_winner(c, record)) for c in record.candidates],
+            name_of=verdict.name_of,
+            heat_map=0 < len(record.test.confusion) <= MOST_CLASSES_IN_HEAT_MAP,
+            mistakes=_pictured(mistakes, thumbnails or {}),
+            wrong=round(record.test.n * (1 - record.test.top1)),
+            folder=folder,
+            most_rows=MOST_ROWS,
+            most_files=MOST_FILES,
+            most_problems=MOST_PROBLEMS,
+        )
+    )
+
+
+def write(
+    folder: str | Path,
+    record: FitRecord,
+    *,
+    mistakes: Sequence[Prediction] = (),
+    thumbnails: Mapping[str, bytes] | None = None,
+) -> Path:
+    """Write ``report.html`` into a run's folder, whole or not at all. Arguments as for `render`.
+
+    Returns:
+        The file.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    path = Path(folder) / NAME
+    write_text(path, render(record, mistakes=mistakes, thumbnails=thumbnails, folder=str(folder)))
+    return path
+
+
+def _pictured(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -> list[tuple[Prediction, str | None]]:
+    pictured, spent = [], 0
+    for each in mistakes[:MOST_MISTAKES]:
+        raw = thumbnails.get(each.file, b"")
+        kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
+        spent += len(raw)
+        fits = kind is not None and spent <= MOST_THUMBNAIL_BYTES
+        pictured.append((each, f"data:{kind};base64,{base64.b64encode(raw).decode()}" if fits else None))
+    return pictured
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("striate.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    environment.filters |= {
+        "percent": words.percent,
+        "interval": words.interval,
+        "duration": words.duration,
+        "count": words.count,
+        "short": words.short,
+        "storage": words.storage,
+        "plural": words.plural,
+        "quoted": shlex.quote,
+        "brief": _brief,
+    }
+    return environment
+
+
+def _finalize(value: Any) -> Any:
+    """Control characters are written out, and a number is never parted from its percent sign."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return Markup(str(escape(words.printable(value))).replace(" %", "&nbsp;%"))
+    return value
+
+
+def _brief(value: Any) -> str:
+    """A fact of any kind in few letters."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_brief, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {_brief(v)}" for k, v in value.items())
+    return "none" if value is None else str(value)
