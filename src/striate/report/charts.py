@@ -90,7 +90,7 @@ def depth(points: Sequence[DepthPoint], reused: Sequence[str], above: str) -> Ma
 
 def reliability(bins: Sequence[Bin]) -> Markup:
     """How often the classifier is right against how sure it says it is; larger dots hold more pictures."""
-    side, left, bottom, top = 320.0, 46.0, 42.0, 12.0
+    side, left, bottom, top = 320.0, 46.0, 42.0, 16.0
     x = Scale(low=0.0, high=1.0, start=left, stop=side - 12)
     y = Scale(low=0.0, high=1.0, start=side - bottom, stop=top)
     most = max((b.n for b in bins), default=1)
@@ -114,7 +114,7 @@ def reliability(bins: Sequence[Bin]) -> Markup:
             ).format(
                 x(each.confidence),
                 y(each.accuracy),
-                2.5 + 8.5 * math.sqrt(each.n / most),
+                2.5 + 7 * math.sqrt(each.n / most),
                 plural(each.n, "picture"),
                 percent(each.confidence),
                 percent(each.accuracy),
@@ -127,9 +127,9 @@ def reliability(bins: Sequence[Bin]) -> Markup:
         )
     )
     parts.append(
-        Markup(
-            '<text class="axis" transform="translate(11 {:.0f}) rotate(-90)" text-anchor="middle">how often right, %</text>'
-        ).format((top + side - bottom) / 2)
+        Markup('<text class="axis" transform="translate(11 {:.0f}) rotate(-90)" text-anchor="middle">{}</text>').format(
+            (top + side - bottom) / 2, "how often right, %"
+        )
     )
     says = "; ".join(f"says {percent(b.confidence)}, right {percent(b.accuracy)} of {b.n}" for b in bins)
     return _svg(side, side, "Reliability diagram", f"{says}.", parts)

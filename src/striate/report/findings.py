@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from striate.records.results import Candidate, ClassScore, FitRecord, Score
 from striate.report.verdict import is_winner, name_of
-from striate.report.words import percent, plural
+from striate.report.words import percent, plural, span
 
 MOST_PAIRS = 20
 
@@ -54,9 +54,10 @@ def on_candidates(record: FitRecord) -> str:
         compared = f"is {abs(lead):.1f} points {'ahead of' if lead > 0 else 'behind'} {name_of(best)}"
     low, high = winner.validation.top1_interval
     told = (
-        f"{plural(winner.validation.n, 'validation picture')} cannot tell the two apart for certain."
+        "That lies within the 95 % interval; "
+        f"{plural(winner.validation.n, 'validation picture')} cannot tell them apart."
         if low <= _top1(best) <= high
-        else "That is more than chance explains."
+        else "That lies outside the 95 % interval."
     )
     sentence = f"{name_of(winner)} {compared}. {told}"
     return sentence[0].upper() + sentence[1:]
@@ -78,7 +79,7 @@ def on_depth(record: FitRecord) -> str:
     if record.chosen.strategy == "scratch" or not kept:
         use = "The chosen network keeps none of the pretrained stages as they were."
     else:
-        through = kept[0] if len(kept) == 1 else f"{kept[0]} to {kept[-1]}"
+        through = span(kept)
         use = f"The chosen network keeps {through} as {'it was' if len(kept) == 1 else 'they were'}."
     return f"A linear classifier does best on the features of {best.stage}, with {percent(best.top1)}. {use}"
 
@@ -91,8 +92,8 @@ def on_confusion(record: FitRecord) -> str:
     wrong = record.test.n - sum(row[i] for i, row in enumerate(record.test.confusion))
     first = pairs[0]
     return (
-        f"{plural(wrong, 'picture')} of {record.test.n:,} went wrong. The commonest confusion: '{first.label}' taken for "
-        f"'{first.prediction}', {plural(first.n, 'time')} ({percent(first.share)} of them)."
+        f"{plural(wrong, 'picture')} of {record.test.n:,} went wrong. The commonest confusion: '{first.label}' taken "
+        f"for '{first.prediction}', {plural(first.n, 'time')} ({percent(first.share)} of them)."
     )
 
 

@@ -1,4 +1,4 @@
-"""A finished run as one page that stands alone: no script, nothing loaded, readable on a phone, in the dark and on paper."""
+"""A finished run as one page that stands alone: no script, nothing loaded, fit for a phone, the dark and paper."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def render(
     Args:
         record: The run.
         mistakes: Wrongly named test pictures, the surest first, as `worst_mistakes` chooses them.
-        thumbnails: Small JPEG, PNG or GIF pictures by the file names in `mistakes`. A mistake without one is named only;
-            past 2.5 MB the rest are named only, so that the page stays under 5 MB.
+        thumbnails: Small JPEG, PNG or GIF pictures by the file names in `mistakes`. A mistake without one is only
+            named; past 2.5 MB the rest are only named, so that the page stays under 5 MB.
         folder: The run's folder, as its user would type it.
 
     Returns:
@@ -132,6 +132,7 @@ def _environment() -> Environment:
         "short": words.short,
         "storage": words.storage,
         "plural": words.plural,
+        "span": words.span,
         "quoted": shlex.quote,
         "brief": _brief,
     }

@@ -49,10 +49,10 @@ def judge(record: FitRecord) -> Verdict:
     return Verdict(
         headline=f"{percent(test.top1)} of the test pictures are named right",
         evidence=(
-            f"95 % interval {interval(test.top1_interval)}, from {plural(test.n, 'picture')} that took no part in "
-            f"training or choosing. {comparison}"
+            f"The 95 % interval is {interval(test.top1_interval)}, from {plural(test.n, 'picture')} that took no "
+            f"part in training or choosing. {comparison}"
         ),
-        choice=f"Chosen: {name_of(_winner(record))} of {record.chosen.backbone}. {_sentence(record.chosen.reason)}",
+        choice=f"Chosen: {record.chosen.backbone}, {name_of(_winner(record))}. {_sentence(record.chosen.reason)}",
         better_than_majority=better,
         majority=majority,
         warnings=tuple(_warnings(record, better, majority)),
@@ -62,7 +62,7 @@ def judge(record: FitRecord) -> Verdict:
 def name_of(candidate: Candidate) -> str:
     """What a candidate is called in front of people."""
     if candidate.strategy == "head":
-        return "new head on frozen features"
+        return "a new head on frozen features"
     if candidate.strategy == "scratch":
         return "training from scratch"
     if not candidate.reused_stages:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def percent(share: float | None) -> str:
     """A share from 0 to 1 as a percentage with one decimal; a dash for None.
@@ -90,6 +92,16 @@ def plural(number: int, one: str, many: str | None = None) -> str:
         ('2 pictures', '1 class')
     """
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def span(names: Sequence[str]) -> str:
+    """Neighbours in a row, by the first and the last.
+
+    Example:
+        >>> span(("stem", "stage1", "stage2"))
+        'stem to stage2'
+    """
+    return f"{names[0]} to {names[-1]}" if len(names) > 2 else " and ".join(names)
 
 
 def printable(text: str) -> str:
