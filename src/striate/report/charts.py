@@ -9,10 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from striate.records.results import Bin, DepthPoint
-from striate.report.words import interval, percent, plural
+from striate.report.words import interval, percent, plural, printable
 
 MOST_LEVEL_LABELS = 6
 
@@ -81,9 +81,9 @@ def depth(points: Sequence[DepthPoint], reused: Sequence[str], above: str) -> Ma
         parts.append(
             Markup(
                 '<circle class="{}" cx="{:.1f}" cy="{}" r="4.5"><title>{}: {}, 95 % interval {}</title></circle>'
-            ).format(kind, x, y(point.top1), point.stage, percent(point.top1), interval(point.top1_interval))
+            ).format(kind, x, y(point.top1), printable(point.stage), percent(point.top1), interval(point.top1_interval))
         )
-        parts.append(_label(point.stage, x, height - bottom + 18, slanted=slanted))
+        parts.append(_label(printable(point.stage), x, height - bottom + 18, slanted=slanted))
     says = "; ".join(f"{p.stage} {percent(p.top1)}" for p in points)
     return _svg(width, height + (26 if slanted else 0), "Accuracy by depth", f"Probe accuracy: {says}.", parts)
 
@@ -164,5 +164,5 @@ def _label(text: str, x: float, y: float, *, slanted: bool) -> Markup:
 
 def _svg(width: float, height: float, title: str, description: str, parts: Sequence[Markup]) -> Markup:
     return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
-        width, height, f"{title}. {escape(description)}", Markup("\n").join(parts)
+        width, height, f"{title}. {printable(description)}", Markup("\n").join(parts)
     )

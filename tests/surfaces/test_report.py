@@ -1,0 +1,261 @@
+"""The report: whole, safe, small, and right in what it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from samples import fit_record, jpeg, score_of
+
+from striate.core.errors import StorageError
+from striate.records.results import FitRecord, Prediction, Problem
+from striate.report import charts, findings, html, words
+from striate.report.verdict import judge
+
+HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} </style></svg>\x1b[2J"
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and whether every tag was closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID and not (self.get_starttag_text() or "").endswith("/>"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).replace("\xa0", " ").split())
+
+
+def hostile_record() -> FitRecord:
+    record = fit_record((HOSTILE, "b"), n=30)
+    problem = Problem(kind="unreadable", files=(HOSTILE,), detail=HOSTILE)
+    return dataclasses.replace(
+        record,
+        data=dataclasses.replace(record.data, source=HOSTILE, problems=(problem,)),
+        chosen=dataclasses.replace(record.chosen, backbone=HOSTILE, weights=HOSTILE, reason=HOSTILE, note=HOSTILE),
+        depth=tuple(dataclasses.replace(p, stage=HOSTILE + p.stage) for p in record.depth),
+        plan={HOSTILE: HOSTILE},
+        engine={HOSTILE: [HOSTILE]},
+        versions={"striate": HOSTILE},
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 5, 25, 26, 300])
+def test_every_tag_is_closed_whatever_the_number_of_classes(classes):
+    page = Page(html.render(fit_record([f"class {i}" for i in range(classes)], n=6)))
+    assert not page.open
+    assert ("heat" in [a.get("class") for _, a in page.tags]) == (classes <= 25)
+
+
+def test_nothing_is_loaded_and_nothing_runs(record, mistakes, thumbnails):
+    page = Page(html.render(record, mistakes=mistakes, thumbnails=thumbnails))
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+    for _, attributes in page.tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        assert (attributes.get("src") or "data:image/").startswith("data:image/")
+        assert (attributes.get("href") or "#").startswith("#")
+    style = "".join(page.words)
+    assert "url(" not in style
+    assert "@import" not in style
+    policy = next(a["content"] for _, a in page.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_hostile_names_stay_text():
+    wrong = Prediction(file=HOSTILE, label=HOSTILE, prediction="b", probability=0.9)
+    text = html.render(hostile_record(), mistakes=[wrong], thumbnails={HOSTILE: jpeg(0)}, folder=HOSTILE)
+    page = Page(text)
+    assert not page.open
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not [a for _, a in page.tags if "onload" in a]
+    assert "\x1b" not in text
+    assert "{{ 7*7 }}" in page.text
+    assert " 49 " not in page.text
+    assert "<script>alert(1)</script>" in page.text
+
+
+def test_every_anchor_leads_somewhere_and_every_picture_has_words(record, mistakes, thumbnails):
+    page = Page(html.render(record, mistakes=mistakes, thumbnails=thumbnails))
+    places = {a["id"] for _, a in page.tags if "id" in a}
+    assert {a["href"] for tag, a in page.tags if tag == "a"} <= {f"#{place}" for place in places}
+    assert all(a.get("alt") for tag, a in page.tags if tag == "img")
+    assert all(a.get("aria-label") for tag, a in page.tags if tag == "svg")
+    assert [tag for tag, _ in page.tags].count("h1") == 1
+    tables = [tag for tag, _ in page.tags]
+    assert tables.count("table") == tables.count("caption")
+    assert next(a.get("src", "") for tag, a in page.tags if tag == "img").startswith("data:image/jpeg;base64,")
+
+
+def test_it_says_the_figures_of_the_record(record, mistakes):
+    text = Page(html.render(record, mistakes=mistakes, folder="runs/it's mine")).text
+    for figure in (
+        words.percent(record.test.top1),
+        words.interval(record.test.top1_interval),
+        words.percent(record.test.balanced_accuracy),
+        "mobilenet_v2, fine-tuning from stage4 up",
+        "skipped: the budget of 150 s would not hold a second one",
+        "1 picture cannot be decoded and was left out.",
+        "300,774,272" if record.cost["macs"] < 1e6 else "301 million",
+        "491 x 491 px",
+        "striate predict 'runs/it'\"'\"'s mine' new.jpg",
+        "roses/0000.jpg",
+    ):
+        assert figure in text
+
+
+def test_it_stays_under_five_megabytes():
+    heavy = {f"{i}.jpg": b"\xff\xd8\xff" + bytes(400_000) for i in range(30)}
+    wrong = [Prediction(file=name, label="a", prediction="b", probability=0.9) for name in heavy]
+    record = fit_record([f"class {i}" for i in range(300)], n=1)
+    record = dataclasses.replace(record, test=dataclasses.replace(record.test, per_class=record.test.per_class * 10))
+    many = tuple(
+        Problem(kind="unreadable", files=tuple("f" * 200 + str(i) for i in range(5000)), detail="x") for _ in "abc"
+    )
+    record = dataclasses.replace(record, data=dataclasses.replace(record.data, problems=many))
+    text = html.render(record, mistakes=wrong, thumbnails=heavy)
+    assert len(text.encode()) < 5_000_000
+    assert text.count("data:image/jpeg") == 6
+    assert "and 4,950 more" in text
+
+
+def test_a_thumbnail_that_is_no_picture_is_left_out(record, mistakes):
+    text = html.render(record, mistakes=mistakes, thumbnails={mistakes[0].file: b"<svg onload=alert(1)>"})
+    assert "no picture" in text
+    assert "base64" not in text
+
+
+def test_a_run_without_mistakes_depth_or_problems_renders(record):
+    perfect = score_of(("a", "b"), [[50, 0], [0, 50]])
+    plain = dataclasses.replace(
+        record,
+        test=perfect,
+        depth=(),
+        data=dataclasses.replace(record.data, classes=("a", "b"), problems=()),
+        cost={},
+        engine={},
+        plan={},
+        chosen=dataclasses.replace(record.chosen, strategy="scratch", reused_stages=(), weights="", note=""),
+    )
+    text = Page(html.render(plain)).text
+    assert "Every test picture was named right." in text
+    assert "No test picture was taken for another class." in text
+    assert "No problem was found" in text
+    assert "random weights" in text
+
+
+def test_write_leaves_one_whole_file(record, tmp_path: Path):
+    path = html.write(tmp_path, record)
+    assert path == tmp_path / "report.html"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert f"striate predict {tmp_path}" in path.read_text(encoding="utf-8")
+    with pytest.raises(StorageError):
+        html.write(tmp_path / "missing", record)
+
+
+def test_the_surest_mistakes_come_first():
+    rows = [
+        Prediction(file="right", label="a", prediction="a", probability=0.99),
+        Prediction(file="shy", label="a", prediction="b", probability=0.5),
+        Prediction(file="sure", label="a", prediction="b", probability=0.9),
+        Prediction(file="also sure", label="b", prediction="a", probability=0.9),
+    ]
+    assert [p.file for p in html.worst_mistakes(rows, 2)] == ["also sure", "sure"]
+
+
+def test_the_verdict_warns_when_a_constant_answer_does_as_well(record):
+    test = score_of(("common", "rare"), [[90, 2], [8, 0]])
+    verdict = judge(dataclasses.replace(record, test=test))
+    assert not verdict.better_than_majority
+    assert verdict.majority == ("common", 0.92)
+    assert verdict.warnings[0].startswith("Not better than a constant answer")
+    assert any("'rare' is recognised in only 0 %" in w for w in verdict.warnings)
+    assert any("averaged over classes" in w for w in verdict.warnings)
+
+
+def test_the_verdict_on_a_good_run_warns_only_of_the_data(record):
+    verdict = judge(record)
+    assert verdict.better_than_majority
+    assert verdict.warnings == ("1 picture cannot be decoded and was left out.",)
+
+
+def test_few_test_pictures_and_wild_probabilities_are_warned_of(record):
+    few = judge(dataclasses.replace(record, test=score_of(("a", "b"), [[9, 1], [3, 7]])))
+    assert any(w.startswith("Only 20 test pictures") for w in few.warnings)
+    wild = judge(dataclasses.replace(record, test=score_of(("a", "b"), [[90, 10], [10, 90]], sure=0.3)))
+    assert any("off by 17 points" in w for w in wild.warnings)
+
+
+def test_confusions_are_sorted_and_leave_the_diagonal_out(record):
+    classes = ("a", "b", "c")
+    record = dataclasses.replace(
+        record,
+        test=score_of(classes, [[5, 3, 0], [1, 9, 4], [0, 0, 7]]),
+        data=dataclasses.replace(record.data, classes=classes),
+    )
+    pairs = findings.confusions(record)
+    assert [(p.label, p.prediction, p.n) for p in pairs] == [("b", "c", 4), ("a", "b", 3), ("b", "a", 1)]
+    assert pairs[1].share == 3 / 8
+
+
+@pytest.mark.parametrize(
+    ("shares", "ends"),
+    [((0.62, 0.91), (0.6, 1.0)), ((0.971, 0.99), (0.8, 1.0)), ((0.02, 0.05), (0.0, 0.2)), ((), (0.0, 1.0))],
+)
+def test_scales_end_on_round_shares(shares, ends):
+    scale = charts.around(shares)
+    assert (scale.low, scale.high) == ends
+    assert scale(scale.low) == 0
+    assert scale(scale.high) == 100
+    assert scale.ticks()[0] == ends[0]
+    assert 3 <= len(scale.ticks()) <= 6
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.slow
+def test_a_browser_shows_it_without_sideways_scrolling(record, mistakes, thumbnails, tmp_path):
+    html.write(tmp_path, record, mistakes=mistakes, thumbnails=thumbnails)
+    probe = tmp_path / "probe.html"
+    probe.write_text(
+        '<iframe id=f src="report.html" width=400 height=9000></iframe><script>f.onload=()=>{const d=f.contentDocument;'
+        "document.title=[d.documentElement.scrollWidth,d.images.length,[...d.images].every(i=>i.naturalWidth)].join()}"
+        "</script>"
+    )
+    command = (
+        "chromium --headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+        "--disable-sync --no-first-run --allow-file-access-from-files --virtual-time-budget=4000 --dump-dom"
+    )
+    done = subprocess.run(
+        [*command.split(), f"--user-data-dir={tmp_path / 'profile'}", probe.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    width, pictures, shown = done.stdout.split("<title>")[1].split("</title>")[0].split(",")
+    assert int(width) <= 400
+    assert (int(pictures), shown) == (9, "true")
