@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from striate.core.errors import PictureError
+from striate.core.preprocess import Preprocess
+from striate.data.decode import decode, probe
+
+LOOK = Preprocess(size=(32, 32))
+
+
+def encoded(format: str, width: int = 64, height: int = 48, **options) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, format, **options)
+    return stream.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "the file is empty"),
+        (b"<html>404 not found</html>", "text, not a picture"),
+        (b"\x00\x01\x02" * 50, "no picture of a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text, not a picture"),
+    ],
+)
+def test_what_is_no_picture(raw: bytes, message: str) -> None:
+    with pytest.raises(PictureError, match=message):
+        decode(raw, LOOK)
+    with pytest.raises(PictureError, match=message):
+        probe(raw)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+@pytest.mark.parametrize("fast", [False, True])
+def test_cut_short(format: str, share: float, fast: bool) -> None:
+    raw = encoded(format)
+    with pytest.raises(PictureError):
+        decode(raw[: int(share * len(raw))], LOOK, fast=fast)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "TIFF", "WEBP"])
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
+def test_damage_is_a_picture_error_or_a_picture(format: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    raw = bytearray(encoded(format))
+    for place in rng.integers(0, len(raw), 20):
+        raw[place] = rng.integers(0, 256)
+    with contextlib.suppress(PictureError):
+        assert decode(bytes(raw), LOOK).shape == (32, 32, 3)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("sides", [(100_000, 100_000), (8001, 8000), (10_000, 10_000), (2**31 - 1, 1)])
+def test_bombs_are_refused_by_their_header(sides: tuple[int, int]) -> None:
+    with pytest.raises(PictureError, match=r"too large|above the 64,000,000 pixels"):
+        decode(png_header(*sides), LOOK)
+
+
+def test_bombs_are_refused_where_warnings_are_errors() -> None:
+    with pytest.raises(PictureError, match="too large"):
+        decode(png_header(10_000, 10_000), LOOK)
+
+
+def test_the_limit_can_be_set() -> None:
+    with pytest.raises(PictureError, match="64 x 48 px, above the 100 pixels"):
+        decode(encoded("PNG"), LOOK, max_pixels=100)
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (30_000, 40), (40, 30_000), (30_000, 1), (1, 2), (3, 1)])
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+@pytest.mark.parametrize("fast", [False, True])
+def test_unusual_sizes(sides: tuple[int, int], format: str, fast: bool) -> None:
+    pixels = decode(encoded(format, *sides), Preprocess(size=(224, 224), resize=256), fast=fast)
+    assert pixels.shape == (224, 224, 3)
+    assert pixels.any()
+    assert decode(encoded(format, *sides), Preprocess(size=(8, 8), fit="stretch"), fast=fast).shape == (8, 8, 3)
+
+
+def test_pillow_is_left_as_it_was() -> None:
+    from PIL import ImageFile
+
+    before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+    decode(encoded("JPEG"), LOOK)
+    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
+
+
+def test_ghostscript_is_never_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from PIL import EpsImagePlugin
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("Ghostscript was asked for")
+
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", fail)
+    stream = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(stream, "EPS")
+    with pytest.raises(PictureError):
+        decode(stream.getvalue(), LOOK)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from striate.core.errors import DataError
+from striate.data.image_index import ImageIndex
+from striate.data.split import Splits, split
+from striate.data.stores import ArrayStore
+
+
+def made(labels: Sequence[int], splits: Sequence[str] | None = None, groups: Sequence[str] | None = None) -> ImageIndex:
+    return ImageIndex(
+        source="made",
+        kind="folder",
+        classes=tuple("abcdefghij"[: max(labels) + 1]),
+        labels=np.array(labels, dtype=np.int64),
+        names=[f"{i}.png" for i in range(len(labels))],
+        splits=None if splits is None else tuple(splits),
+        groups=None if groups is None else tuple(groups),
+        store=ArrayStore([np.zeros((len(labels), 1, 1), np.uint8)], "made:0"),
+    )
+
+
+def hashes(contents: Sequence[int]) -> list[str]:
+    return [hashlib.sha256(str(content).encode()).hexdigest() for content in contents]
+
+
+def sides(parts: Splits) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for name in ("train", "validation", "test", "unused"):
+        part = getattr(parts, name)
+        assert part.dtype == np.int64
+        assert (np.diff(part) > 0).all()
+        for i in part.tolist():
+            assert i not in found
+            found[i] = name
+    return found
+
+
+def attempt(index: ImageIndex, digests: Sequence[str], seed: int, **options) -> dict[int, str]:
+    """The sides; a draw that leaves a part empty is refused, and tells nothing here."""
+    try:
+        return sides(split(index, digests, seed=seed, **options))
+    except DataError:
+        assume(False)
+        raise
+
+
+# Content and label of each picture: contents repeat, and one content may have two labels.
+pictures = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), min_size=20, max_size=80)
+seeds = st.integers(0, 5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures, seeds, st.sets(st.integers(0, 19), max_size=5))
+def test_parts_cover_the_usable_pictures_and_no_other(rows, seed: int, exclude: set[int]) -> None:
+    labels = [label for _, label in rows]
+    digests = hashes([content for content, _ in rows])
+    digests[7] = ""
+    index = made(labels)
+    found = attempt(index, digests, seed, exclude=exclude)
+    assert set(found) == set(range(len(rows))) - exclude - {7}
+    assert found == sides(split(index, digests, seed=seed, exclude=exclude))
+    trained = {labels[i] for i, side in found.items() if side == "train"}
+    assert trained == set(range(max(labels) + 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures, seeds)
+def test_copies_lie_on_one_side(rows, seed: int) -> None:
+    digests = hashes([content for content, _ in rows])
+    found = attempt(made([label for _, label in rows]), digests, seed)
+    for content in set(digests):
+        assert len({side for i, side in found.items() if digests[i] == content}) == 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures, pictures, seeds)
+def test_adding_pictures_moves_none(rows, more, seed: int) -> None:
+    enough = [(1000 + i, label) for i, label in enumerate([0, 1, 2] * 8)]  # no class is short of training pictures
+    before = attempt(made([y for _, y in enough + rows]), hashes([c for c, _ in enough + rows]), seed)
+    every = enough + rows + more
+    after = attempt(made([y for _, y in every]), hashes([c for c, _ in every]), seed)
+    assert {i: after[i] for i in before} == before
+
+
+@settings(max_examples=100, deadline=None)
+@given(pictures, seeds, st.integers(0, 79))
+def test_order_does_not_matter(rows, seed: int, turn: int) -> None:
+    turn %= len(rows)
+    turned = rows[turn:] + rows[:turn]
+    first = attempt(made([y for _, y in rows]), hashes([c for c, _ in rows]), seed)
+    second = attempt(made([y for _, y in turned]), hashes([c for c, _ in turned]), seed)
+    assert first == {(i + turn) % len(rows): side for i, side in second.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 2), st.sampled_from(["", *"uvwxyz"])), min_size=20, max_size=80
+    ),
+    seeds,
+)
+def test_groups_and_copies_stay_together(rows, seed: int) -> None:
+    digests = hashes([content for content, _, _ in rows])
+    groups = [group for _, _, group in rows]
+    found = attempt(made([label for _, label, _ in rows], groups=groups), digests, seed)
+    used = {i: side for i, side in found.items() if side != "unused"}
+    for group in set(groups) - {""}:
+        assert len({side for i, side in used.items() if groups[i] == group}) <= 1
+    for content in set(digests):
+        assert len({side for i, side in used.items() if digests[i] == content}) <= 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(pictures, seeds, st.integers(2, 12))
+def test_per_class(rows, seed: int, per_class: int) -> None:
+    labels = [label for _, label in rows]
+    digests = hashes([3 * content + label for content, label in rows])  # no content has two labels
+    index = made(labels)
+    whole = attempt(index, digests, seed)
+    found = attempt(index, digests, seed, per_class=per_class)
+    assert {i for i, side in found.items() if side == "test"} == {i for i, side in whole.items() if side == "test"}
+    for label in range(max(labels) + 1):
+        pool = {digests[i] for i, side in whole.items() if labels[i] == label and side != "test"}
+        train = [digests[i] for i, side in found.items() if labels[i] == label and side == "train"]
+        validation = [digests[i] for i, side in found.items() if labels[i] == label and side == "validation"]
+        wanted = min(per_class, len(pool))
+        assert len({*train, *validation}) == len(train) + len(validation) == wanted
+        assert len(train) == max(1, min(-(-3 * wanted // 4), wanted - 1))
+
+
+@settings(max_examples=100, deadline=None)
+@given(pictures, seeds, st.data())
+def test_named_splits_are_kept(rows, seed: int, data) -> None:
+    labels = [label for _, label in rows]
+    names = data.draw(
+        st.lists(st.sampled_from(["train", "validation", "test"]), min_size=len(rows), max_size=len(rows))
+    )
+    assume(len(set(names)) == 3)
+    digests = hashes([content for content, _ in rows])
+    assert attempt(made(labels, splits=names), digests, seed) == dict(enumerate(names))
+    halves = ["test" if name == "test" else "train" for name in names]
+    found = attempt(made(labels, splits=halves), digests, seed)
+    assert {i for i, side in found.items() if side == "test"} == {i for i, name in enumerate(halves) if name == "test"}
+
+
+def test_shares_are_as_promised() -> None:
+    labels = [i % 10 for i in range(20_000)]
+    digests = hashes(range(20_000))
+    parts = split(made(labels), digests, seed=0)
+    shares = [len(parts.train), len(parts.validation), len(parts.test)]
+    np.testing.assert_allclose(np.array(shares) / 20_000, (0.6, 0.2, 0.2), atol=0.012)
+    named = split(made(labels, splits=["train"] * 16_000 + ["test"] * 4_000), digests, seed=0)
+    np.testing.assert_allclose(len(named.validation) / 16_000, 0.25, atol=0.012)
+    other = split(made(labels), digests, seed=1)
+    assert len(np.intersect1d(parts.test, other.test)) < 0.25 * 4_000

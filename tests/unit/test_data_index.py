@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.core.errors import DataError, PictureError
+from striate.data.column import TextColumn
+from striate.data.index import scan, survey
+from striate.data.layout import natural
+
+
+def png(shade: int = 0) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4), (shade % 256, shade // 256 % 256, 7)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def fill(root: Path, *names: str) -> Path:
+    for shade, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(png(shade))
+    return root
+
+
+FLAT = ("10/a.png", "9/a.png", "9/b.PNG", "10/deep/er/c.png")
+PARTED = ("set/Train/x/1.png", "set/Train/y/2.png", "set/val/x/3.png", "set/val/y/4.png")
+
+
+def pack(names: tuple[str, ...], path: Path) -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for shade, name in enumerate(names):
+                method = zipfile.ZIP_DEFLATED if shade % 2 else zipfile.ZIP_STORED
+                archive.writestr(name, png(shade), compress_type=method)
+        return path
+    mode = {".tar": "w", ".gz": "w:gz", ".tgz": "w:gz", ".xz": "w:xz"}[path.suffix]
+    with tarfile.open(path, mode) as archive:
+        for shade, name in enumerate(names):
+            member = tarfile.TarInfo(f"./{name}")
+            member.size = len(png(shade))
+            archive.addfile(member, io.BytesIO(png(shade)))
+    return path
+
+
+def test_text_column_is_a_sequence() -> None:
+    column = TextColumn(["a", "", "grün/1.jpg", "z"])
+    assert list(column) == ["a", "", "grün/1.jpg", "z"]
+    assert column[-2] == "grün/1.jpg"
+    assert column[1:3] == ["", "grün/1.jpg"]
+    assert len(TextColumn([])) == 0
+    with pytest.raises(IndexError):
+        column[4]
+
+
+def test_natural_order() -> None:
+    assert sorted(["10", "9", "a10", "A9", "b"], key=natural) == ["9", "10", "A9", "a10", "b"]
+
+
+def test_flat_folder(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path, *FLAT))
+    assert index.kind == "folder"
+    assert index.classes == ("9", "10")
+    assert list(index.names) == ["10/a.png", "10/deep/er/c.png", "9/a.png", "9/b.PNG"]
+    assert index.labels.tolist() == [1, 1, 0, 0]
+    assert index.splits is None
+    assert index.read(3) == png(2)
+    assert index.counts() == {"9": 2, "10": 2}
+
+
+@pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip"])
+@pytest.mark.parametrize("names", [FLAT, PARTED])
+def test_archives_say_what_the_same_folder_says(tmp_path: Path, ending: str, names: tuple[str, ...]) -> None:
+    folder = scan(fill(tmp_path / "folder", *names))
+    archive = scan(pack(names, tmp_path / f"data{ending}"))
+    assert archive.kind == "archive"
+    assert list(archive.names) == list(folder.names)
+    assert archive.classes == folder.classes
+    assert archive.labels.tolist() == folder.labels.tolist()
+    assert archive.splits == folder.splits
+    assert [archive.read(i) for i in range(len(archive))] == [folder.read(i) for i in range(len(folder))]
+
+
+def test_a_val_without_a_test_is_the_test_split(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path, *PARTED))
+    assert index.splits == ("train", "train", "test", "test")
+    fill(tmp_path, "set/testing/x/9.png")
+    assert scan(tmp_path).splits == ("train", "train", "test", "validation", "validation")
+
+
+@pytest.mark.parametrize(
+    ("spelling", "split"),
+    [
+        ("training_set", "train"),
+        ("training", "train"),
+        ("validation", "validation"),
+        ("valid", "validation"),
+        ("val_set", "validation"),
+        ("testing", "test"),
+        ("test_set", "test"),
+    ],
+)
+def test_spellings_of_splits(tmp_path: Path, spelling: str, split: str) -> None:
+    others = {"train", "val", "test"} - {{"validation": "val"}.get(split, split)}
+    fill(tmp_path, *(f"{top}/{c}/{top}.png" for top in (*others, spelling) for c in "ab"))
+    index = scan(tmp_path)
+    assert index.splits is not None
+    assert index.splits[list(index.names).index(f"{spelling}/a/{spelling}.png")] == split
+
+
+def test_classes_that_are_called_like_splits(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path, "train/1.png", "plane/1.png", "test/1.png"))
+    assert index.classes == ("plane", "test", "train")
+    assert index.splits is None
+
+
+def test_a_lone_split_is_a_wrapper(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path, "test/a/1.png", "test/b/1.png"))
+    assert index.classes == ("a", "b")
+    assert index.splits is None
+
+
+def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+    fill(tmp_path, "a/1.png", "b/1.png", "loose.png")
+    for name in ("a/notes.txt", "a/Thumbs.db", "a/.DS_Store", "README.md", "b/photo.heic"):
+        (tmp_path / name).write_text("x")
+    index = scan(tmp_path)
+    assert len(index) == 2
+    assert set(index.skipped) == {"a/notes.txt", "b/photo.heic", "loose.png"}
+
+
+def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
+    fill(tmp_path, "data/a/1.png", "elsewhere/2.png")
+    (tmp_path / "data/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data/a/again").symlink_to(tmp_path / "data")
+    assert list(scan(tmp_path / "data").names) == ["a/1.png", "b/2.png"]
+
+
+def test_a_fixed_class_map(tmp_path: Path) -> None:
+    fill(tmp_path, "dog/1.png")
+    index = scan(tmp_path, classes=("cat", "dog", "eel"))
+    assert index.classes == ("cat", "dog", "eel")
+    assert index.labels.tolist() == [1]
+    with pytest.raises(DataError, match=r"'dog'.*expected are cat, eel"):
+        scan(tmp_path, classes=("cat", "eel"))
+
+
+def test_stamps_change_with_the_file(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path, "a/1.png", "b/1.png"))
+    before = index.stamp(0)
+    assert before == index.stamp(0) != index.stamp(1)
+    (tmp_path / "a/1.png").write_bytes(png(99))
+    assert index.stamp(0) != before
+    (tmp_path / "a/1.png").unlink()
+    assert index.stamp(0).endswith(":0")
+    with pytest.raises(PictureError, match=r"a/1\.png cannot be read"):
+        index.read(0)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_manifests(tmp_path: Path, ending: str) -> None:
+    fill(tmp_path, "p/1.png", "p/2.png", "p/3.png", "p/4.png")
+    rows = [("p/2.png", "dog", "val", "g"), ("p/1.png", "cat", "train", ""), ("p/3.png", "dog", "Train", "g")]
+    path = tmp_path / f"list{ending}"
+    if ending == ".csv":
+        lines = ["﻿Path, label,note,split,group", *(f"{p},{y},,{s},{g}" for p, y, s, g in rows)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    else:
+        pyarrow = pytest.importorskip("pyarrow")
+        from pyarrow import parquet
+
+        columns = dict(zip(("path", "label", "split", "group"), zip(*rows, strict=True), strict=True))
+        parquet.write_table(pyarrow.table({name: list(cells) for name, cells in columns.items()}), path)
+    index = scan(path)
+    assert index.kind == "manifest"
+    assert list(index.names) == ["p/1.png", "p/2.png", "p/3.png"]
+    assert [index.classes[label] for label in index.labels] == ["cat", "dog", "dog"]
+    assert index.splits == ("train", "test", "train")
+    assert index.groups == ("", "g", "g")
+    assert index.read(1) == png(1)
+
+
+def test_digits_need_no_files() -> None:
+    index = scan("digits")
+    assert (len(index), index.classes, index.splits) == (1797, tuple("0123456789"), None)
+    picture = index.read(0)
+    assert isinstance(picture, np.ndarray)
+    assert (picture.shape, picture.dtype, picture.max()) == ((8, 8), np.uint8, 239)
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_mnist_files(shared_data: Path, name: str) -> None:
+    index = scan(name, root=shared_data)
+    assert index.splits is not None
+    assert (len(index), index.splits.count("test")) == (70_000, 10_000)
+    picture = index.read(60_000)
+    assert isinstance(picture, np.ndarray)
+    assert picture.shape == (28, 28)
+    assert index.classes[index.labels[60_000]] == {"mnist": "7", "fashion_mnist": "Ankle boot"}[name]
+    assert set(index.counts().values()) == {7000} or name == "mnist"
+
+
+def test_cifar_as_archives(tmp_path: Path) -> None:
+    pack(("train/truck/1.png", "train/cat/1.png"), tmp_path / "train.tar.xz")
+    pack(("test/cat/1.png", "test/dog/2.png"), tmp_path / "test.tar.xz")
+    index = survey("cifar10", root=tmp_path)
+    assert len(index.classes) == 10
+    assert list(zip(index.names, index.labels.tolist(), index.splits or (), strict=True)) == [
+        ("train/cat/1.png", 3, "train"),
+        ("train/truck/1.png", 9, "train"),
+        ("test/cat/1.png", 3, "test"),
+        ("test/dog/2.png", 5, "test"),
+    ]
+    assert [index.read(i) for i in range(4)] == [png(1), png(0), png(0), png(1)]
+
+
+def test_cifar_as_folders(tmp_path: Path) -> None:
+    fill(tmp_path / "cifar10", "train/cat/1.png", "train/dog/1.png", "test/cat/2.png")
+    index = survey("cifar10", root=tmp_path)
+    assert index.labels.tolist() == [3, 3, 5]
+    assert index.splits == ("test", "train", "train")
+
+
+@pytest.mark.parametrize(("name", "label_bytes"), [("cifar10", 1), ("cifar100", 2)])
+def test_cifar_binary(tmp_path: Path, name: str, label_bytes: int) -> None:
+    files = {
+        "cifar10": [*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"],
+        "cifar100": ["train.bin", "test.bin"],
+    }[name]
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (len(files), 2, 32, 32, 3), dtype=np.uint8)
+    for number, file in enumerate(files):
+        with open(tmp_path / file, "wb") as stream:
+            for picture in pictures[number]:
+                stream.write(bytes([9] * (label_bytes - 1) + [number]) + picture.transpose(2, 0, 1).tobytes())
+    index = scan_or_survey(name, tmp_path)
+    assert len(set(index.names)) == len(index) == 2 * len(files)
+    assert index.labels.tolist() == [n for n in range(len(files)) for _ in range(2)]
+    assert index.splits is not None
+    assert index.splits.count("test") == 2
+    for i in range(len(index)):
+        np.testing.assert_array_equal(index.read(i), pictures[i // 2, i % 2])
+
+
+def scan_or_survey(name: str, root: Path):
+    # The made files hold few classes, which a training run would refuse.
+    with pytest.raises(DataError, match="no picture to train on"):
+        scan(name, root=root)
+    return survey(name, root=root)
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "pictures", "split"),
+    [
+        ("photos-hymenoptera", "hymenoptera.tar", 397, 153),
+        ("photos-flowers", "flowers5.tar", 2499, 0),
+        ("photos-cats-dogs", "cats_dogs.tar", 800, 400),
+    ],
+)
+def test_real_archives(shared_data: Path, folder: str, file: str, pictures: int, split: int) -> None:
+    index = scan(shared_data / folder / file)
+    assert len(index) == pictures
+    assert (index.splits or ()).count("test") == split
+    assert index.skipped == {}
