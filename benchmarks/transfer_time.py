@@ -2,7 +2,8 @@
 
 The usual loop decodes pictures and runs the frozen network in eager PyTorch for each of ten epochs (one epoch is
 timed and multiplied). Striate decodes and runs once, on the fastest engine that agrees, and trains the head from the
-cache. Same network, same pictures, float32; bfloat16 stands beside it. Accuracy of both heads is measured on held-out pictures.
+cache. Same network, same pictures, float32; bfloat16 stands beside it. The head's accuracy is that on held-out
+pictures.
 
     python benchmarks/transfer_time.py --network mobilenet_v2 --pictures 2000 --data FOLDER_OF_CLASSES
 """

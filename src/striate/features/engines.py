@@ -60,7 +60,8 @@ class TorchEngine:
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
         self._device = device
-        self._module = folded(module).to(device).to(memory_format=torch.channels_last)
+        on_device = folded(module).to(device)
+        self._module = on_device.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.name = f"torch ({device})"
 
     def run(self, pixels: np.ndarray) -> np.ndarray:

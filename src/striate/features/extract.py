@@ -158,13 +158,15 @@ def fill(
         def write() -> None:
             if keys:
                 store.append(keys, np.concatenate(rows), readable)
-                keys.clear(), rows.clear(), readable.clear()
+                keys.clear()
+                rows.clear()
+                readable.clear()
 
         with closing(batches(index, missing, preprocess, batch=batch, fast=fast)) as stream:
             for number, each in enumerate(stream, start=1):
                 waited += each.waited_s
                 rows.append(run(each.pixels))
-                keys += [of_picture(digests[p]) for p in each.positions]
+                keys += [of_picture(digests[int(p)]) for p in each.positions]
                 readable += [p not in each.failed for p in each.positions]
                 unreadable |= each.failed
                 done += len(each.positions)

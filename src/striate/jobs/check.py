@@ -33,7 +33,7 @@ def run(data: str | Path, root: str | Path | None, listener: Listener) -> dict[s
     """
     index = scan(data, root=root)
     hashes = digests(index, listener)
-    listener.phase("decoding", len(index), "pictures")
+    listener.phase("decoding", len(index), "picture")
     unreadable: dict[int, str] = {}
     done = 0
     for batch in batches(index, range(len(index)), _LOOK, batch=_BATCH):

@@ -39,6 +39,10 @@ from striate.transfer.explain import reason
 from striate.transfer.problem import CachedFeatures, Problem
 from striate.weights import Opened, open_model
 
+REFIT_AT_MOST = 1000
+"""Labelled pictures up to which a trained winner is trained again on the validation pictures too. With more, they add
+little, and the second training costs as much as the first. A linear head is always fitted again: it costs nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitOutcome:
@@ -182,8 +186,7 @@ def _conclude(
     index, listener = problem.index, problem.listener
     assert winner.build is not None
     assert winner.row.validation is not None
-    both = np.sort(np.concatenate([problem.train, problem.validation]))
-    model, preprocess = winner.build(both)
+    model, preprocess = winner.build(_final_pictures(problem, winner))
     point = None if winner.row.strategy == "scratch" else advisor.point
     card = artefact.ModelCard(
         network=opened.name,
@@ -234,6 +237,12 @@ def _conclude(
         plan=io.to_json(plan),
     )
     return record, predictions
+
+
+def _final_pictures(problem: Problem, winner: Attempt) -> np.ndarray:
+    """What the winner is built from in the end: validation pictures too, unless that means a long training again."""
+    both = np.sort(np.concatenate([problem.train, problem.validation]))
+    return both if winner.row.strategy == "head" or len(both) <= REFIT_AT_MOST else problem.train
 
 
 def _start(opened: Opened, winner: Attempt) -> dict[str, str]:

@@ -26,8 +26,8 @@ class FitPlan:
         fast_resize: Whether pictures are reduced by the fast filter instead of the weights' own.
         max_unreadable: Share of pictures that may be unreadable before the run stops, 0 to 1.
         scratch: Whether a network trained from scratch is among the candidates.
-        work_macs: Multiply-adds that each candidate may spend on training when no budget is given; fixes the number
-            of steps, so that no result depends on the clock.
+        work_s: What each candidate may spend on training when no budget is given, in seconds foretold by the sizing
+            engine for a two-core machine; it fixes the number of steps, so that no result depends on the clock.
     """
 
     data: str = "digits"
@@ -41,12 +41,12 @@ class FitPlan:
     fast_resize: bool = False
     max_unreadable: float = 0.05
     scratch: bool = True
-    work_macs: float = 2e12
+    work_s: float = 45.0
 
     @property
     def work(self) -> float:
-        """Multiply-adds that each candidate may spend on training: `work_macs` for every three minutes of budget."""
-        return self.work_macs * (1.0 if self.budget_s is None else self.budget_s / 180.0)
+        """Foretold seconds that each candidate may spend on training: `work_s` for every three minutes of budget."""
+        return self.work_s * (1.0 if self.budget_s is None else self.budget_s / 180.0)
 
     def __post_init__(self) -> None:
         if self.budget_s is not None and self.budget_s <= 0:

@@ -1,8 +1,8 @@
 """The procedure that finds how to reuse a pretrained network, and carries it out.
 
 Probe every stage; put a head on the best; thaw from the top, one stage more at a time, while it pays; train the same
-network from nothing under the same budget; and choose on validation. How much work each candidate may do is counted
-in multiply-adds that the plan fixes, so that no result depends on the clock.
+network from nothing under the same budget; and choose on validation. How much each candidate may do is foretold from
+sizes (`transfer.work`) and fixed by the plan, so that no result depends on the clock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -24,13 +24,15 @@ from striate.features import keys, run
 from striate.models.base import ImageModel
 from striate.records.recipes import Recipe, recipe
 from striate.records.results import Candidate, DepthPoint
+from striate.records.sizes import LayerRow
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
 from striate.train.loop import steps_an_epoch, train
 from striate.transfer import probe
-from striate.transfer.finetune import MOST_VIEWS, finetune
+from striate.transfer.finetune import finetune
 from striate.transfer.problem import CachedFeatures, Problem
+from striate.transfer.work import PASSES_OVER_MACS, training_seconds
 
 LEAST_EPOCHS = 3
 SCRATCH_EPOCHS = 12
@@ -75,19 +77,19 @@ class Clock:
     def __init__(self, budget_s: float | None) -> None:
         self.began = time.monotonic()
         self.budget_s = budget_s
-        self.macs_a_second = 1.5e10
+        self.slowness = 1.0
 
-    def learn(self, macs: float, seconds: float) -> None:
+    def learn(self, foretold: float, seconds: float) -> None:
         """Take notice of how fast this machine trains."""
         if seconds > 1:
-            self.macs_a_second = macs / seconds
+            self.slowness = seconds / foretold
 
-    def lacks(self, macs: float) -> str:
-        """Why work of so many multiply-adds cannot be begun; empty when it can."""
+    def lacks(self, foretold: float) -> str:
+        """Why work that is foretold to take so many seconds cannot be begun; empty when it can."""
         if self.budget_s is None:
             return ""
         left = self.budget_s * (1 - self.RESERVE) - (time.monotonic() - self.began)
-        needed = macs / self.macs_a_second
+        needed = foretold * self.slowness
         if needed <= left:
             return ""
         return f"needs about {needed:.0f} s of the budget's remaining {max(0.0, left):.0f} s"
@@ -142,7 +144,7 @@ class Advisor:
             reason=f"logistic regression on the pooled features of {self.point}",
             input_px=problem.preprocess.size,
             epochs=1,
-            macs=float(len(problem.train)) * sum(problem.macs_by_stage[s] for s in kept),
+            macs=float(len(problem.train)) * sum(row.macs for s in kept for row in problem.rows_by_stage[s]),
             seconds=time.monotonic() - began,
         )
         return self._judged(row, logits, lambda positions: (self._with_head(positions), problem.preprocess))
@@ -153,25 +155,15 @@ class Advisor:
         stages = self._skeleton().stages
         trained = stages[len(stages) - thawed :]
         frozen = stages[: len(stages) - thawed]
-        count = len(problem.train)
-        top = sum(problem.macs_by_stage[s] for s in trained)
-        bottom = sum(problem.macs_by_stage[s] for s in frozen)
-        an_epoch = 3.0 * top * count
-        views = MOST_VIEWS * bottom * count if frozen else 0.0
-        epochs = min(self.tuning.epochs, int((self._work() - views) / an_epoch))
-        macs = views + epochs * an_epoch
+        rows = [row for stage in trained for row in problem.rows_by_stage[stage]]
+        epochs, lack, foretold = self._epochs(rows, self.tuning)
         row = Candidate(
             strategy="finetune", reused_stages=frozen, trained_stages=trained, input_px=problem.preprocess.size
         )
-        if epochs < LEAST_EPOCHS:
-            needed = (views + LEAST_EPOCHS * an_epoch) / self._work()
-            reason = (
-                f"{LEAST_EPOCHS} passes need {needed:.1f} times the work that the plan allows; give a larger --budget"
-            )
-            return Attempt(row=dataclasses.replace(row, status="skipped", reason=reason))
-        if lack := self.clock.lacks(macs):
+        if lack:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=lack))
         plan = dataclasses.replace(self.tuning, epochs=epochs)
+        row = dataclasses.replace(row, macs=_training_macs(rows, len(problem.train) * epochs))
         cut = frozen[-1] if frozen else None
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
@@ -192,20 +184,19 @@ class Advisor:
             )
             return model, result.curve, result.seconds
 
-        return self._trained(row, plan, macs, problem.preprocess, build)
+        return self._trained(row, plan, foretold, problem.preprocess, build)
 
     def scratch(self) -> Attempt:
         """The same network from random weights, under the budget that fine-tuning has."""
         problem = self.problem
-        preprocess, epochs = self._affordable()
+        preprocess = self._affordable()
+        rows = problem.rows_at(preprocess.size)
         row = Candidate(strategy="scratch", trained_stages=problem.model.stages, input_px=preprocess.size)
-        macs = 3.0 * problem.macs_at(preprocess.size) * len(problem.train) * epochs
-        if epochs < LEAST_EPOCHS:
-            reason = f"{LEAST_EPOCHS} passes need more work than the plan allows, even at {preprocess.size[0]} px"
-            return Attempt(row=dataclasses.replace(row, status="skipped", reason=reason))
-        if lack := self.clock.lacks(macs):
+        epochs, lack, foretold = self._epochs(rows, self.from_nothing)
+        if lack:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=lack))
         plan = dataclasses.replace(self.from_nothing, epochs=epochs)
+        row = dataclasses.replace(row, macs=_training_macs(rows, len(problem.train) * epochs))
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
             torch.manual_seed(derive(problem.plan.seed, "scratch"))
@@ -230,12 +221,22 @@ class Advisor:
             )
             return model, result.curve, result.seconds
 
-        return self._trained(row, plan, macs, preprocess, build)
+        return self._trained(row, plan, foretold, preprocess, build)
 
     # ------------------------------------------------------------------ parts
 
-    def _work(self) -> float:
-        return self.problem.plan.work
+    def _epochs(self, rows: Sequence[LayerRow], method: Recipe) -> tuple[int, str, float]:
+        """Passes that the plan affords through some layers, why none is begun (empty if one is), and their seconds."""
+        a_pass = training_seconds(rows) * len(self.problem.train)
+        epochs = min(method.epochs, int(self.problem.plan.work / a_pass))
+        if epochs < LEAST_EPOCHS:
+            times = LEAST_EPOCHS * a_pass / self.problem.plan.work
+            return (
+                epochs,
+                f"{LEAST_EPOCHS} passes need {times:.1f} times the work that the plan allows: raise --budget",
+                0,
+            )
+        return epochs, self.clock.lacks(epochs * a_pass), epochs * a_pass
 
     def _skeleton(self) -> ImageModel:
         """A copy of the pretrained network up to the best point, with a fresh head."""
@@ -259,27 +260,26 @@ class Advisor:
             model.head.logits_layer.bias.copy_(linear.bias)
         return model.eval()
 
-    def _affordable(self) -> tuple[Preprocess, int]:
-        """The largest pictures at which the budget affords `SCRATCH_EPOCHS` passes, and how many it affords."""
+    def _affordable(self) -> Preprocess:
+        """The largest pictures at which the budget affords `SCRATCH_EPOCHS` passes."""
         full = self.problem.preprocess
         least = self.problem.model.min_side
-        result: tuple[Preprocess, int] = (full, 0)
+        preprocess = full
         for share in (1.0, 0.75, 0.5, 0.375, 0.25):
             height, width = (max(least, round(side * share / 8) * 8 if share < 1 else side) for side in full.size)
             size = (height, width)
             resize = None if full.resize is None else max(*size, round(full.resize * size[0] / full.size[0]))
             preprocess = dataclasses.replace(full, size=size, resize=resize)
-            an_epoch = 3.0 * self.problem.macs_at(size) * len(self.problem.train)
-            result = preprocess, min(self.from_nothing.epochs, int(self._work() / an_epoch))
-            if result[1] >= SCRATCH_EPOCHS or min(size) <= least:
+            a_pass = training_seconds(self.problem.rows_at(size)) * len(self.problem.train)
+            if SCRATCH_EPOCHS * a_pass <= self.problem.plan.work or min(size) <= least:
                 break
-        return result
+        return preprocess
 
     def _trained(
         self,
         row: Candidate,
         plan: Recipe,
-        macs: float,
+        foretold: float,
         preprocess: Preprocess,
         build: Callable[[np.ndarray, str], tuple[ImageModel, tuple[dict[str, float], ...], float]],
     ) -> Attempt:
@@ -288,13 +288,12 @@ class Advisor:
             model, curve, seconds = build(problem.train, row.strategy)
         except NonFiniteLossError as error:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=error.message))
-        self.clock.learn(macs, seconds)
+        self.clock.learn(foretold, seconds)
         logits = self.logits(model, preprocess, problem.validation, "validation pictures")
         row = dataclasses.replace(
             row,
             epochs=plan.epochs,
             steps=plan.epochs * steps_an_epoch(len(problem.train), plan.batch),
-            macs=macs,
             curve=curve,
             seconds=seconds,
         )
@@ -328,6 +327,10 @@ class Advisor:
         row = dataclasses.replace(row, validation=score)
         self.problem.listener.record("candidate", {"strategy": row.strategy, "top1": score.top1, "loss": score.loss})
         return Attempt(row=row, logits=logits, temperature=temperature, loss=score.loss, build=build)
+
+
+def _training_macs(rows: Sequence[LayerRow], pictures: int) -> float:
+    return float(PASSES_OVER_MACS * sum(row.macs for row in rows) * pictures)
 
 
 def better(challenger: Attempt, holder: Attempt) -> bool:

@@ -18,6 +18,7 @@ from striate.features.extract import Pass, StageFeatures, fill, sample
 from striate.features.store import RowStore
 from striate.models import Entry, ImageModel
 from striate.records.plans import FitPlan
+from striate.records.sizes import LayerRow
 from striate.sizing import measure
 from striate.transfer.finetune import Pictures
 
@@ -71,14 +72,14 @@ class Problem:
         return self.index.labels[positions]
 
     @cached_property
-    def macs_by_stage(self) -> dict[str, int]:
-        """Multiply-adds of every stage for one picture."""
-        size = measure(self.model, (self.preprocess.in_channels, *self.preprocess.size))
-        return {s: sum(r.macs for r in size.layers if r.name.split(".")[0] == s) for s in self.model.stages}
+    def rows_by_stage(self) -> dict[str, list[LayerRow]]:
+        """What the layers of every stage cost for one picture."""
+        rows = self.rows_at(self.preprocess.size)
+        return {stage: [row for row in rows if row.name.split(".")[0] == stage] for stage in self.model.stages}
 
-    def macs_at(self, size: tuple[int, int]) -> int:
-        """Multiply-adds of the whole network for one picture of another size."""
-        return measure(self.model, (self.preprocess.in_channels, *size)).totals.macs
+    def rows_at(self, size: tuple[int, int]) -> tuple[LayerRow, ...]:
+        """What every layer costs for one picture of some size."""
+        return measure(self.model, (self.preprocess.in_channels, *size)).layers
 
     def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> Pictures:
         """Pictures decoded once and memory-mapped; unreadable ones must have been left out before.
