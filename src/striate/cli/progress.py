@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO, final
 
 from striate.core.events import Listener
-from striate.report.words import count, printable
+from striate.report.words import count, plural, printable
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -52,14 +52,14 @@ class Lines:
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
         """Say what begins."""
         self._name, self._total, self._unit = name, total, unit
-        self._say(f"{name}: {count(total)} {unit}".rstrip() if total else name)
+        self._say(f"{name}: {_amount(total, unit)}" if total else name)
 
     def step(self, done: int) -> None:
         """Say how far it is, unless something was said just now."""
         if self._clock() - self._spoke < SECONDS_BETWEEN_LINES:
             return
-        of = f" of {count(self._total)}" if self._total else ""
-        self._say(f"{self._name}: {count(done)}{of} {self._unit}".rstrip())
+        reached = f"{count(done)} of {_amount(self._total, self._unit)}" if self._total else _amount(done, self._unit)
+        self._say(f"{self._name}: {reached}")
 
     def note(self, message: str, **facts: Any) -> None:
         """Say it."""
@@ -104,7 +104,7 @@ class Bar:
         """Let the line of the last phase stay, and begin a new one."""
         self._finish()
         self._name, self._began = printable(name), time.monotonic()
-        self._task = self._live.add_task(self._name, total=total, unit=printable(unit))
+        self._task = self._live.add_task(self._name, total=total, unit=f"{printable(unit)}s" if unit else "")
 
     def step(self, done: int) -> None:
         """Move the bar."""
@@ -130,6 +130,10 @@ class Bar:
         self._live.remove_task(self._task)
         self._task = None
         self._console.print(f"{self._name} ({time.monotonic() - self._began:.1f} s)", style="dim")
+
+
+def _amount(number: int, unit: str) -> str:
+    return plural(number, unit) if unit else count(number)
 
 
 def _folder(event: str, facts: Mapping[str, Any]) -> str | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -17,6 +16,9 @@ from striate.records.results import Candidate, DepthPoint, FitRecord, Score
 from striate.records.sizes import SizeRecord
 from striate.report.verdict import is_winner, judge, name_of
 from striate.report.words import count, duration, interval, percent, plural, printable, short, storage
+
+if TYPE_CHECKING:
+    from striate.jobs.train import TrainRecord
 
 PIPE_WIDTH = 160
 FEW_FILES = 5
@@ -35,6 +37,9 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
         [_candidate(each, chosen=is_winner(each, record)) for each in record.candidates],
         numbers=(2, 3, 4, 5),
     )
+    for each in record.candidates:
+        if each.status == "skipped":
+            _say(console, f"Skipped: {name_of(each)}, {each.reason}.")
     if record.depth:
         _table(
             console,
@@ -44,13 +49,13 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
             numbers=(1, 2, 3),
         )
     _score_lines(console, record.test)
-    console.print(f"\n{verdict.headline}.", style="bold")
-    console.print(printable(verdict.evidence))
-    console.print(printable(verdict.choice))
+    _say(console, f"\n{verdict.headline}.", style="bold")
+    _say(console, verdict.evidence)
+    _say(console, verdict.choice)
     if record.chosen.note:
-        console.print(printable(record.chosen.note))
+        _say(console, record.chosen.note)
     for warning in verdict.warnings:
-        console.print(f"warning: {printable(warning)}", style="yellow")
+        _say(console, f"warning: {warning}", style="yellow")
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
     console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
 
@@ -58,7 +63,7 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
 def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
     mark, name = ("*" if chosen else ""), name_of(candidate)
     if candidate.validation is None:
-        return (mark, f"{name}: skipped, {candidate.reason}", "-", "-", "-", "-")
+        return (mark, name, "skipped", "-", "-", "-")
     return (
         mark,
         name,
@@ -74,15 +79,15 @@ def _depth(point: DepthPoint, reused: Sequence[str]) -> tuple[str, ...]:
     return (point.stage, count(point.channels), percent(point.top1), interval(point.top1_interval), state)
 
 
-def show_train(record: Any, folder: Path) -> None:
-    """A finished `train`: its scores and its folder."""
+def show_train(record: TrainRecord, folder: Path) -> None:
+    """A finished `train`: its test figures and its folder."""
     console = _console()
-    fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-    for part in ("validation", "test"):
-        if isinstance(score := fields.get(part), Score):
-            console.print(f"\n{part}", style="bold")
-            _score_lines(console, score)
-    console.print(f"\nrun: {folder}", soft_wrap=True)
+    console.print(
+        f"{record.network}: {plural(record.steps, 'step')}, {duration(record.seconds['total'])}", style="bold"
+    )
+    _score_lines(console, record.test)
+    console.print(f"\nrun:  {folder}", soft_wrap=True)
+    console.print(f"next: striate predict {folder} PICTURE", soft_wrap=True)
 
 
 def show_score(score: Score, title: str) -> None:
@@ -160,17 +165,17 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
     _table(
         console,
         None,
-        ("network:weights", "classes", "licence", "source"),
+        ("network:weights", "labels", "published top-1", "licence", "file"),
         [
             (
                 f"{name}:{each['tag']}",
-                str(each.get("classes", "")),
-                str(each.get("licence", "")),
-                str(each.get("source", "")),
+                each["labels"],
+                f"{each['metric']['top1']} % on {each['metric']['dataset']}" if each["metric"] else "-",
+                each["licence"],
+                "in the package" if each["bundled"] else each["file"],
             )
             for name, each in listed
         ],
-        numbers=(1,),
     )
     console.print(f"{plural(len(listed), 'checkpoint')} of {plural(len(rows), 'network')}")
 
@@ -234,15 +239,21 @@ def show_check(found: Mapping[str, Any]) -> None:
         named = ", ".join(files[:FEW_FILES]) + (
             f" and {count(len(files) - FEW_FILES)} more" if len(files) > FEW_FILES else ""
         )
-        console.print(f"\n{problem['kind']}: {printable(problem['detail'])}", style="yellow")
+        _say(console, f"\n{problem['kind']}: {problem['detail']}", style="yellow")
         if files:
-            console.print(f"  {printable(named)}", soft_wrap=True)
+            _say(console, f"  {named}")
 
 
 def _console() -> Console:
     """Standard output; where it is no terminal, nothing is folded to 80 columns."""
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
     return Console(file=sys.stdout, markup=False, highlight=False, width=width)
+
+
+def _say(console: Console, text: str, style: str | None = None) -> None:
+    """A line for reading: folded at words on a terminal, left whole elsewhere."""
+    lead = "\n" if text.startswith("\n") else ""
+    console.print(f"{lead}{printable(text.removeprefix(lead))}", style=style, soft_wrap=not console.is_terminal)
 
 
 def _table(
@@ -255,7 +266,12 @@ def _table(
 ) -> None:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position in numbers else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if position in numbers else "left",
+            no_wrap=position in (0, *numbers),
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
     if title is not None:

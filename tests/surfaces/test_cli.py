@@ -1,0 +1,352 @@
+"""The command line: what is printed where, and the exit codes. Jobs are stand-ins; the last tests use real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+import typer
+from samples import fit_record
+from typer.testing import CliRunner
+
+import striate
+from striate.cli import options
+from striate.cli.app import app
+from striate.core.errors import DataError, PlanError
+from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainPlan
+from striate.records.results import FitRecord
+
+HERE = [sys.executable, "-m", "striate.cli"]
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch):
+    """Puts a stand-in for a job in place, and tells what it was called with."""
+
+    def install(name: str, answer, **more):
+        calls = []
+
+        def run(*arguments, **named):
+            calls.append((arguments, named))
+            return answer(*arguments, **named) if callable(answer) else answer
+
+        module = types.ModuleType(f"striate.jobs.{name}")
+        module.__dict__.update(run=run, **more)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setattr(f"striate.jobs.{name}", module, raising=False)
+        return calls
+
+    return install
+
+
+def outcome(record: FitRecord, folder: str = "runs/x", **facts):
+    return types.SimpleNamespace(record=record, folder=Path(folder), resumed=False, finished_before=False, **facts)
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def raising(error: BaseException):
+    def run(*arguments, **named):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), (" 1.5 H ", 5400)])
+def test_times_are_read(text, seconds):
+    assert options.parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "10x", "m", "-5s", "1e3s", "0s", "10 m 5 s", "nan s"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(typer.BadParameter):
+        options.parse_time(text)
+
+
+@pytest.mark.parametrize("text", ["224", "3x224", "3x0x5", "3,224,224", "3x224x224x1", "axbxc"])
+def test_what_is_no_shape_is_refused(text):
+    with pytest.raises(typer.BadParameter):
+        options.parse_shape(text)
+
+
+def test_fit_hands_over_the_plan_that_was_typed(job, record):
+    calls = job("fit", outcome(record))
+    typed = (
+        "fit photos --backbone resnet18:some/file.pth --budget 10m --out runs/x --per-class 20 --seed 3 --root there "
+        "--no-scratch --fast-resize --max-unreadable 0.2 --device cpu --engine torch"
+    )
+    assert invoke(*typed.split()).exit_code == 0
+    (plan, out, _), _ = calls[0]
+    assert out == Path("runs/x")
+    assert plan == FitPlan(
+        data="photos",
+        root="there",
+        backbone="resnet18:some/file.pth",
+        budget_s=600.0,
+        per_class=20,
+        seed=3,
+        device="cpu",
+        engine="torch",
+        fast_resize=True,
+        max_unreadable=0.2,
+        scratch=False,
+    )
+
+
+def test_fit_without_options_is_the_plan_without_arguments(job, record):
+    calls = job("fit", outcome(record))
+    assert invoke("fit").exit_code == 0
+    assert calls[0][0][:2] == (FitPlan(), None)
+
+
+def test_fit_prints_candidates_depth_verdict_and_report(job, record):
+    job("fit", outcome(record, "runs/photos-1"))
+    result = invoke("fit")
+    for words in (
+        "* ",
+        "fine-tuning from stage4 up",
+        "Skipped: fine-tuning of all stages, the budget of 150 s would not hold a second one.",
+        "stage5",
+        "of the test pictures are named right.",
+        "95 % interval is 88.0 to 94.9 %",
+        "warning: 1 picture cannot be decoded",
+        "report: runs/photos-1/report.html",
+    ):
+        assert words in result.stdout
+    assert result.stderr == ""
+
+
+def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
+    def run(plan, out, listener):
+        listener.phase("features", 1200, "picture")
+        listener.note("OpenVINO it is")
+        return outcome(record)
+
+    job("fit", run)
+    result = invoke("fit", "--json")
+    document = json.loads(result.stdout)
+    assert document["test"]["n"] == record.test.n
+    assert [c["strategy"] for c in document["candidates"]] == ["head", "finetune", "scratch", "finetune"]
+    assert result.stderr == "features: 1,200 pictures\nOpenVINO it is\n"
+
+
+def test_an_error_is_two_lines_without_a_traceback(job):
+    job("fit", raising(DataError("photos holds one class only, 'cats'\x1b[2J", hint="add a second class")))
+    result = invoke("fit", "photos")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "error: photos holds one class only, 'cats'\\x1b[2J\nhint: add a second class\n"
+
+
+def test_debug_keeps_the_traceback(job):
+    job("fit", raising(DataError("no")))
+    result = invoke("fit", "--debug")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, DataError)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "fit --budget 10",
+        "fit --per-class 1",
+        "fit --seed -1",
+        "fit --engine magic",
+        "fit --bugdet 10m",
+        "fit a b",
+        "train",
+        "train lenet5",
+        "train lenet5 mnist --resume runs/x",
+        "train --resume runs/x --out runs/y",
+        "train lenet5 mnist --epochs 0",
+        "eval m",
+        "eval m d --batch 0",
+        "predict m",
+        "predict m p --top 0",
+        "show",
+        "show vgg16 --input 224",
+        "show vgg16 --classes 0",
+        "check",
+        "fly",
+    ],
+)
+def test_wrong_usage_leaves_with_2_and_calls_no_job(typed, job):
+    calls = [job(name, None) for name in ("fit", "train", "evaluate", "predict", "show", "check")]
+    result = invoke(*typed.split())
+    assert result.exit_code == 2
+    assert "Usage: " in result.stderr
+    assert not any(calls)
+
+
+def test_a_plan_refused_by_the_job_is_no_wrong_usage(job):
+    job("fit", raising(PlanError("runs/x holds a run of another plan")))
+    assert invoke("fit", "--out", "runs/x").exit_code == 1
+
+
+def test_an_interrupt_says_how_to_go_on(job):
+    def run(plan, out, listener, **named):
+        listener.record("run", {"folder": "runs/digits-7"})
+        raise KeyboardInterrupt
+
+    job("fit", run)
+    job("train", run)
+    job("check", raising(KeyboardInterrupt()))
+    for typed, line in (
+        ("fit --out runs/x", "interrupted; the same command goes on with the run in runs/x\n"),
+        ("fit", "interrupted; the same command with --out runs/digits-7 goes on with the run\n"),
+        ("train lenet5 mnist", "interrupted; striate train --resume runs/digits-7 goes on with the run\n"),
+        ("check photos", "interrupted\n"),
+    ):
+        result = invoke(*typed.split())
+        assert (result.exit_code, result.stderr) == (130, line)
+
+
+def test_train_begins_and_goes_on(job, record):
+    done = types.SimpleNamespace(network="lenet5", steps=40, seconds={"total": 2.0}, test=record.test)
+    plan = TrainPlan(network="lenet5", data="mnist", recipe="sgd", epochs=2, seed=1, root="there")
+    calls = job("train", types.SimpleNamespace(record=done, folder=Path("runs/l")), planned=lambda folder: plan)
+    typed = "train lenet5 mnist --recipe sgd --epochs 2 --seed 1 --root there --out runs/l"
+    assert invoke(*typed.split()).exit_code == 0
+    assert invoke("train", "--resume", "runs/l", "--out", "runs/l").exit_code == 0
+    (begun, out, _), how = calls[0]
+    assert (begun, out, how) == (plan, Path("runs/l"), {"resume": False})
+    (again, out, _), how = calls[1]
+    assert (again, out, how) == (plan, Path("runs/l"), {"resume": True})
+
+
+def test_eval_prints_and_speaks_json(job, record):
+    calls = job("evaluate", record.test)
+    result = invoke("eval", "runs/x", "photos", "--split", "test", "--batch", "8")
+    assert calls[0][0][0] == EvalPlan(model="runs/x", data="photos", split="test", batch=8)
+    assert "macro-F1" in result.stdout
+    assert "sunflowers" in result.stdout
+    document = json.loads(invoke("eval", "runs/x", "photos", "--json").stdout)
+    assert {"top1", "top5", "per_class", "ece", "confusion"} <= set(document)
+
+
+def test_predict_names_the_good_and_reports_the_bad(job):
+    rows = [
+        {
+            "file": "a.jpg",
+            "predictions": [{"label": "cat", "probability": 0.91}, {"label": "dog", "probability": 0.09}],
+        },
+        {"file": "b.jpg", "predictions": [], "error": "b.jpg is text"},
+    ]
+    calls = job("predict", rows)
+    result = invoke("predict", "runs/x", "a.jpg", "b.jpg", "--top", "2")
+    assert calls[0][0][0] == PredictPlan(model="runs/x", pictures=("a.jpg", "b.jpg"), top=2)
+    assert result.exit_code == 1
+    assert "91.0 %" in result.stdout
+    assert "b.jpg" not in result.stdout
+    assert result.stderr == "error: b.jpg: b.jpg is text\n"
+    assert json.loads(invoke("predict", "runs/x", "a.jpg", "--json").stdout) == rows
+    rows.pop()
+    assert invoke("predict", "runs/x", "a.jpg").exit_code == 0
+
+
+def test_check_lists_problems(job):
+    found = {
+        "classes": {"cat": 12, "dog": 1300},
+        "pictures": 1312,
+        "problems": [{"kind": "unreadable", "files": [f"{i}.jpg" for i in range(9)], "detail": "9 cannot be read."}],
+    }
+    job("check", found)
+    result = invoke("check", "photos")
+    assert "1,312 pictures, 2 classes" in result.stdout
+    assert "unreadable: 9 cannot be read." in result.stdout
+    assert "4.jpg and 4 more" in result.stdout
+    assert json.loads(invoke("check", "photos", "--json").stdout) == found
+
+
+def test_many_classes_do_not_flood_the_terminal(job):
+    job("evaluate", fit_record([f"class {i}" for i in range(100)], n=4).test)
+    out = invoke("eval", "m", "d").stdout
+    assert "100 classes; --json has a row for each" in out
+    assert len(out.splitlines()) < 12
+
+
+def run_it(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*HERE, *arguments], capture_output=True, text=True, timeout=60, check=False, **more)
+
+
+def test_version_and_help_answer_at_once_and_without_torch():
+    assert run_it("--version").stdout == f"striate {striate.__version__}\n"
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert "predict" in run_it("--help").stdout
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.3
+    loaded = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "striate.cli", "models", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"torch", "numpy"} & {line.rsplit("|", 1)[-1].strip() for line in loaded.stderr.splitlines()}
+    assert {"name", "family", "year", "paper", "input", "params", "macs", "units", "stages", "weights"} <= set(
+        json.loads(loaded.stdout)[0]
+    )
+
+
+def test_the_real_show_and_its_unknown_names():
+    shown = invoke("show", "lenet5", "--json")
+    document = json.loads(shown.stdout)
+    assert document["totals"]["macs"] == 416_520
+    assert "416,520" in invoke("show", "lenet5").stdout
+    unknown = invoke("show", "lenet")
+    assert unknown.exit_code == 1
+    assert unknown.stderr.startswith("error: no network is called 'lenet'\nhint: did you mean lenet5")
+
+
+def script(tmp_path: Path, body: str) -> dict[str, str]:
+    """An environment in which the job behind `striate check` is `body`."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, types\nmodule = types.ModuleType('striate.jobs.check')\n"
+        f"exec({body!r}, module.__dict__)\n"
+        "import striate.jobs\nstriate.jobs.check = sys.modules[module.__name__] = module\n"
+    )
+    return os.environ | {"PYTHONPATH": str(tmp_path)}
+
+
+def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
+    environment = script(tmp_path, "def run(data, root, listener): raise ZeroDivisionError('by nothing')")
+    quiet = run_it("check", "x", env=environment)
+    assert quiet.returncode == 1
+    assert quiet.stderr.splitlines() == [
+        "error: ZeroDivisionError: by nothing",
+        "hint: this was not foreseen; the same command with --debug shows where it happened",
+    ]
+    loud = run_it("check", "x", "--debug", env=environment)
+    assert loud.returncode == 1
+    assert "Traceback" in loud.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_with_130(tmp_path, number):
+    body = "def run(data, root, listener):\n    import time\n    listener.phase('asleep')\n    time.sleep(30)"
+    process = subprocess.Popen(
+        [*HERE, "check", "x"], env=script(tmp_path, body), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    assert process.stderr.readline() == "asleep\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (130, "", "interrupted\n")
+
+
+def test_a_closed_pipe_is_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m striate.cli models | head -1", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split()[0] == "network"
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,56 @@
+"""Progress on standard error."""
+
+from __future__ import annotations
+
+import io
+
+from striate.cli.progress import Bar, Lines, following
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_lines_are_one_a_phase_and_one_every_ten_seconds():
+    now, stream = [0.0], io.StringIO()
+    lines = Lines(stream, clock=lambda: now[0])
+    lines.phase("features", 2000, "picture")
+    for second in range(1, 26):
+        now[0] = float(second)
+        lines.step(40 * second)
+    lines.phase("thinking")
+    now[0] = 40.0
+    lines.step(1)
+    lines.note("bad \x1b[2J name")
+    lines.record("epoch", {"loss": 1.0})
+    assert stream.getvalue().splitlines() == [
+        "features: 2,000 pictures",
+        "features: 400 of 2,000 pictures",
+        "features: 800 of 2,000 pictures",
+        "thinking",
+        "thinking: 1",
+        "bad \\x1b[2J name",
+    ]
+
+
+def test_the_folder_of_the_run_is_kept():
+    lines = Lines(io.StringIO())
+    lines.record("epoch", {"folder": "no"})
+    assert lines.folder is None
+    lines.record("run", {"folder": "runs/x"})
+    lines.record("run", {})
+    assert lines.folder == "runs/x"
+
+
+def test_a_terminal_gets_a_bar_whose_phases_stay(capsys):
+    with following(Terminal()) as bar:
+        assert isinstance(bar, Bar)
+        bar.phase("[red]features", 10, "picture")
+        bar.step(5)
+        bar.note("a [bold] note")
+        bar.phase("training")
+    said = capsys.readouterr().err
+    assert "a [bold] note" in said
+    assert "[red]features (0." in said
+    assert "training (0." in said
