@@ -10,7 +10,7 @@ class Listener(Protocol):
     """Hears of progress. A bar on the command line, a log file, silence in tests."""
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """A new piece of work begins; `total` steps of `unit` when that is known."""
+        """A new piece of work begins; `total` steps of `unit` (a noun in the singular) when that is known."""
 
     def step(self, done: int) -> None:
         """So many steps of the current phase are done, in all."""

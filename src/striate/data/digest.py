@@ -34,7 +34,7 @@ def digests(index: ImageIndex, listener: Listener, *, threads: int | None = None
     Returns:
         For each picture 64 hexadecimal digits, over the shape as well for arrays; "" for a picture that cannot be read.
     """
-    listener.phase("digests", len(index), "pictures")
+    listener.phase("digests", len(index), "picture")
     memory = _Memory(index)
     keys = np.zeros((len(index), 2), dtype=np.uint64)
     found: list[str] = [""] * len(index)

@@ -64,7 +64,7 @@ def save(url: str, target: Path, accept: Callable[[str], None], listener: Listen
     with response, atomic.replacing(target) as stream:
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isdecimal() else None
-        listener.phase(f"downloading {target.name}", total, "bytes")
+        listener.phase(f"downloading {target.name}", total, "byte")
         while True:
             try:  # apart from the writing, whose errors mean something else
                 chunk = response.read(_CHUNK_BYTES)
