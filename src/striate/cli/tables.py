@@ -15,7 +15,7 @@ from rich.table import Table
 from striate.records.results import Candidate, DepthPoint, FitRecord, Score
 from striate.records.sizes import SizeRecord
 from striate.report.verdict import is_winner, judge, name_of
-from striate.report.words import count, duration, interval, percent, plural, printable, short, storage
+from striate.report.words import compact, count, duration, interval, percent, plural, printable, storage
 
 if TYPE_CHECKING:
     from striate.jobs.train import TrainRecord
@@ -52,8 +52,8 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
     _say(console, f"\n{verdict.headline}.", style="bold")
     _say(console, verdict.evidence)
     _say(console, verdict.choice)
-    if record.chosen.note:
-        _say(console, record.chosen.note)
+    if verdict.note:
+        _say(console, verdict.note)
     for warning in verdict.warnings:
         _say(console, f"warning: {warning}", style="yellow")
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
@@ -144,15 +144,15 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
         _table(
             console,
             None,
-            ("network", "family", "year", "input", "parameters", "multiply-adds", "weights"),
+            ("network", "family", "year", "input", "params", "MACs", "weights"),
             [
                 (
                     row["name"],
                     row["family"],
                     str(row["year"]),
                     "x".join(map(str, row["input"])),
-                    short(row["params"]),
-                    short(row["macs"]),
+                    compact(row["params"]),
+                    compact(row["macs"]),
                     ", ".join(row["weights"]),
                 )
                 for row in rows
@@ -186,7 +186,7 @@ def show_size(size: SizeRecord) -> None:
     _table(
         console,
         None,
-        ("layer", "type", "output", "parameters", "multiply-adds", "sees", "step"),
+        ("layer", "type", "output", "params", "MACs", "sees", "step"),
         [
             (
                 row.name,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from striate.records.results import Candidate, ClassScore, FitRecord, Score
 from striate.report.verdict import is_winner, name_of
-from striate.report.words import percent, plural, span
+from striate.report.words import percent, plural, sentence, span
 
 MOST_PAIRS = 20
 
@@ -45,7 +45,8 @@ def on_candidates(record: FitRecord) -> str:
     winner = next((c for c in done if is_winner(c, record)), None)
     others = [c for c in done if c is not winner]
     if winner is None or winner.validation is None or not others:
-        return "One way was tried."
+        skipped = sum(c.status == "skipped" for c in record.candidates)
+        return f"One way was tried, {skipped} skipped." if skipped else "One way was tried."
     best = max(others, key=_top1)
     lead = 100 * (_top1(winner) - _top1(best))
     if abs(lead) < 0.05:
@@ -59,8 +60,7 @@ def on_candidates(record: FitRecord) -> str:
         if low <= _top1(best) <= high
         else "That lies outside the 95 % interval."
     )
-    sentence = f"{name_of(winner)} {compared}. {told}"
-    return sentence[0].upper() + sentence[1:]
+    return sentence(f"{name_of(winner)} {compared}. {told}")
 
 
 def _top1(candidate: Candidate) -> float:

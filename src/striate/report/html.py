@@ -76,6 +76,7 @@ def render(
             mistakes=_pictured(mistakes, thumbnails or {}),
             wrong=round(record.test.n * (1 - record.test.top1)),
             folder=folder,
+            name=Path(record.data.source).name or record.data.source,
             most_rows=MOST_ROWS,
             most_files=MOST_FILES,
             most_problems=MOST_PROBLEMS,

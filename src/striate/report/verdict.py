@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from striate.records.results import Candidate, FitRecord, Score
-from striate.report.words import interval, percent, plural
+from striate.report.words import interval, percent, plural, sentence
 
 FEW_TEST_PICTURES = 100
 FEW_PICTURES_OF_A_CLASS = 5
@@ -23,6 +23,7 @@ class Verdict:
         headline: The test accuracy.
         evidence: Its interval, the number of test pictures, and what guessing would give.
         choice: What was chosen and why.
+        note: What else there is to say of the choice; empty when nothing.
         better_than_majority: Whether the interval lies above the share of the commonest class.
         majority: Name and test share of the commonest class.
         warnings: What limits trust in the figures, the gravest first.
@@ -31,6 +32,7 @@ class Verdict:
     headline: str
     evidence: str
     choice: str
+    note: str
     better_than_majority: bool
     majority: tuple[str, float]
     warnings: tuple[str, ...]
@@ -52,7 +54,8 @@ def judge(record: FitRecord) -> Verdict:
             f"The 95 % interval is {interval(test.top1_interval)}, from {plural(test.n, 'picture')} that took no "
             f"part in training or choosing. {comparison}"
         ),
-        choice=f"Chosen: {record.chosen.backbone}, {name_of(_winner(record))}. {_sentence(record.chosen.reason)}",
+        choice=f"Chosen: {record.chosen.backbone}, {name_of(_winner(record))}. {sentence(record.chosen.reason)}",
+        note=sentence(record.chosen.note),
         better_than_majority=better,
         majority=majority,
         warnings=tuple(_warnings(record, better, majority)),
@@ -90,14 +93,6 @@ def _majority(test: Score) -> tuple[str, float]:
     return (commonest.label, commonest.n / test.n)
 
 
-def _sentence(text: str) -> str:
-    text = text.strip()
-    if not text:
-        return ""
-    text = text[0].upper() + text[1:]
-    return text if text.endswith((".", "!", "?")) else text + "."
-
-
 def _warnings(record: FitRecord, better: bool, majority: tuple[str, float]) -> list[str]:
     test = record.test
     found: list[str] = []
@@ -109,7 +104,7 @@ def _warnings(record: FitRecord, better: bool, majority: tuple[str, float]) -> l
     for problem in sorted(
         (p for p in record.data.problems if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)
     ):
-        found.append(_sentence(problem.detail))
+        found.append(sentence(problem.detail))
     if test.n < FEW_TEST_PICTURES:
         width = 100 * (test.top1_interval[1] - test.top1_interval[0])
         found.append(

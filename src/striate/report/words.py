@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
         >>> duration(134.2)
         '2 min 14 s'
     """
-    if seconds < 10:
+    if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
@@ -65,10 +65,17 @@ def short(number: float) -> str:
         >>> short(4_089_184_256)
         '4.09 billion'
     """
-    for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
-        if number >= size:
-            return f"{number / size:.3g} {word}"
-    return count(number)
+    return _scaled(number, ((1e12, "trillion"), (1e9, "billion"), (1e6, "million"))) or count(number)
+
+
+def compact(number: float) -> str:
+    """A large number with three digits and a letter for its size, for tables.
+
+    Example:
+        >>> compact(4_089_184_256)
+        '4.09 G'
+    """
+    return _scaled(number, ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))) or count(number)
 
 
 def storage(size_bytes: float) -> str:
@@ -78,10 +85,16 @@ def storage(size_bytes: float) -> str:
         >>> storage(14_200_000)
         '14.2 MB'
     """
-    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if size_bytes >= size:
-            return f"{size_bytes / size:.3g} {unit}"
-    return f"{round(size_bytes)} bytes"
+    return _scaled(size_bytes, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))) or f"{round(size_bytes)} bytes"
+
+
+def _scaled(number: float, units: Sequence[tuple[float, str]]) -> str:
+    """Three digits and the first unit that leaves at least 1 when rounded; nothing where none does."""
+    for size, unit in units:
+        if number >= 0.9995 * size:
+            part = number / size
+            return f"{part:,.0f} {unit}" if part >= 99.95 else f"{part:.3g} {unit}"
+    return ""
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
@@ -102,6 +115,19 @@ def span(names: Sequence[str]) -> str:
         'stem to stage2'
     """
     return f"{names[0]} to {names[-1]}" if len(names) > 2 else " and ".join(names)
+
+
+def sentence(text: str) -> str:
+    """Text with a capital at its beginning and a full stop at its end; nothing stays nothing.
+
+    Example:
+        >>> sentence("downloads are off")
+        'Downloads are off.'
+    """
+    text = text.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def printable(text: str) -> str:
