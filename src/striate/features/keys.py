@@ -29,8 +29,9 @@ def of_picture(digest: str, view: str = "") -> bytes:
 
 
 def of_folder(**facts: Any) -> str:
-    """A name for the folder of rows that depend on `facts`, on the decoder's version and on `FORMAT`."""
-    text = json.dumps(to_json({"format": FORMAT, "pillow": PIL.__version__, **facts}), sort_keys=True)
+    """A name for the folder of rows that depend on `facts`, on the decoder, on PyTorch and on `FORMAT`."""
+    facts |= {"format": FORMAT, "pillow": PIL.__version__, "torch": torch.__version__}
+    text = json.dumps(to_json(facts), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

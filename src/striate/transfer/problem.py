@@ -14,9 +14,10 @@ from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.features import engines, keys
-from striate.features.extract import Pass, StageFeatures, fill, sample
+from striate.features.extract import Pass, StageFeatures, fill
 from striate.features.store import RowStore
 from striate.models import Entry, ImageModel
+from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.sizes import LayerRow
 from striate.sizing import measure
@@ -133,42 +134,53 @@ class CachedFeatures:
             DataError: More than `most_unreadable` pictures cannot be read.
         """
         problem = self.problem
-        engine, self.agreement = self._engine(positions)
         name = keys.of_folder(
             weights=problem.weights_sha256,
             network=keys.of_weights(problem.model),
             preprocess=problem.preprocess,
             points=self.widths,
-            engine=engine.name,
+            engine=problem.plan.engine,
+            device=problem.device.type,
             fast=problem.plan.fast_resize,
         )
-        self._store = RowStore(
-            problem.cache / name, (sum(self.widths.values()),), "float16", {"network": problem.entry.name}
-        )
-        return fill(
+        folder = problem.cache / name
+        width = sum(self.widths.values())
+        self._store = RowStore(folder, (width,), "float16", {"network": problem.entry.name})
+        made: list[engines.Engine] = []
+
+        def run(pixels: np.ndarray) -> np.ndarray:
+            if not made:  # a network takes seconds to compile: only where a picture needs it
+                engine, agreement = self._engine(pixels[:8])
+                io.write(folder / "agreement.json", agreement)
+                made.append(engine)
+            return engines.run_padded(made[0], pixels, BATCH)
+
+        done = fill(
             self._store,
             problem.index,
             [int(p) for p in positions],
             problem.digests,
             problem.preprocess,
-            lambda pixels: engines.run_padded(engine, pixels, BATCH),
+            run,
             batch=BATCH,
             listener=problem.listener,
             fast=problem.plan.fast_resize,
             most_unreadable=most_unreadable,
             phase="pictures through the pretrained network",
         )
+        if (folder / "agreement.json").exists():
+            self.agreement = io.from_json(engines.Agreement, io.read(folder / "agreement.json"))
+        return done
 
-    def _engine(self, positions: np.ndarray) -> tuple[engines.Engine, engines.Agreement]:
+    def _engine(self, sample: np.ndarray) -> tuple[engines.Engine, engines.Agreement]:
         problem = self.problem
-        pictures = sample(problem.index, [int(p) for p in positions], problem.preprocess, 8)
         return engines.make(
             self._module,
             batch=BATCH,
-            picture=pictures.shape[1:],
+            picture=sample.shape[1:],
             engine=problem.plan.engine,
             device=problem.device,
-            sample=pictures,
+            sample=sample,
             groups=list(self.widths.values()),
             listener=problem.listener,
         )
