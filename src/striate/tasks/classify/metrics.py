@@ -9,6 +9,7 @@ import numpy as np
 from striate.records.results import Bin, ClassScore, Score
 
 BINS = 15
+PULL = 0.25
 
 
 def wilson(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
@@ -49,8 +50,8 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature between 0.05 and 20 that makes the labels likeliest, to three digits.
 
-    A weak pull towards 1 (as if one more picture voted for it) keeps a handful of pictures, or pictures that are all
-    right, from driving it to its bound.
+    A pull towards 1 (a normal prior on its logarithm, deviation a quarter) keeps few pictures, or pictures that are all
+    right, from making a model surer than they can vouch for; hundreds of pictures overrule it.
 
     Args:
         logits: ``[n, classes]``.
@@ -63,7 +64,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return 1.0
 
     def cost(log_t: float) -> float:
-        return len(labels) * negative_log_likelihood(logits, labels, float(np.exp(log_t))) + 0.5 * log_t**2
+        return len(labels) * negative_log_likelihood(logits, labels, float(np.exp(log_t))) + 0.5 * (log_t / PULL) ** 2
 
     low, high = np.log(0.05), np.log(20.0)
     golden = (np.sqrt(5.0) - 1) / 2
