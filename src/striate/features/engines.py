@@ -88,9 +88,9 @@ class OpenVinoEngine:
             raise EngineError(
                 "OpenVINO is not installed", hint="pip install openvino, or choose engine torch"
             ) from error
-        example = torch.zeros((batch, *picture), dtype=torch.uint8)
+        example = torch.zeros((1, *picture), dtype=torch.uint8)  # a batch would cost its maps, and teach no more
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), torch.no_grad():  # with gradients, tracing would keep every map: gigabytes
                 warnings.simplefilter("ignore")  # tracing warns of every shape that it fixes, as it should here
                 graph = openvino.convert_model(module.eval(), example_input=example, input=[(batch, *picture)])
             settings: dict[str, Any] = {
