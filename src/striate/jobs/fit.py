@@ -34,14 +34,11 @@ from striate.report import html
 from striate.sizing import measure
 from striate.tasks.classify import metrics
 from striate.tasks.classify.network import Classifier
-from striate.transfer.advisor import Advisor, Attempt, Clock, advise
+from striate.transfer.advisor import Advisor, Attempt, advise
+from striate.transfer.clock import Clock
 from striate.transfer.explain import reason
 from striate.transfer.problem import CachedFeatures, Problem
 from striate.weights import Opened, open_model
-
-REFIT_AT_MOST = 1000
-"""Labelled pictures up to which a trained winner is trained again on the validation pictures too. With more, they add
-little, and the second training costs as much as the first. A linear head is always fitted again: it costs nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +183,7 @@ def _conclude(
     index, listener = problem.index, problem.listener
     assert winner.build is not None
     assert winner.row.validation is not None
-    model, preprocess = winner.build(_final_pictures(problem, winner))
+    model, preprocess = winner.build()
     point = None if winner.row.strategy == "scratch" else advisor.point
     card = artefact.ModelCard(
         network=opened.name,
@@ -223,7 +220,7 @@ def _conclude(
             weights=opened.weights,
             strategy=winner.row.strategy,
             reused_stages=winner.row.reused_stages,
-            reason=reason(winner, attempts),
+            reason=reason(winner, attempts, folds=len(advisor.folds)),
             note=opened.note,
         ),
         candidates=tuple(each.row for each in attempts),
@@ -237,12 +234,6 @@ def _conclude(
         plan=io.to_json(plan),
     )
     return record, predictions
-
-
-def _final_pictures(problem: Problem, winner: Attempt) -> np.ndarray:
-    """What the winner is built from in the end: validation pictures too, unless that means a long training again."""
-    both = np.sort(np.concatenate([problem.train, problem.validation]))
-    return both if winner.row.strategy == "head" or len(both) <= REFIT_AT_MOST else problem.train
 
 
 def _start(opened: Opened, winner: Attempt) -> dict[str, str]:

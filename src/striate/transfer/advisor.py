@@ -30,10 +30,18 @@ from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
 from striate.train.loop import steps_an_epoch, train
 from striate.transfer import probe
+from striate.transfer.clock import Clock
 from striate.transfer.finetune import finetune
 from striate.transfer.problem import CachedFeatures, Problem
 from striate.transfer.work import PASSES_OVER_MACS, training_seconds
 
+CROSS_AT_MOST = 1000
+"""Labelled pictures up to which candidates are judged by cross-validation over all of them, and the winner is trained
+on all of them: a fifth of few pictures is too few to choose by, and too many to do without. With more, a fixed
+validation part decides, and a trained winner stays as it was judged."""
+FOLDS = 4
+PATIENCE = 2
+"""Rungs of the ladder that may fail to be better, one after another, before the ladder is left."""
 LEAST_EPOCHS = 3
 SCRATCH_EPOCHS = 12
 """Passes below which a network from scratch has hardly begun; its pictures shrink until the budget affords so many."""
@@ -42,57 +50,26 @@ SCRATCH_EPOCHS = 12
 @final
 @dataclass(kw_only=True)
 class Attempt:
-    """A candidate with what is needed to judge it and, if it wins, to train it again on all labelled pictures.
+    """A candidate with what is needed to judge it and, if it wins, to build the final network.
 
     Args:
         row: What the record says of it.
         logits: Of the validation pictures, ``[n, classes]``; None when skipped.
         temperature: What makes them likeliest.
         loss: Their mean negative log-likelihood at that temperature.
-        build: Positions to a trained network and its preprocessing; None when skipped.
+        build: Gives the final network and its preprocessing; None when skipped.
     """
 
     row: Candidate
     logits: np.ndarray | None = None
     temperature: float = 1.0
     loss: float = float("inf")
-    build: Callable[[np.ndarray], tuple[ImageModel, Preprocess]] | None = None
+    build: Callable[[], tuple[ImageModel, Preprocess]] | None = None
 
     @property
     def top1(self) -> float:
         """Validation accuracy."""
         return self.row.validation.top1 if self.row.validation else 0.0
-
-
-@final
-class Clock:
-    """What is left of the budget. It may drop whole candidates, and nothing else.
-
-    Args:
-        budget_s: Seconds for the whole run; None never runs out.
-    """
-
-    RESERVE = 0.15
-
-    def __init__(self, budget_s: float | None) -> None:
-        self.began = time.monotonic()
-        self.budget_s = budget_s
-        self.slowness = 1.0
-
-    def learn(self, foretold: float, seconds: float) -> None:
-        """Take notice of how fast this machine trains."""
-        if seconds > 1:
-            self.slowness = seconds / foretold
-
-    def lacks(self, foretold: float) -> str:
-        """Why work that is foretold to take so many seconds cannot be begun; empty when it can."""
-        if self.budget_s is None:
-            return ""
-        left = self.budget_s * (1 - self.RESERVE) - (time.monotonic() - self.began)
-        needed = foretold * self.slowness
-        if needed <= left:
-            return ""
-        return f"needs about {needed:.0f} s of the budget's remaining {max(0.0, left):.0f} s"
 
 
 @final
@@ -112,19 +89,41 @@ class Advisor:
         grey = problem.preprocess.in_channels == 1
         self.tuning = recipe("finetune_grey" if grey else "finetune")
         self.from_nothing = recipe("scratch_grey" if grey else "scratch")
+        self.labelled = np.sort(np.concatenate([problem.train, problem.validation]))
+        self.folds = self._folds()
+        self.held = np.concatenate([held for _, held in self.folds])
         self.choices: dict[str, probe.Choice] = {}
         self.depth: tuple[DepthPoint, ...] = ()
         self.point = ""
 
+    @property
+    def crossed(self) -> bool:
+        """Whether candidates are judged by cross-validation over all labelled pictures."""
+        return len(self.folds) > 1
+
+    @property
+    def final(self) -> np.ndarray:
+        """Pictures that a trained winner is trained on in the end."""
+        return self.labelled if self.crossed else self.problem.train
+
+    def _folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pictures to fit on and pictures to judge by: several pairs where there are few pictures, else the split."""
+        problem = self.problem
+        if len(self.labelled) > CROSS_AT_MOST:
+            return [(problem.train, problem.validation)]
+        fold = probe.fold_of(problem.labels(self.labelled), problem.plan.seed, folds=FOLDS)
+        return [(self.labelled[fold != f], self.labelled[fold == f]) for f in range(FOLDS)]
+
     def probe(self) -> None:
         """Accuracy by depth on the training pictures, and the point at which features are best."""
         problem = self.problem
+        pictures = self.final
         points = problem.model.feature_points
         problem.listener.phase("probing every stage", len(points), "stage")
         self.choices, self.depth = probe.by_depth(
-            lambda point: self.features.at(point, problem.train),
+            lambda point: self.features.at(point, pictures),
             points,
-            problem.labels(problem.train),
+            problem.labels(pictures),
             problem.classes,
             seed=problem.plan.seed,
         )
@@ -135,8 +134,7 @@ class Advisor:
     def head(self) -> Attempt:
         """A linear head on frozen features at the best point."""
         problem, began = self.problem, time.monotonic()
-        linear = self._linear(problem.train)
-        logits = linear.logits(self.features.at(self.point, problem.validation)).numpy()
+        logits = [self._linear(fit).logits(self.features.at(self.point, held)).numpy() for fit, held in self.folds]
         kept = self._skeleton().stages
         row = Candidate(
             strategy="head",
@@ -144,10 +142,10 @@ class Advisor:
             reason=f"logistic regression on the pooled features of {self.point}",
             input_px=problem.preprocess.size,
             epochs=1,
-            macs=float(len(problem.train)) * sum(row.macs for s in kept for row in problem.rows_by_stage[s]),
+            macs=float(len(self.labelled)) * sum(row.macs for s in kept for row in problem.rows_by_stage[s]),
             seconds=time.monotonic() - began,
         )
-        return self._judged(row, logits, lambda positions: (self._with_head(positions), problem.preprocess))
+        return self._judged(row, np.concatenate(logits), lambda: (self._with_head(self.labelled), problem.preprocess))
 
     def tuned(self, thawed: int) -> Attempt:
         """The head, then the `thawed` top stages trained with it."""
@@ -163,14 +161,13 @@ class Advisor:
         if lack:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=lack))
         plan = dataclasses.replace(self.tuning, epochs=epochs)
-        row = dataclasses.replace(row, macs=_training_macs(rows, len(problem.train) * epochs))
+        row = dataclasses.replace(row, macs=self._training_macs(rows, epochs))
         cut = frozen[-1] if frozen else None
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
             model = self._with_head(positions)
             pictures = problem.pixels(positions, problem.preprocess, "pixels")
-            folder = problem.work / f"{name}-{thawed}"
-            folder.mkdir(parents=True, exist_ok=True)
+            state = problem.work / f"{name}-{thawed}.safetensors"
             result = finetune(
                 model,
                 problem.preprocess,
@@ -178,7 +175,8 @@ class Advisor:
                 plan,
                 cut=cut,
                 seed=problem.plan.seed,
-                folder=folder,
+                state=state,
+                maps=problem.work,
                 device=problem.device,
                 listener=problem.listener,
             )
@@ -196,7 +194,7 @@ class Advisor:
         if lack:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=lack))
         plan = dataclasses.replace(self.from_nothing, epochs=epochs)
-        row = dataclasses.replace(row, macs=_training_macs(rows, len(problem.train) * epochs))
+        row = dataclasses.replace(row, macs=self._training_macs(rows, epochs))
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
             torch.manual_seed(derive(problem.plan.seed, "scratch"))
@@ -206,17 +204,20 @@ class Advisor:
             module = Classifier(model, preprocess).to(problem.device)
             pictures = problem.pixels(positions, preprocess, "pixels")
             feed = PixelFeed(
-                pictures.pixels, pictures.labels, plan.augment, seed=problem.plan.seed, device=problem.device
+                pictures.pixels,
+                pictures.labels,
+                plan.augment,
+                seed=problem.plan.seed,
+                names=pictures.names,
+                device=problem.device,
             )
-            folder = problem.work / name
-            folder.mkdir(parents=True, exist_ok=True)
             result = train(
                 module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
                 feed,
                 plan,
                 seed=problem.plan.seed,
                 listener=problem.listener,
-                save_to=folder / "training.safetensors",
+                save_to=problem.work / f"{name}.safetensors",
                 signature=keys.of_folder(recipe=plan, preprocess=preprocess, pictures=list(pictures.digests)),
             )
             return model, result.curve, result.seconds
@@ -226,8 +227,11 @@ class Advisor:
     # ------------------------------------------------------------------ parts
 
     def _epochs(self, rows: Sequence[LayerRow], method: Recipe) -> tuple[int, str, float]:
-        """Passes that the plan affords through some layers, why none is begun (empty if one is), and their seconds."""
-        a_pass = training_seconds(rows) * len(self.problem.train)
+        """Passes that the plan affords through some layers, why none is begun (empty if one is), and their seconds.
+
+        All folds together may spend what the plan allows a candidate.
+        """
+        a_pass = training_seconds(rows) * self._fitted
         epochs = min(method.epochs, int(self.problem.plan.work / a_pass))
         if epochs < LEAST_EPOCHS:
             times = LEAST_EPOCHS * a_pass / self.problem.plan.work
@@ -237,6 +241,14 @@ class Advisor:
                 0,
             )
         return epochs, self.clock.lacks(epochs * a_pass), epochs * a_pass
+
+    @property
+    def _fitted(self) -> int:
+        """Pictures in one pass through what is fitted on, over all folds."""
+        return sum(len(fit) for fit, _ in self.folds)
+
+    def _training_macs(self, rows: Sequence[LayerRow], epochs: int) -> float:
+        return float(PASSES_OVER_MACS * sum(row.macs for row in rows) * self._fitted * epochs)
 
     def _skeleton(self) -> ImageModel:
         """A copy of the pretrained network up to the best point, with a fresh head."""
@@ -270,7 +282,7 @@ class Advisor:
             size = (height, width)
             resize = None if full.resize is None else max(*size, round(full.resize * size[0] / full.size[0]))
             preprocess = dataclasses.replace(full, size=size, resize=resize)
-            a_pass = training_seconds(self.problem.rows_at(size)) * len(self.problem.train)
+            a_pass = training_seconds(self.problem.rows_at(size)) * self._fitted
             if SCRATCH_EPOCHS * a_pass <= self.problem.plan.work or min(size) <= least:
                 break
         return preprocess
@@ -283,25 +295,28 @@ class Advisor:
         preprocess: Preprocess,
         build: Callable[[np.ndarray, str], tuple[ImageModel, tuple[dict[str, float], ...], float]],
     ) -> Attempt:
-        problem = self.problem
+        logits, curve, spent = [], (), 0.0
         try:
-            model, curve, seconds = build(problem.train, row.strategy)
+            for number, (fit, held) in enumerate(self.folds, start=1):
+                model, curve, seconds = build(fit, f"{row.strategy}-fold{number}")
+                logits.append(self.logits(model, preprocess, held, "validation pictures"))
+                spent += seconds
         except NonFiniteLossError as error:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=error.message))
-        self.clock.learn(foretold, seconds)
-        logits = self.logits(model, preprocess, problem.validation, "validation pictures")
+        self.clock.learn(foretold, spent)
         row = dataclasses.replace(
             row,
             epochs=plan.epochs,
-            steps=plan.epochs * steps_an_epoch(len(problem.train), plan.batch),
+            steps=sum(plan.epochs * steps_an_epoch(len(fit), plan.batch) for fit, _ in self.folds),
             curve=curve,
-            seconds=seconds,
+            seconds=spent,
         )
 
-        def again(positions: np.ndarray) -> tuple[ImageModel, Preprocess]:
-            return build(positions, f"{row.strategy}-all")[0], preprocess
+        def finally_built() -> tuple[ImageModel, Preprocess]:
+            name = "final" if self.crossed else "fold1"  # the one fold's network is the final one, already trained
+            return build(self.final, f"{row.strategy}-{name}")[0], preprocess
 
-        return self._judged(row, logits, again)
+        return self._judged(row, np.concatenate(logits), finally_built)
 
     def logits(self, model: ImageModel, preprocess: Preprocess, positions: np.ndarray, phase: str) -> np.ndarray:
         """Logits of readable pictures, ``[n, classes]``."""
@@ -319,9 +334,9 @@ class Advisor:
         ).values
 
     def _judged(
-        self, row: Candidate, logits: np.ndarray, build: Callable[[np.ndarray], tuple[ImageModel, Preprocess]]
+        self, row: Candidate, logits: np.ndarray, build: Callable[[], tuple[ImageModel, Preprocess]]
     ) -> Attempt:
-        labels = self.problem.labels(self.problem.validation)
+        labels = self.problem.labels(self.held)
         temperature = metrics.fit_temperature(logits, labels)
         score = metrics.score(logits, labels, self.problem.index.classes, temperature=temperature)
         row = dataclasses.replace(row, validation=score)
@@ -329,13 +344,9 @@ class Advisor:
         return Attempt(row=row, logits=logits, temperature=temperature, loss=score.loss, build=build)
 
 
-def _training_macs(rows: Sequence[LayerRow], pictures: int) -> float:
-    return float(PASSES_OVER_MACS * sum(row.macs for row in rows) * pictures)
-
-
 def better(challenger: Attempt, holder: Attempt) -> bool:
-    """Whether a costlier candidate takes the place of a simpler one: a lower loss, and no fewer pictures right."""
-    return challenger.loss < holder.loss and challenger.top1 >= holder.top1
+    """Whether a costlier candidate takes the place of a simpler one: more pictures right, or as many at a lower loss."""
+    return (challenger.top1, -challenger.loss) > (holder.top1, -holder.loss)
 
 
 def advise(advisor: Advisor) -> tuple[Attempt, list[Attempt]]:
@@ -347,12 +358,16 @@ def advise(advisor: Advisor) -> tuple[Attempt, list[Attempt]]:
     advisor.probe()
     best = advisor.head()
     attempts = [best]
+    failed = 0
     for thawed in range(1, len(best.row.reused_stages) + 1):
         attempt = advisor.tuned(thawed)
         attempts.append(attempt)
-        if attempt.build is None or not better(attempt, best):
+        if attempt.build is None:
             break
-        best = attempt
+        if better(attempt, best):
+            best, failed = attempt, 0
+        elif (failed := failed + 1) == PATIENCE:
+            break
     if advisor.problem.plan.scratch:
         attempt = advisor.scratch()
         attempts.append(attempt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from striate.transfer.advisor import Attempt
@@ -24,21 +25,30 @@ def _figures(attempt: Attempt) -> str:
     return f"validation top-1 {_percent(attempt.top1)}, loss {attempt.loss:.3f}"
 
 
-def reason(winner: Attempt, attempts: Sequence[Attempt]) -> str:
-    """Why the winner won: its figures, and by how much each other candidate fell behind."""
-    parts = [f"{_does(winner)} did best on the validation pictures ({_figures(winner)})"]
+def reason(winner: Attempt, attempts: Sequence[Attempt], *, folds: int) -> str:
+    """Why the winner won: its figures, and by how much each other candidate fell behind.
+
+    Args:
+        winner: The chosen one.
+        attempts: All, the winner among them.
+        folds: By how many folds they were judged; 1 where a fixed part validated.
+    """
+    how = "on the validation pictures" if folds == 1 else f"in {folds}-fold cross-validation"
+    parts = [f"{_does(winner)} did best {how} ({_figures(winner)})"]
     for other in attempts:
         if other is winner:
             continue
         if other.row.status == "skipped":
             parts.append(f"{_does(other)} was skipped: {other.row.reason}")
-        elif other.loss < winner.loss:
-            parts.append(f"{_does(other)} had the lower loss, yet got fewer pictures right ({_figures(other)})")
         else:
             parts.append(f"{_does(other)} reached {_figures(other)}")
     scratch = [a for a in attempts if a.row.strategy == "scratch" and a.build is not None]
     if winner.row.strategy == "scratch":
-        parts.append("transfer does not help here: these pictures are unlike those of the pretraining")
+        parts.append("transfer did not help here")
     elif scratch:
-        parts.append(f"pretraining is worth {100 * (winner.top1 - scratch[0].top1):.1f} points under this budget")
+        gain = winner.top1 - scratch[0].top1
+        n = winner.row.validation.n if winner.row.validation else 0
+        noise = 2 * math.sqrt(max(winner.top1 * (1 - winner.top1), 1 / n) * 2 / n) if n else 1.0
+        sure = "" if abs(gain) > noise else ", which so few pictures cannot tell from chance"
+        parts.append(f"against training from scratch, pretraining is worth {100 * gain:.1f} points{sure}")
     return "; ".join(parts) + "."

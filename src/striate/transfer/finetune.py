@@ -87,6 +87,11 @@ class Pictures:
     labels: np.ndarray
     digests: Sequence[str]
 
+    @property
+    def names(self) -> np.ndarray:
+        """A number for every picture that depends on its content alone, ``[n]``: what its variations are keyed by."""
+        return np.array([int(digest[:15], 16) for digest in self.digests], dtype=np.int64)
+
 
 def finetune(
     model: ImageModel,
@@ -96,7 +101,8 @@ def finetune(
     *,
     cut: str | None,
     seed: int,
-    folder: Path,
+    state: Path,
+    maps: Path,
     device: torch.device,
     listener: Listener,
     fixed_statistics: bool = True,
@@ -110,7 +116,8 @@ def finetune(
         recipe: How; the rate of each stage falls with its distance from the head.
         cut: The last frozen stage; None trains all.
         seed: Of order and variation.
-        folder: Where training's state and the maps at the cut are kept.
+        state: File of training's state.
+        maps: Folder of the maps at the cut; those that are there already serve again.
         device: Where to train.
         listener: Hears of progress.
         fixed_statistics: Whether the batch statistics of the trained stages stay as pretraining left them.
@@ -120,15 +127,16 @@ def finetune(
     signature = keys.of_folder(
         weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, pictures=list(pictures.digests)
     )
-    state = folder / "training.safetensors"
     feed = None
     if cut is not None:
-        feed = _cached(model, preprocess, pictures, recipe, cut, seed, folder, device, listener)
+        feed = _cached(model, preprocess, pictures, recipe, cut, seed, maps, device, listener)
     if feed is not None and cut is not None:
         module: nn.Module = model.cut(cut)[1]
     else:
         module = Classifier(model, preprocess).to(device)
-        feed = PixelFeed(pictures.pixels, pictures.labels, recipe.augment, seed=seed, device=device)
+        feed = PixelFeed(
+            pictures.pixels, pictures.labels, recipe.augment, seed=seed, names=pictures.names, device=device
+        )
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     result = train(
         module,
@@ -158,7 +166,7 @@ def _cached(
     """Maps at the cut for a few views of every picture; None where they would take too much room."""
     count = len(pictures.labels)
     frozen = _FrozenStages(model, preprocess, cut)
-    sample = np.ascontiguousarray(pictures.pixels[:4])
+    sample = np.array(pictures.pixels[:4])  # a copy: torch takes no read-only arrays
     with torch.inference_mode():
         shape = tuple(model.forward_stages(frozen.input(torch.from_numpy(sample[:1]).to(device)), [cut])[cut].shape[1:])
     views = min(MOST_VIEWS, recipe.epochs)
@@ -200,13 +208,13 @@ def _fill(
 ) -> None:
     """Run the missing views through the frozen stages; equal pictures share a row, the first one's."""
     listener.phase("views through the frozen stages", len(missing), "view")
-    done, added = 0, set[bytes]()
+    done, added, names = 0, set[bytes](), pictures.names
     while done < len(missing):
         view = missing[done][0]
         ids = [i for v, i in missing[done : done + _BATCH] if v == view]
         samples = np.array(ids, dtype=np.int64)
         pixels = torch.from_numpy(np.ascontiguousarray(pictures.pixels[samples]))
-        varied = augment(pixels, recipe.augment, seed=seed, epoch=view, samples=samples).contiguous().numpy()
+        varied = augment(pixels, recipe.augment, seed=seed, epoch=view, samples=names[samples]).contiguous().numpy()
         maps = engines.run_padded(engine, varied, _BATCH)
         new = [k for k, i in enumerate(ids) if wanted[view][i] not in added]
         store.append([wanted[view][ids[k]] for k in new], maps[new], [True] * len(new))

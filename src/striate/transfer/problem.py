@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import final
 
@@ -14,7 +15,7 @@ from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.features import engines, keys
-from striate.features.extract import Pass, StageFeatures, fill
+from striate.features.extract import Pass, StageFeatures, fill, sample
 from striate.features.store import RowStore
 from striate.models import Entry, ImageModel
 from striate.records import io
@@ -24,6 +25,8 @@ from striate.sizing import measure
 from striate.transfer.finetune import Pictures
 
 BATCH = 32
+AGREEMENT_SAMPLE = 8
+"""Pictures on which an engine is compared with eager float32."""
 
 
 @final
@@ -127,13 +130,21 @@ class CachedFeatures:
         self._store: RowStore | None = None
         self.agreement: engines.Agreement | None = None
 
-    def run(self, positions: np.ndarray, *, most_unreadable: int) -> Pass:
+    def run(
+        self, positions: np.ndarray, *, most_unreadable: int | None = None, besides: Mapping[int, str] | None = None
+    ) -> Pass:
         """The one pass: see to it that every picture's features are on disk.
+
+        Args:
+            positions: Which pictures.
+            most_unreadable: As in `features.extract.fill`.
+            besides: As there.
 
         Raises:
             DataError: More than `most_unreadable` pictures cannot be read.
         """
         problem = self.problem
+        wanted = [int(p) for p in positions]
         name = keys.of_folder(
             weights=problem.weights_sha256,
             network=keys.of_weights(problem.model),
@@ -146,19 +157,23 @@ class CachedFeatures:
         folder = problem.cache / name
         width = sum(self.widths.values())
         self._store = RowStore(folder, (width,), "float16", {"network": problem.entry.name})
-        made: list[engines.Engine] = []
+        # The sample and its file depend on what was asked alone, so that a pass that goes on records what a whole one does.
+        compared = wanted[:AGREEMENT_SAMPLE]
+        told = folder / f"agreement-{keys.of_folder(sample=[problem.digests[p] for p in compared])}.json"
+
+        @cache  # a network takes seconds to compile: only where a picture needs it
+        def engine() -> engines.Engine:
+            made, agreement = self._engine(sample(problem.index, compared, problem.preprocess, AGREEMENT_SAMPLE))
+            io.write(told, agreement)
+            return made
 
         def run(pixels: np.ndarray) -> np.ndarray:
-            if not made:  # a network takes seconds to compile: only where a picture needs it
-                engine, agreement = self._engine(pixels[:8])
-                io.write(folder / "agreement.json", agreement)
-                made.append(engine)
-            return engines.run_padded(made[0], pixels, BATCH)
+            return engines.run_padded(engine(), pixels, BATCH)
 
         done = fill(
             self._store,
             problem.index,
-            [int(p) for p in positions],
+            wanted,
             problem.digests,
             problem.preprocess,
             run,
@@ -166,10 +181,12 @@ class CachedFeatures:
             listener=problem.listener,
             fast=problem.plan.fast_resize,
             most_unreadable=most_unreadable,
+            besides=besides,
             phase="pictures through the pretrained network",
         )
-        if (folder / "agreement.json").exists():
-            self.agreement = io.from_json(engines.Agreement, io.read(folder / "agreement.json"))
+        if not told.exists():  # every row was there, from runs that were asked for other pictures
+            engine()
+        self.agreement = io.from_json(engines.Agreement, io.read(told))
         return done
 
     def _engine(self, sample: np.ndarray) -> tuple[engines.Engine, engines.Agreement]:
