@@ -1,0 +1,143 @@
+"""What the main job gives on small sets of real photos: every candidate, the choice, and the test figure.
+
+Each run is `striate fit` in a process of its own with an empty cache, so that its time is what a newcomer waits. After
+the run, and outside of its time, the head-only candidate is measured on the same test pictures: what was chosen must
+not fall behind it. The run itself never looks.
+
+    python benchmarks/photos.py --data-folder FOLDER --seeds 0 1 2 3 4
+
+FOLDER holds, at any depth, hymenoptera.tar, flowers5.tar and cats_dogs.tar. Where no weights of MobileNet v2 can be
+downloaded, STRIATE_WEIGHTS names a folder that has them. `python benchmarks/tables.py` brings the rows into the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from striate.core.memory import keep_freed_memory
+from striate.records.plans import FitPlan
+from striate.records.results import Candidate, DepthPoint
+
+BACKBONE = "mobilenet_v2"
+RESULTS = Path(__file__).with_name("results.jsonl")
+ARCHIVES = {"hymenoptera": "hymenoptera.tar", "flowers": "flowers5.tar", "cats_dogs": "cats_dogs.tar"}
+
+
+def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, object]:
+    """One run, and the head-only candidate beside it."""
+    keep_freed_memory()  # before torch is loaded, as the command does
+    from striate.core.events import Silent
+    from striate.jobs import fit
+
+    plan = FitPlan(data=str(data), backbone=backbone, seed=seed)
+    record = fit.run(plan, out, Silent()).record
+
+    def best(strategy: str) -> float | None:
+        done: list[Candidate] = [c for c in record.candidates if c.strategy == strategy and c.validation is not None]
+        return max((c.validation.top1 for c in done if c.validation is not None), default=None)
+
+    return {
+        "head": best("head"),
+        "finetune": best("finetune"),
+        "scratch": best("scratch"),
+        "chosen": record.chosen.strategy,
+        "weights": record.chosen.weights,
+        "test_top1": record.test.top1,
+        "head_test_top1": head_alone(plan, record.depth, out),
+        "test_pictures": record.test.n,
+        "seconds": record.seconds["total"],
+    }
+
+
+def head_alone(plan: FitPlan, depth: Sequence[DepthPoint], work: Path) -> float:
+    """Test accuracy of a linear head on the best stage's frozen features, trained on all but the test pictures."""
+    import numpy as np
+    import torch
+
+    from striate.core import paths
+    from striate.core.events import Silent
+    from striate.data.digest import digests
+    from striate.data.index import scan
+    from striate.data.split import split
+    from striate.models import REGISTRY
+    from striate.transfer import probe
+    from striate.transfer.problem import CachedFeatures, Problem
+    from striate.weights import open_model
+
+    assert plan.backbone is not None
+
+    index = scan(plan.data)
+    hashes = digests(index, Silent())
+    splits = split(index, hashes, seed=plan.seed)
+    opened = open_model(plan.backbone)
+    problem = Problem(
+        plan=plan,
+        index=index,
+        digests=hashes,
+        train=splits.train,
+        validation=splits.validation,
+        entry=REGISTRY.get(opened.name),
+        options=opened.options,
+        model=opened.model,
+        preprocess=opened.preprocess,
+        weights_sha256=opened.sha256,
+        device=torch.device("cpu"),
+        work=work / "work",
+        cache=paths.home() / "features",
+        listener=Silent(),
+    )
+    features = CachedFeatures(problem)
+    features.run(np.arange(len(index)), most_unreadable=0)
+    best = min(depth, key=lambda point: point.loss)
+    known = np.sort(np.concatenate([splits.train, splits.validation]))
+    linear = probe.train_linear(features.at(best.stage, known), problem.labels(known), problem.classes, best.strength)
+    guess = linear.logits(features.at(best.stage, splits.test)).argmax(1).numpy()
+    return float((guess == problem.labels(splits.test)).mean())
+
+
+def in_own_process(data: Path, backbone: str, weights: Path, seed: int) -> dict[str, object]:
+    """`measured`, in a fresh process with an empty cache."""
+    with tempfile.TemporaryDirectory() as home:
+        folders = os.pathsep.join(filter(None, [str(weights), os.environ.get("STRIATE_WEIGHTS", "")]))
+        command = [sys.executable, __file__, "--one", str(data), backbone, str(seed), str(Path(home) / "run")]
+        environment = os.environ | {"STRIATE_HOME": home, "STRIATE_WEIGHTS": folders}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--one"]:
+        data, backbone, seed, out = sys.argv[2:]
+        print(json.dumps(measured(Path(data), backbone, int(seed), Path(out))))
+        return
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-folder", type=Path, required=True, help="where the three archives are, at any depth")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--only", choices=sorted(ARCHIVES), help="one set alone")
+    options = parser.parse_args()
+
+    from striate.weights.fetch import pick
+
+    picked = pick(BACKBONE)  # fetched once here, not once a run
+    assert picked.checkpoint is not None
+    for name in [options.only] if options.only else ARCHIVES:
+        found = sorted(options.data_folder.rglob(ARCHIVES[name]))
+        if not found:
+            parser.error(f"there is no {ARCHIVES[name]} below {options.data_folder}")
+        for seed in options.seeds:
+            row: dict[str, object] = {"benchmark": "photos", "data": name, "backbone": BACKBONE, "seed": seed}
+            row |= in_own_process(found[0], picked.checkpoint.name, picked.path.parent, seed)
+            print(json.dumps(row), flush=True)
+            with RESULTS.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

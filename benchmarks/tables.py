@@ -1,0 +1,161 @@
+"""Brings the newest figures of results.jsonl into the README, between its markers; nothing else there is touched.
+
+`python benchmarks/tables.py` rewrites them; with `--check` it only says whether the README shows the newest figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results.jsonl"
+README = HERE.parent / "README.md"
+NONE_YET = "No figures yet."
+
+Row = dict[str, Any]
+
+NAMES = {
+    "hymenoptera": "ants and bees",
+    "flowers": "five flowers",
+    "cats_dogs": "cats and dogs",
+    "head": "head",
+    "finetune": "fine-tuning",
+    "scratch": "scratch",
+    "own": "the weights' own resize, to bytes",
+    "own_floats": "the weights' own resize, to floats",
+    "fast": "fast resize, to bytes",
+    "fast_floats": "fast resize, to floats",
+}
+KEYS = {
+    "photos": ("data", "backbone", "seed"),
+    "transfer_time": ("network", "pictures"),
+    "decode": ("pictures", "path"),
+}
+"""What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
+
+
+def newest(lines: Iterable[str]) -> dict[str, list[Row]]:
+    """The newest row of every key by benchmark, in the order in which keys first came."""
+    found: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in KEYS}
+    for line in lines:
+        row = json.loads(line)
+        if row["benchmark"] in KEYS:
+            found[row["benchmark"]][tuple(row.get(each) for each in KEYS[row["benchmark"]])] = row
+    return {name: list(rows.values()) for name, rows in found.items()}
+
+
+def photos(rows: Sequence[Row]) -> str:
+    """A row a set, means over the seeds."""
+    sets = {name: [row for row in rows if row["data"] == name] for name in dict.fromkeys(r["data"] for r in rows)}
+    lines = [
+        [
+            NAMES.get(name, name),
+            *(_mean_share(row[strategy] for row in mine) for strategy in ("head", "finetune", "scratch")),
+            ", ".join(f"{NAMES[each]} {n}" for each, n in Counter(row["chosen"] for row in mine).most_common()),
+            f"**{_mean_share(row['test_top1'] for row in mine)}**",
+            _mean_share(row["head_test_top1"] for row in mine),
+            f"{mean(row['seconds'] for row in mine):.0f} s",
+            str(len(mine)),
+        ]
+        for name, mine in sets.items()
+    ]
+    head = ["photos", "head alone", "fine-tuning", "from scratch", "chosen", "test", "head alone, test", "time", "runs"]
+    return _table(head, lines, numbers=range(1, 9))
+
+
+def transfer_time(rows: Sequence[Row]) -> str:
+    """A row a network."""
+    lines = [
+        [
+            row["network"],
+            f"{row['pictures']:,}",
+            f"{row['usual_s']:.0f} s",
+            f"{row['ours_s']:.0f} s",
+            f"**{row['ratio']:.1f}**",
+            f"{row['bf16_ratio']:.1f}",
+            f"{row['filled_s']:.1f} s",
+            f"{100 * row['waiting_share']:.0f} %",
+        ]
+        for row in rows
+    ]
+    head = ["network", "pictures", "usual loop", "Striate", "times faster", "in bf16", "cache filled", "pass idle"]
+    return _table(head, lines, numbers=range(1, 8))
+
+
+def decode(rows: Sequence[Row]) -> str:
+    """A row a path."""
+    lines = [
+        [
+            f"{row['pictures']} px",
+            NAMES.get(row["path"], row["path"]),
+            f"{row['peer_per_s']:.0f}",
+            f"{row['per_s']:.0f}",
+            f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})",
+            f"{row['mean_difference']:.2f}",
+        ]
+        for row in rows
+    ]
+    head = ["pictures", "path", "Pillow's habit /s", "Striate /s", "ratio (95 %)", "mean difference of 255"]
+    return _table(head, lines, numbers=range(2, 6))
+
+
+def _mean_share(values: Iterable[float | None]) -> str:
+    given = list(values)
+    known = [value for value in given if value is not None]
+    if not known:
+        return "skipped"
+    return f"{100 * mean(known):.1f} %" + (f" ({len(known)} of {len(given)})" if len(known) < len(given) else "")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Iterable[int]) -> str:
+    if not rows:
+        return NONE_YET
+    right = set(numbers)
+    rule = ["---:" if i in right else "---" for i in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def benchmarks(found: dict[str, list[Row]]) -> str:
+    """The tables of speed, each under a line that says what it compares."""
+    parts: list[tuple[str, str, Callable[[Sequence[Row]], str]]] = [
+        (
+            "Time to a trained head, against ten epochs through the frozen network in eager PyTorch:",
+            "transfer_time",
+            transfer_time,
+        ),
+        ("Input path, one thread, against torchvision's habit on Pillow:", "decode", decode),
+    ]
+    return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts)
+
+
+def between(text: str, name: str, new: str) -> str:
+    """`text` with what stands between the markers of `name` replaced."""
+    begin, end = f"<!-- table:{name} begin -->", f"<!-- table:{name} end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{README.name} lacks the markers {begin} and {end}")
+    return f"{before}{begin}\n{new}\n{end}{after}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the README is behind")
+    options = parser.parse_args()
+    found = newest(RESULTS.read_text(encoding="utf-8").splitlines())
+    now = README.read_text(encoding="utf-8")
+    new = between(between(now, "photos", photos(found["photos"])), "benchmarks", benchmarks(found))
+    if options.check:
+        sys.exit(0 if new == now else f"{README.name} is behind {RESULTS.name}: run python benchmarks/tables.py")
+    README.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

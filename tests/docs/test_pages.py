@@ -1,0 +1,89 @@
+"""What the documents say can be done: commands parse, Python blocks are parts of the examples, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from striate.cli.app import app
+from striate.records.recipes import recipe_names
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+IDS = [page.name for page in PAGES]
+GUIDES = [page for page in PAGES if page.name not in ("CHANGELOG.md", "design.md")]
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_INLINE = re.compile(r"`(striate [^`]+)`")
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return [body for kind, body in _BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def _commands() -> list[str]:
+    found = []
+    for page in PAGES:
+        lines = [line for body in _blocks(page, "sh") for line in body.splitlines()]
+        found += [line.strip() for line in lines if line.startswith("striate ")]
+        prose = _BLOCK.sub("", page.read_text(encoding="utf-8"))
+        found += [each for each in _INLINE.findall(prose) if " -" in each or page in GUIDES]
+    return sorted(set(found))
+
+
+@pytest.mark.parametrize("line", _commands())
+def test_commands_parse(line: str) -> None:
+    """The verb exists, and where arguments are given, so do they."""
+    _, verb, *arguments = shlex.split(line, comments=True)
+    group = typer.main.get_group(app)
+    if verb.startswith("-"):
+        assert verb in {option for each in group.params for option in each.opts} | {"--help", "-h"}
+        return
+    command = group.commands.get(verb)
+    assert command is not None, f"there is no striate {verb}"
+    if arguments:
+        command.make_context(verb, list(arguments))
+        if "--recipe" in arguments:
+            assert arguments[arguments.index("--recipe") + 1] in recipe_names()
+
+
+def test_there_are_commands_to_parse() -> None:
+    assert len(_commands()) > 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_python_blocks_are_parts_of_examples(page: Path) -> None:
+    if page.name == "design.md":  # shows how code reads, not how it is used
+        return
+    scripts = [script.read_text(encoding="utf-8") for script in (ROOT / "examples").glob("*.py")]
+    for block in _blocks(page, "python"):
+        assert any(all(part in script for part in block.split("\n\n")) for script in scripts), block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in _LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_tree_in_design_names_what_there_is() -> None:
+    tree = _blocks(ROOT / "docs" / "design.md", "")[0]
+    packages = {each.name for each in (ROOT / "src" / "striate").iterdir() if (each / "__init__.py").is_file()}
+    named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
+    assert named == packages
+    missing = [file for file in re.findall(r"\b(\w+\.py)\b", tree) if not list((ROOT / "src" / "striate").rglob(file))]
+    assert not missing
+
+
+def test_readme_shows_the_newest_figures() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "tables.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
