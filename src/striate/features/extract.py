@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import final
@@ -120,6 +120,7 @@ def fill(
     listener: Listener,
     fast: bool = False,
     most_unreadable: int | None = None,
+    besides: Mapping[int, str] | None = None,
     phase: str = "pictures through the network",
 ) -> Pass:
     """See to it that `store` has a row for every picture.
@@ -137,7 +138,9 @@ def fill(
         batch: Pictures at a time.
         listener: Hears of progress.
         fast: Whether pictures are reduced by the fast filter.
-        most_unreadable: More unreadable pictures than this stop the pass; None never stops it.
+        most_unreadable: More unreadable pictures than this make the pass fail; None allows any number. The network then
+            runs no more, yet the other pictures are looked at, so that the error names all.
+        besides: Pictures found to be unreadable before, reason by position: they count too. None when there are none.
         phase: What the listener is told is going on.
 
     Raises:
@@ -145,7 +148,12 @@ def fill(
     """
     began = time.monotonic()
     unreadable: dict[int, str] = {}
+    before = dict(besides or {})
     waited = 0.0
+
+    def too_many() -> bool:
+        return most_unreadable is not None and len(before | unreadable) > most_unreadable
+
     with store.writing():
         first = {of_picture(digests[p]): int(p) for p in reversed(positions)}  # of equal pictures one runs
         missing = sorted(p for key, p in first.items() if key not in store)
@@ -165,23 +173,22 @@ def fill(
         with closing(batches(index, missing, preprocess, batch=batch, fast=fast)) as stream:
             for number, each in enumerate(stream, start=1):
                 waited += each.waited_s
+                unreadable |= each.failed
+                done += len(each.positions)
+                listener.step(done)
+                if too_many():
+                    continue
                 rows.append(run(each.pixels))
                 keys += [of_picture(digests[int(p)]) for p in each.positions]
                 readable += [p not in each.failed for p in each.positions]
-                unreadable |= each.failed
-                done += len(each.positions)
-                if most_unreadable is not None and len(unreadable) > most_unreadable:
-                    write()
-                    raise too_many_unreadable(index, unreadable, len(positions))
                 if number % _BATCHES_A_WRITE == 0:
                     write()
-                listener.step(done)
         write()
     for position in positions:
         if store.unreadable(of_picture(digests[position])) and position not in unreadable:
             unreadable[int(position)] = _reason(index, int(position), preprocess, fast=fast)
-    if most_unreadable is not None and len(unreadable) > most_unreadable:
-        raise too_many_unreadable(index, unreadable, len(positions))
+    if too_many():
+        raise _too_many_unreadable(index, before | unreadable)
     return Pass(
         computed=done,
         found=len(positions) - done,
@@ -203,12 +210,12 @@ def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
     return reasons
 
 
-def too_many_unreadable(index: ImageIndex, unreadable: dict[int, str], of: int) -> DataError:
+def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> DataError:
     """The error that stops a run on data that is largely unreadable."""
     lines = [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]
     more = f"\n  and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
     return DataError(
-        f"{len(unreadable)} of {of} pictures in {index.source} cannot be read:\n" + "\n".join(lines) + more,
+        f"{len(unreadable)} of {len(index)} pictures in {index.source} cannot be read:\n" + "\n".join(lines) + more,
         hint="mend or remove them, or allow more with --max-unreadable",
     )
 

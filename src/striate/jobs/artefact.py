@@ -175,19 +175,34 @@ def read_card(folder: Path) -> ModelCard:
     Raises:
         CheckpointError: It is not one.
     """
+    path = folder / "model.json"
     try:
-        return io.from_json(ModelCard, io.read(folder / "model.json"))
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'model.json'} is damaged: {error}", hint="fit the model again") from error
+        found = io.read(path)
+        if isinstance(found, dict) and found.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {found.get('format')!r}, and this version of striate reads format {FORMAT}",
+                hint="use the version that wrote it, or fit the model again",
+            )
+        return io.from_json(ModelCard, found)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", hint="fit the model again") from error
 
 
 def rebuild(card: ModelCard) -> ImageModel:
-    """The network of a card, with random weights."""
+    """The network of a card, with random weights.
+
+    Raises:
+        CheckpointError: The network cannot be built as the card says.
+        UnknownModelError: There is no such network, or it has no such feature point.
+    """
     entry = REGISTRY.get(card.network)
     classes, channels = len(card.classes), card.preprocess.in_channels
-    if card.point is None:
-        return entry.create(classes=classes, in_channels=channels, options=card.options)
-    model = entry.create(in_channels=channels, options=card.options)
+    try:
+        if card.point is None:
+            return entry.create(classes=classes, in_channels=channels, options=card.options)
+        model = entry.create(in_channels=channels, options=card.options)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
     model.truncate(card.point, classes)
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from striate.core import paths
 from striate.core.device import pick
-from striate.core.errors import DataError
+from striate.core.errors import DataError, StriateError
 from striate.core.events import Listener, Several
 from striate.data.audit import audit
 from striate.data.decode import thumbnail
@@ -75,15 +76,48 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     began = time.monotonic()
     if out is not None and folder.look("fit", plan, out).state == "finished":
         record = io.from_json(FitRecord, io.read(out / folder.METRICS))
+        shutil.rmtree(out / folder.WORK, ignore_errors=True)  # where a kill came just before
         return FitOutcome(record=record, folder=out, resumed=False, finished_before=True)
     index = scan(plan.data, root=plan.root)
+    name, notes = plan.backbone, []
+    if name is None:
+        name, why = suggest(index)
+        notes.append(f"backbone {name}: {why}")
+    opened = open_model(name, listener=listener)
+    device = pick(plan.device)
+    hashes = digests(index, listener)
+    unreadable = unread(index, hashes)
+    splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
+    # Only now, so that a slip of the pen in the plan leaves no folder behind that would refuse the mended plan.
     claim = folder.claim("fit", plan, out or folder.next_free(Path(plan.data).name.split(".")[0]))
-    log = folder.LogFile(claim.folder / folder.LOG)
-    listener = Several(listener, log)
+    listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
     listener.record("run", {"folder": str(claim.folder), "state": claim.state})
+    for note in filter(None, [*notes, opened.note]):
+        listener.note(note)
 
     clock = Clock(plan.budget_s)
-    problem, opened, splits, unreadable, features = _prepare(plan, index, claim, listener)
+    problem = Problem(
+        plan=plan,
+        index=index,
+        digests=hashes,
+        train=splits.train,
+        validation=splits.validation,
+        entry=REGISTRY.get(opened.name),
+        options=opened.options,
+        model=opened.model,
+        preprocess=opened.preprocess,
+        weights_sha256=opened.sha256,
+        device=device,
+        work=claim.work,
+        cache=paths.home() / "features",
+        listener=listener,
+    )
+    features = CachedFeatures(problem)
+    try:
+        splits, unreadable = _every_picture_once(problem, features, splits, unreadable)
+    except StriateError:
+        folder.release(claim)
+        raise
     prepared = time.monotonic()
     advisor = Advisor(problem, features, clock)
     winner, attempts = advise(advisor)
@@ -102,51 +136,29 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     return FitOutcome(record=record, folder=claim.folder, resumed=claim.state == "unfinished", finished_before=False)
 
 
-def _prepare(
-    plan: FitPlan, index: ImageIndex, claim: folder.Claim, listener: Listener
-) -> tuple[Problem, Opened, Splits, dict[int, str], CachedFeatures]:
-    """Digests, split, network, and the cached pass; unreadable pictures are out of the split afterwards."""
-    hashes = digests(index, listener)
-    unreadable = unread(index, hashes)
-    most = int(plan.max_unreadable * len(index))
-    splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
-    name = plan.backbone
-    if name is None:
-        name, why = suggest(index)
-        listener.note(f"backbone {name}: {why}", backbone=name)
-    opened = open_model(name, listener=listener)
-    if opened.note:
-        listener.note(opened.note)
-    problem = Problem(
-        plan=plan,
-        index=index,
-        digests=hashes,
-        train=splits.train,
-        validation=splits.validation,
-        entry=REGISTRY.get(opened.name),
-        options=opened.options,
-        model=opened.model,
-        preprocess=opened.preprocess,
-        weights_sha256=opened.sha256,
-        device=pick(plan.device),
-        work=claim.work,
-        cache=paths.home() / "features",
-        listener=listener,
-    )
-    features = CachedFeatures(problem)
+def _every_picture_once(
+    problem: Problem, features: CachedFeatures, splits: Splits, unread: dict[int, str]
+) -> tuple[Splits, dict[int, str]]:
+    """The cached pass, and a look at the test pictures; unreadable ones are out of the split afterwards.
+
+    Returns:
+        The split of what can be read, and the reason for every picture that cannot.
+    """
+    index, listener = problem.index, problem.listener
+    most = math.floor(problem.plan.max_unreadable * (len(index) - len(splits.unused)) + 1e-9)
+    unreadable = unread | problem.unreadable(splits.test, most=most, besides=unread)
     done = features.run(
-        np.sort(np.concatenate([splits.train, splits.validation])), most_unreadable=most - len(unreadable)
+        np.sort(np.concatenate([splits.train, splits.validation])), most_unreadable=most, besides=unreadable
     )
     listener.record(
         "features",
         {"computed": done.computed, "found": done.found, "seconds": done.seconds, "seconds_waited": done.waited_s},
     )
-    if done.unreadable:
-        unreadable = {**unreadable, **done.unreadable}
-        splits = _without(splits, unreadable)
-        problem.train, problem.validation = splits.train, splits.validation
+    unreadable |= done.unreadable
+    splits = _without(splits, unreadable)
+    problem.train, problem.validation = splits.train, splits.validation
     _require_enough(index, splits)
-    return problem, opened, splits, dict(unreadable), features
+    return splits, unreadable
 
 
 def _without(splits: Splits, barred: dict[int, str]) -> Splits:
@@ -206,7 +218,7 @@ def _conclude(
         device=problem.device,
         fast=plan.fast_resize,
     )
-    unreadable = {**unreadable, **outputs.unreadable}
+    unreadable = unreadable | outputs.unreadable
     labels = index.labels[outputs.positions]
     test = metrics.score(outputs.values, labels, index.classes, temperature=winner.temperature)
     predictions = _predictions(index, outputs, labels, winner.temperature)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +74,20 @@ def claim(verb: str, plan: Any, folder: Path) -> Claim:
         io.write(folder / PLAN, {"verb": verb, "plan": io.to_json(plan)})
     if found.state != "finished":
         make_folder(found.work)
+        for left in folder.glob(".*.part"):  # of a write that a kill cut short
+            left.unlink(missing_ok=True)
     return found
+
+
+def release(claim: Claim) -> None:
+    """Give back a fresh folder in which nothing came about, so that a mended plan may have it."""
+    if claim.state != "fresh":
+        return
+    for name in (PLAN, LOG):
+        (claim.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(claim.work, ignore_errors=True)
+    with contextlib.suppress(OSError):  # what else is in it is not ours
+        claim.folder.rmdir()
 
 
 def next_free(name: str) -> Path:
@@ -93,7 +108,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 @final
 class LogFile:
-    """A listener that keeps every event as a line of ``log.jsonl``.
+    """A listener that keeps every event as a line of ``log.jsonl``; its ``at_s`` are seconds since the log was opened.
 
     Args:
         path: Appended to.
@@ -102,6 +117,7 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._began = time.monotonic()
+        self._drop_torn_line()
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
         """Write that a phase began."""
@@ -118,8 +134,19 @@ class LogFile:
         """Write an event."""
         self._write({"event": event, **facts})
 
+    def _drop_torn_line(self) -> None:
+        """A full disk may have left a line half written; every line of the file is a whole document again."""
+        try:
+            with self._path.open("r+b") as stream:
+                whole = stream.read().rfind(b"\n") + 1
+                stream.truncate(whole)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise explain(error, self._path) from error
+
     def _write(self, facts: dict[str, Any]) -> None:
-        line = json.dumps(io.to_json({"seconds": round(time.monotonic() - self._began, 3), **facts}))
+        line = json.dumps(io.to_json({"at_s": round(time.monotonic() - self._began, 3), **facts}))
         try:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")

@@ -117,19 +117,20 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
     where = out or folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
     if folder.look("train", plan, where).state == "finished":
         record = io.from_json(TrainRecord, io.read(where / folder.METRICS))
+        shutil.rmtree(where / folder.WORK, ignore_errors=True)  # where a kill came just before
         return TrainOutcome(record=record, folder=where)
     entry = REGISTRY.get(plan.network)
     method = recipe(plan.recipe)
     if plan.epochs is not None:
         method = dataclasses.replace(method, epochs=plan.epochs)
-    index = scan(plan.data, root=plan.root)
-    claim = folder.claim("train", plan, where)
-    listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
-    listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     device = pick(plan.device)
+    index = scan(plan.data, root=plan.root)
     hashes = digests(index, listener)
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
+    claim = folder.claim("train", plan, where)
+    listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
+    listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     preprocess = natural_preprocess(entry.input)
     store = RowStore(claim.work / "pixels", (*preprocess.size, preprocess.in_channels), "uint8")
     positions = np.sort(np.concatenate([splits.train, splits.validation]))
@@ -143,6 +144,7 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
         batch=256,
         listener=listener,
         most_unreadable=len(index) // 20,
+        besides=unreadable,
         phase="decoding pictures",
     )
     for position, why in sorted({**unreadable, **done.unreadable}.items()):
@@ -174,6 +176,8 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
         batch=100,
         device=device,
     )
+    for position, why in sorted(outputs.unreadable.items()):
+        listener.note(f"left out {index.names[position]}: {why}")
     test = metrics.score(outputs.values, index.labels[outputs.positions], index.classes)
     card = artefact.ModelCard(
         network=entry.name,

@@ -85,6 +85,33 @@ class Problem:
         """What every layer costs for one picture of some size."""
         return measure(self.model, (self.preprocess.in_channels, *size)).layers
 
+    def unreadable(self, positions: np.ndarray, *, most: int, besides: Mapping[int, str]) -> dict[int, str]:
+        """Pictures that cannot be decoded, reason by position; what was found is remembered under their digests.
+
+        Args:
+            positions: Which to try.
+            most: So many unreadable ones are borne.
+            besides: Those found before; they count too.
+
+        Raises:
+            DataError: There are more.
+        """
+        name = keys.of_folder(purpose="readable", preprocess=self.preprocess, fast=self.plan.fast_resize)
+        return fill(
+            RowStore(self.cache / name, (1,), "uint8"),
+            self.index,
+            [int(p) for p in positions],
+            self.digests,
+            self.preprocess,
+            lambda pixels: np.ones((len(pixels), 1), np.uint8),
+            batch=BATCH,
+            listener=self.listener,
+            fast=self.plan.fast_resize,
+            most_unreadable=most,
+            besides=besides,
+            phase="whether the test pictures can be read",
+        ).unreadable
+
     def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> Pictures:
         """Pictures decoded once and memory-mapped; unreadable ones must have been left out before.
 
@@ -157,13 +184,12 @@ class CachedFeatures:
         folder = problem.cache / name
         width = sum(self.widths.values())
         self._store = RowStore(folder, (width,), "float16", {"network": problem.entry.name})
-        # The sample and its file depend on what was asked alone, so that a pass that goes on records what a whole one does.
-        compared = wanted[:AGREEMENT_SAMPLE]
-        told = folder / f"agreement-{keys.of_folder(sample=[problem.digests[p] for p in compared])}.json"
+        # What is compared depends on what is asked alone, so that a pass that goes on records what a whole one does.
+        told = folder / f"agreement-{keys.of_folder(pictures=[problem.digests[p] for p in wanted])}.json"
 
         @cache  # a network takes seconds to compile: only where a picture needs it
         def engine() -> engines.Engine:
-            made, agreement = self._engine(sample(problem.index, compared, problem.preprocess, AGREEMENT_SAMPLE))
+            made, agreement = self._engine(sample(problem.index, wanted, problem.preprocess, AGREEMENT_SAMPLE))
             io.write(told, agreement)
             return made
 
