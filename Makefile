@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DATA ?= ../shared/data
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,7 +30,12 @@ check: setup ## style, types, import layers
 zoo: setup ## rebuild the table of networks that the package ships
 	$(BIN)/python -m striate.jobs.zoo
 
-bench: setup ## the benchmarks; figures go to benchmarks/results.jsonl
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+bench: setup ## the benchmarks on the files below DATA; figures go to benchmarks/results.jsonl and the README
+	$(BIN)/python benchmarks/decode.py --data $(DATA)/imagenet_samples/imagenet_samples.tar
+	$(BIN)/python benchmarks/transfer_time.py --network mobilenet_v2 --data $(DATA)/photos-flowers/flowers5.tar
+	$(BIN)/python benchmarks/transfer_time.py --network resnet50 --data $(DATA)/photos-flowers/flowers5.tar
+	$(BIN)/python benchmarks/memory.py --cifar $(DATA)/cifar10
+	$(BIN)/python benchmarks/photos.py --data-folder $(DATA)
+	$(BIN)/python benchmarks/tables.py
 
 .PHONY: help setup demo test check zoo bench

@@ -37,6 +37,7 @@ KEYS = {
     "photos": ("data", "backbone", "seed"),
     "transfer_time": ("network", "pictures"),
     "decode": ("pictures", "path"),
+    "memory": ("backbone", "pictures"),
 }
 """What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
 
@@ -106,6 +107,21 @@ def decode(rows: Sequence[Row]) -> str:
     return _table(head, lines, numbers=range(2, 6))
 
 
+def memory(rows: Sequence[Row]) -> str:
+    """A row a size, and its peak against that of the fewest pictures."""
+    least = {row["backbone"]: row for row in sorted(rows, key=lambda row: -row["pictures"])}
+    lines = [
+        [
+            row["backbone"],
+            f"{row['pictures']:,}",
+            f"{row['peak_mib']:,.0f} MiB",
+            f"**{row['peak_mib'] / least[row['backbone']]['peak_mib']:.2f}**",
+        ]
+        for row in sorted(rows, key=lambda row: (row["backbone"], row["pictures"]))
+    ]
+    return _table(["network", "pictures", "peak", "times the smallest"], lines, numbers=range(1, 4))
+
+
 def _mean_share(values: Iterable[float | None]) -> str:
     given = list(values)
     known = [value for value in given if value is not None]
@@ -131,6 +147,7 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
             transfer_time,
         ),
         ("Input path, one thread, against torchvision's habit on Pillow:", "decode", decode),
+        ("Anonymous memory of `striate fit` up to the head:", "memory", memory),
     ]
     return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts)
 

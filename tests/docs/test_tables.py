@@ -1,0 +1,61 @@
+"""The script that brings figures into the README."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "tables.py"
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _photos(seed: int, **changed: Any) -> dict[str, Any]:
+    row = {"benchmark": "photos", "data": "flowers", "backbone": "mobilenet_v2", "seed": seed, "head": 0.7}
+    row |= {"finetune": 0.8, "scratch": None, "chosen": "finetune", "test_top1": 0.75, "head_test_top1": 0.7}
+    return row | {"seconds": 60.0} | changed
+
+
+def test_newest_row_of_a_key_counts(tables: ModuleType) -> None:
+    lines = [json.dumps(row) for row in (_photos(0), _photos(1), _photos(0, test_top1=0.95), {"benchmark": "other"})]
+    rows = tables.newest(lines)["photos"]
+    assert [row["seed"] for row in rows] == [0, 1]
+    assert rows[0]["test_top1"] == 0.95
+
+
+def test_photos_are_means_over_seeds(tables: ModuleType) -> None:
+    table = tables.photos([_photos(0), _photos(1, finetune=0.9, scratch=0.3, chosen="head", test_top1=0.85)])
+    row = table.splitlines()[-1]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:4] == ["five flowers", "70.0 %", "85.0 %", "30.0 % (1 of 2)"]
+    assert cells[4] == "fine-tuning 1, head 1"
+    assert cells[5] == "**80.0 %**"
+    assert cells[-1] == "2"
+
+
+def test_memory_is_compared_with_the_smallest(tables: ModuleType) -> None:
+    rows = [{"backbone": "b", "pictures": n, "peak_mib": peak} for n, peak in ((20000, 600.0), (2000, 500.0))]
+    assert tables.memory(rows).splitlines()[-2:] == [
+        "| b | 2,000 | 500 MiB | **1.00** |",
+        "| b | 20,000 | 600 MiB | **1.20** |",
+    ]
+
+
+def test_only_what_stands_between_markers_changes(tables: ModuleType) -> None:
+    text = "a\n<!-- table:x begin -->\nold\n<!-- table:x end -->\nb\n"
+    assert tables.between(text, "x", "new") == text.replace("old", "new")
+    with pytest.raises(SystemExit, match="markers"):
+        tables.between("nothing", "x", "new")
