@@ -19,6 +19,7 @@ from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
 from striate.features import engines, keys
+from striate.features.run import WORTH_COMPILING
 from striate.features.store import RowStore
 from striate.models.base import ImageModel
 from striate.nn.input import PictureInput
@@ -185,7 +186,8 @@ def _cached(
                 frozen,
                 batch=_BATCH,
                 picture=sample.shape[1:],
-                engine="auto",
+                # of all views and not of the missing ones, so that what goes on runs on what it began with
+                engine="auto" if views * count >= WORTH_COMPILING else "torch",
                 device=device,
                 sample=sample,
                 groups=[int(np.prod(shape))],
