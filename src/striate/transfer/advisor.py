@@ -345,7 +345,7 @@ class Advisor:
 
 
 def better(challenger: Attempt, holder: Attempt) -> bool:
-    """Whether a costlier candidate takes the place of a simpler one: more pictures right, or as many at a lower loss."""
+    """Whether a costlier candidate replaces a simpler one: more pictures right, or as many at a lower loss."""
     return (challenger.top1, -challenger.loss) > (holder.top1, -holder.loss)
 
 
