@@ -86,7 +86,7 @@ def transfer_time(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    head = ["network", "pictures", "usual loop", "Striate", "times faster", "in bf16", "cache filled", "pass waits for pictures"]
+    head = ["network", "pictures", "usual loop", "Striate", "times faster", "in bf16", "cache filled", "pass waits"]
     return _table(head, lines, numbers=range(1, 8))
 
 
