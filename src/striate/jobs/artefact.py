@@ -130,7 +130,10 @@ def save(
     card: ModelCard,
 ) -> None:
     """Write ``model.safetensors`` and ``model.json`` into a folder, each whole or not at all."""
-    save_state(model, folder / "model.safetensors", metadata={"striate": striate.__version__, "network": card.network})
+    words = {
+        "striate": striate.__version__
+    }  # one only: safetensors writes several in any order, and bytes would differ
+    save_state(model, folder / "model.safetensors", metadata=words)
     io.write(folder / "model.json", card)
 
 

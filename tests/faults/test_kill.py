@@ -1,0 +1,169 @@
+"""Processes that are killed, interrupted, and started again: the same command goes on, to the same numbers.
+
+Commands run as processes of their own. They are stopped when their log has reached a drawn length, so that the moments
+are spread over the work and not over the start of PyTorch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drawings import draw
+
+PLAIN = [sys.executable, "-m", "striate.cli"]
+OFTEN = [  # the same command, with training's state saved many times a second instead of every 15 seconds
+    sys.executable,
+    "-c",
+    "from striate.train import loop; loop.train.__kwdefaults__['save_every_s'] = 0.05; "
+    "from striate.cli import main; main()",
+]
+TRAINED = {"model.safetensors", "model.json", "metrics.json", "log.jsonl", "plan.json"}
+FITTED = TRAINED | {"predictions.csv", "report.html"}
+
+
+def start(command: list[str], home: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"STRIATE_HOME": str(home), "STRIATE_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` would have it ignored
+    )
+
+
+def finish(command: list[str], home: Path) -> None:
+    process = start(command, home)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+
+
+def stop(command: list[str], home: Path, out: Path, lines: int, how: signal.Signals) -> tuple[int, str]:
+    """Start a command, send it a signal once its log has so many lines more, and tell how it ended."""
+    before, process = len(log(out)), start(command, home)
+    while len(log(out)) - before < lines and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
+
+
+def log(out: Path) -> list[dict[str, Any]]:
+    path = out / "log.jsonl"
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]] if path.exists() else []
+
+
+def states(out: Path) -> list[str]:
+    return [each["state"] for each in log(out) if each["event"] == "run"]
+
+
+def epochs_after_the_last_start(out: Path) -> list[float]:
+    events = log(out)
+    last = max(i for i, each in enumerate(events) if each["event"] == "run")
+    return [each["epoch"] for each in events[last:] if each["event"] == "epoch"]
+
+
+def numbers(out: Path) -> Any:
+    """`metrics.json` less everything under a key that begins with ``seconds``, and the files that tell of pictures."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: strip(v) for k, v in value.items() if not k.startswith("seconds")}
+        return [strip(each) for each in value] if isinstance(value, list) else value
+
+    metrics = strip(json.loads((out / "metrics.json").read_text()))
+    table = out / "predictions.csv"
+    return metrics, (out / "model.safetensors").read_bytes(), table.read_text() if table.exists() else ""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("kill")
+    draw(folder / "pictures", 12)
+    return folder
+
+
+def fit(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
+    return [*by, "fit", str(data), "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(place: Path) -> Any:
+    finish(fit(place / "pictures", place / "whole"), place / "home")
+    return numbers(place / "whole"), len(log(place / "whole"))
+
+
+def test_a_killed_fit_goes_on_to_the_same_numbers(place: Path, undisturbed: Any, tmp_path: Path) -> None:
+    expected, lines = undisturbed
+    rng, out, home = random.Random(3), tmp_path / "run", tmp_path / "home"
+    for part in range(3):
+        moment = rng.randint(part * lines // 4 + 1, (part + 1) * lines // 4)
+        code, _ = stop(fit(place / "pictures", out, OFTEN), home, out, moment - len(log(out)), signal.SIGKILL)
+        assert code == -signal.SIGKILL
+        assert not (out / "metrics.json").exists()
+    finish(fit(place / "pictures", out), home)
+    assert numbers(out) == expected
+    assert states(out) == ["fresh", "unfinished", "unfinished", "unfinished"]
+    assert {f.name for f in out.iterdir()} == FITTED
+    done = len(epochs_after_the_last_start(out))
+    assert 0 < done < len([each for each in log(place / "whole") if each["event"] == "epoch"]), "nothing was kept"
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_fit_says_how_to_go_on(place: Path, tmp_path: Path, how: signal.Signals) -> None:
+    out = tmp_path / "run"
+    code, said = stop(fit(place / "pictures", out), tmp_path / "home", out, 40, how)
+    assert code == 130, said
+    assert f"the same command goes on with the run in {out}" in said
+    assert "Traceback" not in said
+    assert not (out / "metrics.json").exists()
+    assert {f.name for f in out.iterdir()} == {"plan.json", "log.jsonl", "work"}
+
+
+def train(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
+    return [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "80", "--out", str(out)]
+
+
+def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
+    home, out, whole = tmp_path / "home", tmp_path / "run", tmp_path / "whole"
+    data = draw(tmp_path / "pictures", 120)
+    finish(train(data, whole), home)
+    code, _ = stop(train(data, out, OFTEN), home, out, 30, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    code, said = stop([*OFTEN, "train", "--resume", str(out)], home, out, 20, signal.SIGTERM)
+    assert code == 130, said
+    assert f"striate train --resume {out} goes on with the run" in said
+    finish([*PLAIN, "train", "--resume", str(out)], home)
+    assert numbers(out) == numbers(whole)
+    assert states(out) == ["fresh", "unfinished", "unfinished"]
+    trained = next(each for each in log(out) if each["event"] == "trained")
+    assert (trained["steps"], trained["step"] > 20) == (160, True)  # two steps an epoch
+    assert epochs_after_the_last_start(out) == [float(n) for n in range(trained["step"] // 2 + 1, 81)]
+    assert {f.name for f in out.iterdir()} == TRAINED
+
+
+@pytest.mark.slow
+def test_ten_kills(tmp_path: Path) -> None:
+    data = draw(tmp_path / "pictures", 400)
+    whole, out, home = tmp_path / "whole", tmp_path / "run", tmp_path / "home"
+    command = ["--backbone", "lenet5", "--budget", "30m", "--out"]
+    finish([*PLAIN, "fit", str(data), *command, str(whole)], tmp_path / "other")
+    lines, rng = len(log(whole)), random.Random(0)
+    moments: Iterator[int] = iter(sorted(rng.sample(range(1, lines), 10)))
+    for moment in moments:
+        stop([*OFTEN, "fit", str(data), *command, str(out)], home, out, max(1, moment - len(log(out))), signal.SIGKILL)
+    finish([*PLAIN, "fit", str(data), *command, str(out)], home)
+    assert numbers(out) == numbers(whole)
+    assert len(states(out)) == 11
