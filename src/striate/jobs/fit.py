@@ -75,7 +75,7 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     """
     began = time.monotonic()
     if out is not None and folder.look("fit", plan, out).state == "finished":
-        record = io.from_json(FitRecord, io.read(out / folder.METRICS))
+        record = folder.record(FitRecord, out)
         shutil.rmtree(out / folder.WORK, ignore_errors=True)  # where a kill came just before
         return FitOutcome(record=record, folder=out, resumed=False, finished_before=True)
     index = scan(plan.data, root=plan.root)

@@ -9,11 +9,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
 from striate.core.atomic import explain, make_folder
 from striate.core.errors import PlanError
 from striate.records import io
+
+T = TypeVar("T")
 
 PLAN, METRICS, LOG, WORK = "plan.json", "metrics.json", "log.jsonl", "work"
 
@@ -42,17 +44,15 @@ def look(verb: str, plan: Any, folder: Path) -> Claim:
     Raises:
         PlanError: The folder holds the run of another plan, or files that are no run.
     """
-    told = folder / PLAN
-    if not told.is_file():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if not (folder / PLAN).is_file():
+        torn = f".{PLAN}."  # what a kill in the first moment leaves
+        if folder.exists() and not (folder.is_dir() and all(f.name.startswith(torn) for f in folder.iterdir())):
             raise PlanError(f"{folder} is no empty folder, and holds no run", hint="choose another with --out")
         return Claim(folder=folder, state="fresh")
-    there, asked = _read(told), {"verb": verb, "plan": io.to_json(plan)}
+    there, asked = planned(folder), {"verb": verb, "plan": io.to_json(plan)}
     if there != asked:
         differing = sorted(
-            key
-            for key in {*there.get("plan", {}), *asked["plan"]}
-            if there.get("plan", {}).get(key) != asked["plan"].get(key)
+            key for key in {*there["plan"], *asked["plan"]} if there["plan"].get(key) != asked["plan"].get(key)
         )
         what = (
             f"differing in {', '.join(differing)}" if there.get("verb") == verb else f"of striate {there.get('verb')}"
@@ -99,11 +99,34 @@ def next_free(name: str) -> Path:
     return folder
 
 
-def _read(path: Path) -> dict[str, Any]:
+def planned(folder: Path) -> dict[str, Any]:
+    """What ``plan.json`` holds: ``verb`` and ``plan``.
+
+    Raises:
+        PlanError: The file is damaged.
+    """
+    path = folder / PLAN
     try:
-        return io.read(path)
-    except ValueError as error:
+        found = io.read(path)
+    except (OSError, ValueError) as error:
         raise PlanError(f"{path} is damaged: {error}", hint="choose another folder with --out") from error
+    if not isinstance(found, dict) or not isinstance(found.get("plan"), dict):
+        raise PlanError(f"{path} is damaged: it holds no plan", hint="choose another folder with --out")
+    return found
+
+
+def record(kind: type[T], folder: Path) -> T:
+    """The record of a finished run, of class `kind`.
+
+    Raises:
+        PlanError: The file is damaged, or of another version.
+    """
+    path = folder / METRICS
+    try:
+        return io.from_json(kind, io.read(path))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        hint = "remove the file, and the same command makes it anew"
+        raise PlanError(f"{path} is damaged or of another version: {error}", hint=hint) from error
 
 
 @final

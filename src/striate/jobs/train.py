@@ -82,15 +82,17 @@ def planned(where: Path) -> TrainPlan:
     Raises:
         PlanError: The folder holds no training run.
     """
-    told = where / folder.PLAN
-    if not told.is_file():
+    if not (where / folder.PLAN).is_file():
         raise PlanError(
             f"{where} holds no run to go on with", hint="begin one: striate train NAME DATA --out " + str(where)
         )
-    there = io.read(told)
+    there = folder.planned(where)
     if there.get("verb") != "train":
         raise PlanError(f"{where} holds a run of striate {there.get('verb')}", hint="that command goes on with it")
-    return io.from_json(TrainPlan, there["plan"])
+    try:
+        return io.from_json(TrainPlan, there["plan"])
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"{where / folder.PLAN} is damaged or of another version: {error}") from error
 
 
 def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
@@ -116,7 +118,7 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
     began = time.monotonic()
     where = out or folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
     if folder.look("train", plan, where).state == "finished":
-        record = io.from_json(TrainRecord, io.read(where / folder.METRICS))
+        record = folder.record(TrainRecord, where)
         shutil.rmtree(where / folder.WORK, ignore_errors=True)  # where a kill came just before
         return TrainOutcome(record=record, folder=where)
     entry = REGISTRY.get(plan.network)
