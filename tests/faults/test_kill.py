@@ -87,63 +87,39 @@ def numbers(out: Path) -> Any:
     return metrics, (out / "model.safetensors").read_bytes(), table.read_text() if table.exists() else ""
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("kill")
-    draw(folder / "pictures", 12)
-    return folder
-
-
 def fit(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
     return [*by, "fit", str(data), "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--out", str(out)]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(place: Path) -> Any:
-    finish(fit(place / "pictures", place / "whole"), place / "home")
-    return numbers(place / "whole"), len(log(place / "whole"))
+def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+    data, whole, out, home = draw(tmp_path / "data", 12), tmp_path / "whole", tmp_path / "run", tmp_path / "home"
+    finish(fit(data, whole), tmp_path / "other")
+    lines, rng = len(log(whole)), random.Random(3)
+    moments = [rng.randint(part * lines // 4 + 1, (part + 1) * lines // 4) for part in range(3)]
 
-
-def test_a_killed_fit_goes_on_to_the_same_numbers(place: Path, undisturbed: Any, tmp_path: Path) -> None:
-    expected, lines = undisturbed
-    rng, out, home = random.Random(3), tmp_path / "run", tmp_path / "home"
-    for part in range(3):
-        moment = rng.randint(part * lines // 4 + 1, (part + 1) * lines // 4)
-        code, _ = stop(fit(place / "pictures", out, OFTEN), home, out, moment - len(log(out)), signal.SIGKILL)
-        assert code == -signal.SIGKILL
-        assert not (out / "metrics.json").exists()
-    finish(fit(place / "pictures", out), home)
-    assert numbers(out) == expected
-    assert states(out) == ["fresh", "unfinished", "unfinished", "unfinished"]
-    assert {f.name for f in out.iterdir()} == FITTED
-    done = len(epochs_after_the_last_start(out))
-    assert 0 < done < len([each for each in log(place / "whole") if each["event"] == "epoch"]), "nothing was kept"
-
-
-def test_what_a_kill_leaves_of_a_write_is_cleared_away(place: Path, undisturbed: Any, tmp_path: Path) -> None:
-    out = tmp_path / "run"
     out.mkdir()
-    (out / ".plan.json.x1.part").write_text('{"verb": "f')  # the first file that a run writes
-    begun, said = stop(fit(place / "pictures", out), tmp_path / "home", out, 10, signal.SIGKILL)
-    assert begun == -signal.SIGKILL, said
-    (out / ".model.safetensors.x2.part").write_bytes(bytes(9))
-    with (out / "log.jsonl").open("a") as stream:
-        stream.write('{"at_s": 1.2, "ev')
-    finish(fit(place / "pictures", out), tmp_path / "home")
-    assert numbers(out) == undisturbed[0]
-    assert {f.name for f in out.iterdir()} == FITTED
-    assert [each["event"] for each in log(out)][-1] == "finished"
+    (out / ".plan.json.x1.part").write_text('{"verb": "f')  # a kill in the first moment leaves this
+    code, _ = stop(fit(data, out, OFTEN), home, out, moments[0], signal.SIGKILL)
+    assert code == -signal.SIGKILL
 
-
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_fit_says_how_to_go_on(place: Path, tmp_path: Path, how: signal.Signals) -> None:
-    out = tmp_path / "run"
-    code, said = stop(fit(place / "pictures", out), tmp_path / "home", out, 40, how)
+    code, said = stop(fit(data, out, OFTEN), home, out, moments[1] - len(log(out)), signal.SIGINT)
     assert code == 130, said
     assert f"the same command goes on with the run in {out}" in said
     assert "Traceback" not in said
-    assert not (out / "metrics.json").exists()
     assert {f.name for f in out.iterdir()} == {"plan.json", "log.jsonl", "work"}
+
+    code, _ = stop(fit(data, out, OFTEN), home, out, moments[2] - len(log(out)), signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    (out / ".model.safetensors.x2.part").write_bytes(bytes(9))
+    with (out / "log.jsonl").open("a") as stream:
+        stream.write('{"at_s": 1.2, "ev')
+
+    finish(fit(data, out), home)
+    assert numbers(out) == numbers(whole)
+    assert {f.name for f in out.iterdir()} == FITTED
+    assert states(out) == ["fresh", "unfinished", "unfinished", "unfinished"]
+    done = len(epochs_after_the_last_start(out))
+    assert 0 < done < len([each for each in log(whole) if each["event"] == "epoch"]), "nothing was kept"
 
 
 def train(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
