@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import FitPlan
 from striate.records.results import Candidate, DepthPoint
 
@@ -33,6 +33,7 @@ ARCHIVES = {"hymenoptera": "hymenoptera.tar", "flowers": "flowers5.tar", "cats_d
 def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, object]:
     """One run, and the head-only candidate beside it."""
     keep_freed_memory()  # before torch is loaded, as the command does
+    spin_briefly()
     from striate.core.events import Silent
     from striate.jobs import fit
 

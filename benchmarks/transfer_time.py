@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from striate.core.events import Silent
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.core.preprocess import Preprocess
 from striate.data.digest import digests
 from striate.data.index import ImageIndex, scan
@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("--engine", default="auto", choices=["auto", "openvino", "openvino-bf16", "torch"])
     options = parser.parse_args()
     keep_freed_memory()
+    spin_briefly()
     torch.manual_seed(0)
     index = scan(options.data)
     order = np.random.default_rng(0).permutation(len(index))

@@ -8,7 +8,7 @@ import typer
 
 from striate.cli.options import Data, Debug, Device, Json, Model, Root, asked, defaults
 from striate.cli.session import command, print_json
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import EngineName, EvalPlan
 
 _DEFAULT = defaults(EvalPlan)
@@ -34,6 +34,7 @@ def evaluate(
     with asked():
         plan = EvalPlan(model=model, data=data, root=root, split=split, device=device, engine=engine, batch=batch)
     keep_freed_memory()
+    spin_briefly()
     with command(debug=debug) as listener:
         from striate.jobs import evaluate as job
 

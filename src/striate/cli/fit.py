@@ -9,7 +9,7 @@ import typer
 
 from striate.cli.options import Data, Debug, Device, Json, Root, Seed, asked, defaults, parse_time
 from striate.cli.session import command, print_json
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import EngineName, FitPlan
 
 _DEFAULT = defaults(FitPlan)
@@ -77,6 +77,7 @@ def fit(
             scratch=scratch,
         )
     keep_freed_memory()
+    spin_briefly()
     with command(debug=debug, again=lambda folder: _again(out, folder)) as listener:
         from striate.jobs import fit as job
 

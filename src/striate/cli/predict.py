@@ -8,7 +8,7 @@ import typer
 
 from striate.cli.options import Debug, Device, Json, Model, asked, defaults
 from striate.cli.session import command, print_json
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import PredictPlan
 from striate.report.words import printable
 
@@ -30,6 +30,7 @@ def predict(
     with asked():
         plan = PredictPlan(model=model, pictures=tuple(pictures), top=top, device=device)
     keep_freed_memory()
+    spin_briefly()
     with command(debug=debug) as listener:
         from striate.jobs import predict as job
 

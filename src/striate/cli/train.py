@@ -9,7 +9,7 @@ import typer
 
 from striate.cli.options import Debug, Device, Json, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import TrainPlan
 
 _DEFAULT = defaults(TrainPlan)
@@ -52,6 +52,7 @@ def train(
     elif out is not None and out.resolve() != resume.resolve():
         raise typer.BadParameter("a run goes on in its own folder; leave --out out", param_hint="--resume")
     keep_freed_memory()
+    spin_briefly()
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as listener:
         from striate.jobs import train as job
 

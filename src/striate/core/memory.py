@@ -1,4 +1,4 @@
-"""How this process keeps the memory it frees. Nothing here changes a result."""
+"""How this process gets on with the system's memory and with its neighbours. Nothing here changes a result."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _KEEP_BYTES = 1 << 30
+_SPINS = "10000"
 
 
 def keep_freed_memory() -> bool:
@@ -28,6 +29,24 @@ def keep_freed_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     return bool(libc.mallopt(_M_MMAP_THRESHOLD, _KEEP_BYTES)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES))
+
+
+def spin_briefly() -> bool:
+    """Let threads that wait for each other sleep soon instead of spinning on their processor.
+
+    Where another process wants the same processors, GNU OpenMP's habit of spinning makes every step wait for a thread
+    that is not running: a training step of MobileNet v2 at 56 px took 3.6 s instead of 0.11 s beside one busy process
+    on two cores, and 0.4 s with this. On a quiet machine it costs about a tenth of small steps.
+
+    Call it before torch is loaded.
+
+    Returns:
+        Whether it took effect: False where the user has set ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY``.
+    """
+    if any(name in os.environ for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")):
+        return False
+    os.environ["GOMP_SPINCOUNT"] = _SPINS
+    return True
 
 
 def _on_glibc() -> bool:

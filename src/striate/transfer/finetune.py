@@ -29,9 +29,10 @@ from striate.tasks.classify.network import Classifier
 from striate.train.loop import Trained, train
 from striate.transfer.rates import falling
 
-MOST_VIEWS = 4
+MOST_VIEWS = 3
 MOST_CACHE_BYTES = 3 * 1024**3
 _BATCH = 32
+_BATCHES_A_WRITE = 8
 
 
 @final
@@ -211,6 +212,8 @@ def _fill(
     """Run the missing views through the frozen stages; equal pictures share a row, the first one's."""
     listener.phase("views through the frozen stages", len(missing), "view")
     done, added, names = 0, set[bytes](), pictures.names
+    fresh: list[bytes] = []
+    rows: list[np.ndarray] = []
     while done < len(missing):
         view = missing[done][0]
         ids = [i for v, i in missing[done : done + _BATCH] if v == view]
@@ -219,7 +222,11 @@ def _fill(
         varied = augment(pixels, recipe.augment, seed=seed, epoch=view, samples=names[samples]).contiguous().numpy()
         maps = engines.run_padded(engine, varied, _BATCH)
         new = [k for k, i in enumerate(ids) if wanted[view][i] not in added]
-        store.append([wanted[view][ids[k]] for k in new], maps[new], [True] * len(new))
+        fresh += [wanted[view][ids[k]] for k in new]
+        rows.append(maps[new].astype(store.dtype))
         added.update(wanted[view][i] for i in ids)
         done += len(ids)
+        if len(rows) == _BATCHES_A_WRITE or done == len(missing):  # each writing waits for the disk
+            store.append(fresh, np.concatenate(rows), [True] * len(fresh))
+            fresh, rows = [], []
         listener.step(done)
