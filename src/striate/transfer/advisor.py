@@ -40,8 +40,8 @@ CROSS_AT_MOST = 1000
 on all of them: a fifth of few pictures is too few to choose by, and too many to do without. With more, a fixed
 validation part decides, and a trained winner stays as it was judged."""
 FOLDS = 4
-PATIENCE = 2
-"""Rungs of the ladder that may fail to be better, one after another, before the ladder is left."""
+CHEAP = 0.25
+"""Share of the plan's work up to which a rung of the ladder is tried although the one before did not pay."""
 LEAST_EPOCHS = 3
 SCRATCH_EPOCHS = 12
 """Passes below which a network from scratch has hardly begun; its pictures shrink until the budget affords so many."""
@@ -183,6 +183,12 @@ class Advisor:
             return model, result.curve, result.seconds
 
         return self._trained(row, plan, foretold, problem.preprocess, build)
+
+    def cheap(self, thawed: int) -> bool:
+        """Whether training the `thawed` top stages costs little of what the plan allows."""
+        stages = self._skeleton().stages[-thawed:]
+        rows = [row for stage in stages for row in self.problem.rows_by_stage[stage]]
+        return 0 < self._epochs(rows, self.tuning)[2] <= CHEAP * self.problem.plan.work
 
     def scratch(self) -> Attempt:
         """The same network from random weights, under the budget that fine-tuning has."""
@@ -358,16 +364,15 @@ def advise(advisor: Advisor) -> tuple[Attempt, list[Attempt]]:
     advisor.probe()
     best = advisor.head()
     attempts = [best]
-    failed = 0
     for thawed in range(1, len(best.row.reused_stages) + 1):
+        if attempts[-1] is not best and not advisor.cheap(thawed):
+            break
         attempt = advisor.tuned(thawed)
         attempts.append(attempt)
         if attempt.build is None:
             break
         if better(attempt, best):
-            best, failed = attempt, 0
-        elif (failed := failed + 1) == PATIENCE:
-            break
+            best = attempt
     if advisor.problem.plan.scratch:
         attempt = advisor.scratch()
         attempts.append(attempt)
