@@ -21,12 +21,12 @@ import pytest
 from drawings import draw
 
 PLAIN = [sys.executable, "-m", "striate.cli"]
-OFTEN = [  # the same command, with training's state saved many times a second instead of every 15 seconds
-    sys.executable,
-    "-c",
-    "from striate.train import loop; loop.train.__kwdefaults__['save_every_s'] = 0.05; "
-    "from striate.cli import main; main()",
-]
+OFTEN_SAVED = "from striate.train import loop; loop.train.__kwdefaults__['save_every_s'] = 0.05; "
+SHORT = "from striate.records import plans; plans.FitPlan.__init__.__kwdefaults__['work_s'] = 0.1; "
+GO = "from striate.cli import main; main()"
+OFTEN = [sys.executable, "-c", OFTEN_SAVED + GO]  # training's state is saved many times a second, not every 15 seconds
+BRIEF = [sys.executable, "-c", SHORT + GO]  # candidates train for fewer epochs
+BRIEF_AND_OFTEN = [sys.executable, "-c", SHORT + OFTEN_SAVED + GO]
 TRAINED = {"model.safetensors", "model.json", "metrics.json", "log.jsonl", "plan.json"}
 FITTED = TRAINED | {"predictions.csv", "report.html"}
 
@@ -87,7 +87,7 @@ def numbers(out: Path) -> Any:
     return metrics, (out / "model.safetensors").read_bytes(), table.read_text() if table.exists() else ""
 
 
-def fit(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
+def fit(data: Path, out: Path, by: list[str] = BRIEF) -> list[str]:
     return [*by, "fit", str(data), "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--out", str(out)]
 
 
@@ -99,16 +99,16 @@ def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
 
     out.mkdir()
     (out / ".plan.json.x1.part").write_text('{"verb": "f')  # a kill in the first moment leaves this
-    code, _ = stop(fit(data, out, OFTEN), home, out, moments[0], signal.SIGKILL)
+    code, _ = stop(fit(data, out, BRIEF_AND_OFTEN), home, out, moments[0], signal.SIGKILL)
     assert code == -signal.SIGKILL
 
-    code, said = stop(fit(data, out, OFTEN), home, out, moments[1] - len(log(out)), signal.SIGINT)
+    code, said = stop(fit(data, out, BRIEF_AND_OFTEN), home, out, moments[1] - len(log(out)), signal.SIGINT)
     assert code == 130, said
     assert f"the same command goes on with the run in {out}" in said
     assert "Traceback" not in said
     assert {f.name for f in out.iterdir()} == {"plan.json", "log.jsonl", "work"}
 
-    code, _ = stop(fit(data, out, OFTEN), home, out, moments[2] - len(log(out)), signal.SIGKILL)
+    code, _ = stop(fit(data, out, BRIEF_AND_OFTEN), home, out, moments[2] - len(log(out)), signal.SIGKILL)
     assert code == -signal.SIGKILL
     (out / ".model.safetensors.x2.part").write_bytes(bytes(9))
     with (out / "log.jsonl").open("a") as stream:
@@ -145,6 +145,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_ten_kills(tmp_path: Path) -> None:
     data = draw(tmp_path / "pictures", 300)
     whole, out, home = tmp_path / "whole", tmp_path / "run", tmp_path / "home"

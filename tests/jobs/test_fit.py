@@ -6,10 +6,10 @@ import csv
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import pytest
@@ -232,6 +232,52 @@ def test_a_slip_in_the_plan_leaves_no_folder(pictures: Path, tmp_path: Path) -> 
             fit.run(dataclasses.replace(plan_of(pictures), **slip), out, Silent())
         assert not out.exists()
     assert fitted(pictures, out)["chosen"]["backbone"] == "lenet5"
+
+
+@final
+class Stopper:
+    """A listener that interrupts when it has been called so many times."""
+
+    def __init__(self, calls: float) -> None:
+        self.left = calls
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        self._count()
+
+    def step(self, done: int) -> None:
+        self._count()
+
+    def note(self, message: str, **facts: Any) -> None:
+        self._count()
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        self._count()
+
+    def _count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_at_any_call_changes_no_number(place: Path, tmp_path: Path, monkeypatch) -> None:
+    data = draw(place / "many", 110)
+    plan = dataclasses.replace(plan_of(data, PLAN, scratch=False), work_s=0.2)
+    monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "other"))
+    fit.run(plan, tmp_path / "whole", Silent())
+    whole = json.loads((tmp_path / "whole/metrics.json").read_text())
+
+    monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "home"))
+    outcome, calls, stops = None, 12.0, 0
+    while outcome is None:
+        try:
+            outcome = fit.run(plan, tmp_path / "run", Stopper(calls))
+        except KeyboardInterrupt:
+            calls, stops = 1.5 * calls, stops + 1
+    assert outcome.resumed
+    assert stops >= 4
+    assert {row["strategy"] for row in whole["candidates"] if row["status"] == "done"} == {"head", "finetune"}
+    assert without_seconds(json.loads((tmp_path / "run/metrics.json").read_text())) == without_seconds(whole)
+    assert (tmp_path / "run/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
 
 # ---------------------------------------------------------------------- plans

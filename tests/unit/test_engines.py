@@ -100,3 +100,16 @@ def test_an_engine_that_disagrees_is_replaced_and_said_so(monkeypatch) -> None:
     )
     assert runner.name.startswith("torch")
     assert "agreed only" in notes[0]
+
+
+def test_compiling_costs_the_maps_of_one_picture_and_no_gradients() -> None:
+    traced: list[tuple[int, bool]] = []
+
+    class Watched(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            traced.append((int(pixels.shape[0]), torch.is_grad_enabled()))
+            return pixels.float().mean(dim=(1, 2))
+
+    engine = engines.OpenVinoEngine(Watched(), 32, (8, 8, 3))
+    assert set(traced) == {(1, False)}
+    assert engine.run(np.ones((32, 8, 8, 3), dtype=np.uint8)).shape == (32, 3)
