@@ -14,6 +14,7 @@ from rich.table import Table
 
 from striate.records.results import Candidate, DepthPoint, FitRecord, Score
 from striate.records.sizes import SizeRecord
+from striate.report.findings import judged_on
 from striate.report.verdict import is_winner, judge, name_of
 from striate.report.words import compact, count, duration, interval, percent, plural, printable, storage
 
@@ -32,7 +33,7 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
         console.print(f"This run was finished before; its figures, from {folder}:")
     _table(
         console,
-        "Candidates, on validation pictures",
+        f"Candidates, on {judged_on(record)}",
         ("", "candidate", "top-1", "95 % interval", "epochs", "time"),
         [_candidate(each, chosen=is_winner(each, record)) for each in record.candidates],
         numbers=(2, 3, 4, 5),

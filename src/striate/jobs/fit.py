@@ -229,11 +229,11 @@ def _conclude(
         validation=winner.row.validation,
         chosen=Chosen(
             backbone=opened.name,
-            weights=opened.weights,
+            weights="random" if winner.row.strategy == "scratch" else opened.weights,
             strategy=winner.row.strategy,
             reused_stages=winner.row.reused_stages,
             reason=reason(winner, attempts, folds=len(advisor.folds)),
-            note=opened.note,
+            note="" if winner.row.strategy == "scratch" else opened.note,
         ),
         candidates=tuple(each.row for each in attempts),
         depth=advisor.depth,

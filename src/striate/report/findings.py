@@ -39,6 +39,13 @@ def confusions(record: FitRecord, most: int = MOST_PAIRS) -> list[Confusion]:
     return sorted(pairs, key=lambda pair: (-pair.n, -pair.share, pair.label, pair.prediction))[:most]
 
 
+def judged_on(record: FitRecord) -> str:
+    """By which pictures the candidates were told apart, in words."""
+    if record.validation.n > record.data.validation:
+        return f"the {record.validation.n:,} labelled pictures, cross-validated"
+    return f"the {plural(record.validation.n, 'validation picture')}"
+
+
 def on_candidates(record: FitRecord) -> str:
     """How far the winner leads, and whether that can be told from chance."""
     done = [c for c in record.candidates if c.validation is not None]
@@ -55,8 +62,7 @@ def on_candidates(record: FitRecord) -> str:
         compared = f"is {abs(lead):.1f} points {'ahead of' if lead > 0 else 'behind'} {name_of(best)}"
     low, high = winner.validation.top1_interval
     told = (
-        "That lies within the 95 % interval; "
-        f"{plural(winner.validation.n, 'validation picture')} cannot tell them apart."
+        f"That lies within the 95 % interval; {plural(winner.validation.n, 'picture')} cannot tell them apart."
         if low <= _top1(best) <= high
         else "That lies outside the 95 % interval."
     )
@@ -135,7 +141,10 @@ def on_data(record: FitRecord) -> str:
     data = record.data
     total = data.train + data.validation + data.test + data.unused
     unused = f" {plural(data.unused, 'readable picture')} stayed unused." if data.unused else ""
+    parted = f"{data.train:,} to train on, {data.validation:,} to choose by"
+    if record.validation.n > data.validation:
+        parted = f"{data.train + data.validation:,} to train on and to choose by, in turn"
     return (
-        f"{plural(total, 'picture')} in {plural(len(data.classes), 'class', 'classes')}: {data.train:,} to train on, "
-        f"{data.validation:,} to choose by, {data.test:,} looked at once, at the end.{unused}"
+        f"{plural(total, 'picture')} in {plural(len(data.classes), 'class', 'classes')}: {parted}, "
+        f"{data.test:,} looked at once, at the end.{unused}"
     )
