@@ -107,7 +107,7 @@ def cross_validate(x: Tensor, labels: np.ndarray, classes: int, *, seed: int) ->
     best: Choice | None = None
     start, rises = None, 0
     for strength in STRENGTHS:
-        start = fit(scaled, target, classes, strength, share=share, start=start)
+        start = fit(scaled, target, classes, strength, share=share, start=start, tolerance=1e-3, iterations=60)
         log_p = torch.empty(len(samples), classes)
         for fold, w in enumerate(start):
             rows = left_out == fold
