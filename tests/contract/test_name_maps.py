@@ -57,7 +57,7 @@ def on_meta(name: str) -> ImageModel:
 
 @pytest.mark.parametrize(("source", "name", "peer"), PEERS, ids=lambda each: str(each))
 def test_every_tensor_is_accounted_for(source: str, name: str, peer: str, shapes: Path) -> None:
-    state = peer_state(shapes / f"{source}.{peer}.json")
+    state = maps.tidied(peer_state(shapes / f"{source}.{peer}.json"), source)
     model = on_meta(name)
     rules = maps.get(source, REGISTRY.get(name).family)(model)
     found = fit(model, state, rules)

@@ -10,9 +10,9 @@ import torch
 from striate.core.errors import CheckpointError, PlanError, UnknownModelError, UnknownWeightsError
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
-from striate.weights import adapt, catalogue, create_model, fetch, open_model, save_state
+from striate.weights import adapt, catalogue, create_model, fetch, maps, open_model, save_state
 from striate.weights.catalogue import Checkpoint
-from striate.weights.maps import keras
+from striate.weights.maps import keras_layout as keras
 
 CAFFE = Preprocess(
     size=(32, 32), mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0), channels="bgr", value_range=(0.0, 255.0)
@@ -200,7 +200,7 @@ def keras_state(model: ImageModel) -> dict[str, torch.Tensor]:
     """What Keras would store for a MobileNet v1."""
     state: dict[str, Any] = {}
     ours = model.state_dict()
-    for rule in keras.mobilenet_v1(model):
+    for rule in maps.get("keras", "mobilenet_v1")(model):
         key = rule.pattern.replace("(?:depthwise_)?", "")
         tensor = ours[rule.target]
         if rule.move is keras.depthwise:

@@ -9,8 +9,8 @@ from torch import nn
 
 from striate.core.errors import CheckpointError, PlanError
 from striate.models import REGISTRY, ImageModel
-from striate.weights import load_state_dict, read_state, save_state
-from striate.weights.maps import keras
+from striate.weights import load_state_dict, maps, read_state, save_state
+from striate.weights.maps import keras_layout as keras
 
 
 def tiny(name: str, classes: int = 5) -> ImageModel:
@@ -132,7 +132,7 @@ def test_a_bias_before_a_normalisation_is_folded() -> None:
     model.load_state_dict({k: v.double() if v.is_floating_point() else v for k, v in random_state(model).items()})
     state: dict[str, torch.Tensor] = {}
     biases = nn.ParameterDict()
-    for rule in keras.resnet(model):
+    for rule in maps.get("keras", "resnet")(model):
         for key in keys_for(rule.pattern):
             target = rule.rename(key)
             if target not in model.state_dict():

@@ -73,6 +73,7 @@ def register(
     input: tuple[int, int, int],
     classes: int,
     aliases: Mapping[str, str] | None = None,
+    family: str | None = None,
 ) -> None:
     """Add a family's variants to the registry.
 
@@ -84,11 +85,12 @@ def register(
         input: Channels, height and width the variants were made for.
         classes: Length of the published output.
         aliases: Other names (timm's, torchvision's) to the name in `variants`.
+        family: The module that calls (``__name__``), where `build` is an earlier paper's; None takes the class's own.
     """
-    family = getattr(build, "__module__", "").rsplit(".", 1)[-1]
+    home = (family or getattr(build, "__module__", "")).rsplit(".", 1)[-1]
     for name, spec in variants.items():
         entry = Entry(
-            name=name, family=family, build=build, spec=spec, tiny=tiny, paper=paper, input=input, classes=classes
+            name=name, family=home, build=build, spec=spec, tiny=tiny, paper=paper, input=input, classes=classes
         )
         others = tuple(a for a, target in (aliases or {}).items() if target == name)
         REGISTRY.add(name, entry, aliases=others)

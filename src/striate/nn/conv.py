@@ -53,38 +53,45 @@ class AfterPadConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad kernel - stride zeros at the bottom and the right, then convolve."""
-        bottom, right = (k - s for k, s in zip(self.kernel_size, self.stride, strict=True))
+        bottom, right = (
+            dilation * (kernel - 1) + 1 - stride
+            for kernel, stride, dilation in zip(self.kernel_size, self.stride, self.dilation, strict=True)
+        )
         return super().forward(F.pad(input, (0, right, 0, bottom)))
 
 
 def conv2d(
     in_channels: int,
     out_channels: int,
-    kernel: int,
+    kernel: int | tuple[int, int],
     *,
     stride: int = 1,
     padding: Padding = "symmetric",
+    dilation: int = 1,
     groups: int = 1,
     bias: bool = False,
 ) -> nn.Conv2d:
-    """A convolution layer with a square kernel.
+    """A convolution layer.
 
     Args:
         in_channels: Channels in.
         out_channels: Channels out.
-        kernel: Side of the kernel.
+        kernel: Sides of the kernel, down and across; one number for a square.
         stride: Step in both directions.
         padding: See `Padding`.
+        dilation: Pixels from one element of the kernel to the next.
         groups: Groups of channels that do not see each other.
         bias: Whether a bias is added; off where a normalisation follows.
     """
     check_padding(padding)
-    if padding == "same" and stride > 1:
-        return SamePadConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
+    sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+    if padding == "same" and (stride > 1 or not all(side % 2 for side in sides)):
+        return SamePadConv2d(in_channels, out_channels, sides, stride, dilation=dilation, groups=groups, bias=bias)
     if padding == "after" and stride > 1:
-        return AfterPadConv2d(in_channels, out_channels, kernel, stride, groups=groups, bias=bias)
-    zeros = 0 if padding == "valid" else (kernel - 1) // 2  # at stride 1 an odd kernel pads alike under every rule
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, zeros, groups=groups, bias=bias)
+        return AfterPadConv2d(in_channels, out_channels, sides, stride, dilation=dilation, groups=groups, bias=bias)
+    # at stride 1 an odd kernel pads alike under every rule
+    zeros = (0, 0) if padding == "valid" else ((sides[0] - 1) // 2 * dilation, (sides[1] - 1) // 2 * dilation)
+    return nn.Conv2d(in_channels, out_channels, sides, stride, zeros, dilation, groups, bias)
 
 
 @final
@@ -94,7 +101,7 @@ class ConvNorm(nn.Sequential):
     Args:
         in_channels: Channels in.
         out_channels: Channels out.
-        kernel: Side of the kernel.
+        kernel: Sides of the kernel, down and across; one number for a square.
         stride: Step in both directions.
         padding: See `Padding`.
         groups: Groups of channels that do not see each other.
@@ -106,13 +113,13 @@ class ConvNorm(nn.Sequential):
         self,
         in_channels: int,
         out_channels: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         *,
         stride: int = 1,
         padding: Padding = "symmetric",
         groups: int = 1,
         eps: float = 1e-5,
-        act: type[nn.ReLU] | type[nn.ReLU6] | None = nn.ReLU,
+        act: type[nn.ReLU] | type[nn.ReLU6] | type[nn.SiLU] | None = nn.ReLU,
     ) -> None:
         super().__init__()
         self.conv = conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, groups=groups)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
 from striate.models.base import ImageModel
 from striate.records.results import LoadRecord
 from striate.weights import maps
-from striate.weights.maps.rules import Rule
+from striate.weights.maps.rules import Constant, Row, Rule, Skip
 
 _COUNTER = "num_batches_tracked"  # absent from old files, and of no effect in evaluation
+_AUX = "aux."  # of use in training alone, and left out of some files
 _LOGITS = ("head.logits.weight", "head.logits.bias")
 
 
@@ -27,12 +30,16 @@ class Fit:
         extra: Names in the file that nothing of ours answers to.
         missing: Names of ours that nothing in the file answers to.
         mismatched: Our name to the file's shape and ours.
+        skipped: Names in the file that are left out on purpose, each with the reason.
+        fresh: Names of ours that the file leaves out by custom, each with the reason.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     mismatched: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    fresh: dict[str, str] = field(default_factory=dict)
 
     @property
     def other_classes(self) -> bool:
@@ -47,21 +54,27 @@ class Fit:
         return not (self.extra or self.missing or self.mismatched)
 
 
-def fit(model: ImageModel, state: Mapping[str, Tensor], rules: list[Rule]) -> Fit:
+def fit(model: ImageModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit:
     """Rename and move a file's tensors, and compare them with the network's.
 
     Args:
         model: The network; it is not changed, and may be on the meta device.
         state: The file's tensors.
-        rules: The name map.
+        rows: The name map.
 
     Raises:
         CheckpointError: Two tensors of the file mean the same one of ours.
     """
     ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    rules = [row for row in rows if isinstance(row, Rule)]
+    skips = [row for row in rows if isinstance(row, Skip)]
     result = Fit()
     subtracted: dict[str, Tensor] = {}
     for name, tensor in state.items():
+        reason = next((row.reason for row in skips if re.fullmatch(row.pattern, name)), None)
+        if reason is not None:
+            result.skipped[name] = reason
+            continue
         rule, target = _first(rules, name)
         if rule is None or target not in ours:
             result.extra.append(name)
@@ -70,12 +83,22 @@ def fit(model: ImageModel, state: Mapping[str, Tensor], rules: list[Rule]) -> Fi
         if target in into:
             raise CheckpointError(f"two tensors of the file mean {target}, one of them {name}")
         into[target] = _moved(rule, name, tensor)
+    for row in rows:
+        if isinstance(row, Constant):
+            for name in ours.keys() - result.tensors.keys():
+                if re.fullmatch(row.target, name):
+                    result.tensors[name] = torch.full_like(model.state_dict()[name], row.value)
+                    result.fresh[name] = row.reason
     for target, tensor in subtracted.items():
         if target in result.tensors and result.tensors[target].shape == tensor.shape:
             result.tensors[target] = result.tensors[target] - tensor
+    if not any(name.startswith(_AUX) for name in result.tensors):
+        result.fresh |= {name: "the file has no auxiliary heads" for name in ours if name.startswith(_AUX)}
     for name, shape in ours.items():
         if name not in result.tensors:
-            if not name.endswith(_COUNTER):
+            if name.endswith(_COUNTER):
+                result.fresh[name] = "not in old files"
+            elif name not in result.fresh:
                 result.missing.append(name)
         elif tuple(result.tensors[name].shape) != shape:
             result.mismatched[name] = (tuple(result.tensors.pop(name).shape), shape)
@@ -115,13 +138,12 @@ def load_state_dict(
         116
     """
     family = family if family is not None else type(model).__module__.rsplit(".", 1)[-1]
-    found = fit(model, state, maps.get(source, family)(model))
-    skipped: dict[str, str] = {}
-    fresh = {name: "not in old files" for name in model.state_dict() if name.endswith(_COUNTER)}
+    found = fit(model, maps.tidied(state, source), maps.get(source, family)(model))
+    skipped, fresh = found.skipped, found.fresh
     if replace_head and found.other_classes:
         theirs = next(iter(found.mismatched.values()))[0][0]
         reason = f"classifies {theirs} classes, the network {model.classes}"
-        skipped = dict.fromkeys(found.mismatched, reason)
+        skipped |= dict.fromkeys(found.mismatched, reason)
         fresh |= dict.fromkeys(_LOGITS, reason)
         found.mismatched.clear()
         for name in _LOGITS:
@@ -137,7 +159,6 @@ def load_state_dict(
         if tensor.dtype != target[name].dtype:
             casts[f"{_word(tensor)} to {_word(target[name])}"] += 1
     model.load_state_dict(found.tensors, strict=False)  # what may be absent is known by now
-    fresh = {name: reason for name, reason in fresh.items() if name not in found.tensors}
     return LoadRecord(source=source, matched=len(found.tensors), skipped=skipped, fresh=fresh, cast=dict(casts))
 
 

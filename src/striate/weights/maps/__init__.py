@@ -1,23 +1,34 @@
-"""Name maps from published checkpoints to our networks: one module a source, one table a family."""
+"""Name maps from published checkpoints to our networks: one module a family, one function a source."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from torch import Tensor
+
 from striate.core.errors import CheckpointError
 from striate.models.base import ImageModel
-from striate.weights.maps import akamaster, keras, striate, timm, torchvision
-from striate.weights.maps.rules import Rule
+from striate.weights.maps import alexnet, cifar_resnet, mobilenet_v1, mobilenet_v2, resnet, striate, vgg
+from striate.weights.maps.keras_layout import renumbered
+from striate.weights.maps.rules import Row
 
-Map = Callable[[ImageModel], list[Rule]]
+Map = Callable[[ImageModel], list[Row]]
 
-_SOURCES: Mapping[str, Mapping[str, Map]] = {
-    "striate": striate.FAMILIES,
-    "torchvision": torchvision.FAMILIES,
-    "timm": timm.FAMILIES,
-    "keras": keras.FAMILIES,
-    "akamaster": akamaster.FAMILIES,
+SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster")
+"""Whose names are known."""
+
+_FAMILIES: Mapping[str, Mapping[str, Map]] = {
+    "alexnet": alexnet.SOURCES,
+    "cifar_resnet": cifar_resnet.SOURCES,
+    "mobilenet_v1": mobilenet_v1.SOURCES,
+    "mobilenet_v2": mobilenet_v2.SOURCES,
+    "resnet": resnet.SOURCES,
+    "vgg": vgg.SOURCES,
 }
+
+
+def _of(family: str) -> dict[str, Map]:
+    return {**striate.SOURCES, **_FAMILIES.get(family, {})}
 
 
 def get(source: str, family: str) -> Map:
@@ -26,21 +37,23 @@ def get(source: str, family: str) -> Map:
     Raises:
         CheckpointError: There is no such source, or it has no weights of this family.
     """
-    if source not in _SOURCES:
-        raise CheckpointError(f"no weights come from {source!r}", hint=f"known: {', '.join(_SOURCES)}")
-    families = _SOURCES[source]
-    found = families.get(family, families.get("*"))
-    if found is None:
-        having = [name for name, each in _SOURCES.items() if family in each or "*" in each]
+    if source not in SOURCES:
+        raise CheckpointError(f"no weights come from {source!r}", hint=f"known: {', '.join(SOURCES)}")
+    having = _of(family)
+    if source not in having:
         raise CheckpointError(f"{source} has no weights of {family} networks", hint=f"these have: {', '.join(having)}")
-    return found
+    return having[source]
 
 
 def sources(family: str) -> dict[str, Map]:
     """The sources that know a family; of two with the very same names, the first."""
     found: dict[str, Map] = {}
-    for name, families in _SOURCES.items():
-        each = families.get(family, families.get("*"))
-        if each is not None and each not in found.values():
+    for name, each in _of(family).items():
+        if each not in found.values():
             found[name] = each
     return found
+
+
+def tidied(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:
+    """A file's tensors, names that depend on how the file came about made the same."""
+    return renumbered(state) if source == "keras" else state

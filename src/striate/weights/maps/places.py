@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from striate.models.base import ImageModel
+from striate.weights.maps.rules import Row, Rule
 
 
 def layers(model: ImageModel) -> list[str]:
@@ -25,3 +26,8 @@ def units(model: ImageModel) -> list[tuple[str, nn.Module]]:
         for name, unit in model.get_submodule(stage).named_children()
         if name.startswith("unit")
     ]
+
+
+def features(model: ImageModel) -> list[Row]:
+    """Torchvision names the layers of a flat row by place: ``features.N`` is the Nth, activations and pools counted."""
+    return [Rule(rf"features\.{index}\.(\w+)", f"{path}.{{1}}") for index, path in enumerate(layers(model))]

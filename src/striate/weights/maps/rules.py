@@ -41,3 +41,34 @@ class Rule:
             return str(int(text) + int(slot[2])) if slot[2] else text
 
         return _SLOT.sub(fill, self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Tensors of the file that ours has no use for.
+
+    Args:
+        pattern: A regular expression over the file's whole name of a tensor.
+        reason: Why, for the record.
+    """
+
+    pattern: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A tensor of ours that the file leaves out because it never varies there.
+
+    Args:
+        target: A regular expression over our whole name.
+        value: What fills it.
+        reason: Why, for the record.
+    """
+
+    target: str
+    value: float
+    reason: str
+
+
+Row = Rule | Skip | Constant

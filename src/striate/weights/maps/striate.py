@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from striate.models.base import ImageModel
-from striate.weights.maps.rules import Rule
+from striate.weights.maps.rules import Row, Rule
 
 
-def own(_model: ImageModel) -> list[Rule]:
+def own(_model: ImageModel) -> list[Row]:
     """The identity."""
     return [Rule(r"(.+)", "{1}")]
 
 
-FAMILIES = {"*": own}
+SOURCES = {"striate": own}

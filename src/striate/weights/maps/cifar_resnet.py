@@ -1,12 +1,12 @@
-"""Names of github.com/akamaster/pytorch_resnet_cifar10."""
+"""Residual networks for CIFAR."""
 
 from __future__ import annotations
 
 from striate.models.base import ImageModel
-from striate.weights.maps.rules import Rule
+from striate.weights.maps.rules import Row, Rule
 
 
-def cifar_resnet(_model: ImageModel) -> list[Rule]:
+def akamaster(_model: ImageModel) -> list[Row]:
     """Residual networks for CIFAR, shortcuts without parameters."""
     return [
         Rule(r"conv1\.weight", "stem.conv.weight"),
@@ -17,4 +17,4 @@ def cifar_resnet(_model: ImageModel) -> list[Rule]:
     ]
 
 
-FAMILIES = {"cifar_resnet": cifar_resnet}
+SOURCES = {"akamaster": akamaster}
