@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 DATA ?= ../shared/data
+PEERS := .peers
+NETWORKS ?=
 
 help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -26,6 +28,14 @@ check: setup ## style, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+parity: setup $(PEERS)/.ready ## our networks against torchvision's, timm's and Keras'; NETWORKS="resnet50 vgg16" for some
+	PYTHONPATH=$(PEERS) $(BIN)/python tests/parity/run.py $(NETWORKS)
+
+$(PEERS)/.ready: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(PEERS) --no-deps --upgrade \
+	  torchvision==0.28.0 timm==1.0.31 keras==3.15.1 absl-py namex optree ml-dtypes
+	touch $@
 
 zoo: setup ## rebuild the table of networks that the package ships
 	$(BIN)/python -m striate.jobs.zoo
