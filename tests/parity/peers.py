@@ -25,7 +25,7 @@ UNNAMED |= {"normalization", "dense"}
 
 
 def pictures(count: int, height: int, width: int, seed: int) -> Tensor:
-    """Pictures with structure at every scale, ``[count, 3, height, width]``: white noise would hide a shift by a pixel."""
+    """Pictures with structure at every scale, ``[count, 3, height, width]``: white noise hides a shift by a pixel."""
     generator = torch.Generator().manual_seed(seed)
     x = 0.5 * torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
     for cells in (4, 12, 40):

@@ -15,16 +15,7 @@ import torch
 
 from striate.weights import read_state
 
-QUICK = [
-    "alexnet",
-    "vgg11_bn",
-    "resnet18",
-    "resnet50",
-    "mobilenet_v1",
-    "mobilenet_v2",
-    "densenet121",
-    "efficientnet_b0",
-]
+QUICK = ["alexnet", "resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2", "densenet121", "efficientnet_b0"]
 ROWS = run.rows()
 
 
