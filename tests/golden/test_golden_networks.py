@@ -69,6 +69,19 @@ def test_vgg16_layer_by_layer() -> None:
     assert record.totals.activation_bytes == 4 * 15237608  # not "24M * 4 bytes"
 
 
+def test_the_neurons_of_the_alexnet_paper() -> None:
+    """Section 3.5 says 650,000 neurons: the convolutions alone have 650,080, all layers up to the output 659,272."""
+    with torch.device("meta"):
+        model = REGISTRY.get("alexnet_2012").create()
+    record = measure(model, (3, 227, 227))
+    assert sum(row.units for row in record.layers if row.type == "conv") == 650080
+    assert record.totals.units == 659272
+    assert record.totals.weights == 60954656
+    first = record.layers[0]
+    assert first.params == 34944
+    assert (first.receptive_field, first.stride) == ((11, 11), (4, 4))
+
+
 def test_alexnets_units_and_the_first_layers_share() -> None:
     """Units are W H N over the output, connections W H K^2 M N."""
     with torch.device("meta"):

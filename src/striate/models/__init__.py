@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from striate.models import alexnet as alexnet
+from striate.models import alexnet_2012 as alexnet_2012
+from striate.models import alexnet_hml as alexnet_hml
 from striate.models import cifar_resnet as cifar_resnet
 from striate.models import lenet as lenet
 from striate.models import mlp as mlp
@@ -10,6 +12,7 @@ from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
 from striate.models import vgg as vgg
+from striate.models import zfnet as zfnet
 from striate.models.base import ImageModel, StageInfo
 from striate.models.registry import REGISTRY, Entry, entries
 

@@ -30,6 +30,7 @@ from striate.models.registry import register
 from striate.nn.conv import conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import he
+from striate.nn.response import response_norm
 
 PAPER = Paper(
     authors="Simonyan, Zisserman",
@@ -93,8 +94,7 @@ class ResponseNormalised:
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
         conv = conv2d(channels, width, kernel, bias=True)
-        # PyTorch divides alpha by the size; the paper does not
-        response = nn.LocalResponseNorm(self.size, alpha=self.alpha * self.size, beta=self.beta, k=self.k)
+        response = response_norm(size=self.size, alpha=self.alpha, beta=self.beta, k=self.k)
         return _row(conv=conv, act=nn.ReLU(inplace=True), response=response)
 
 
