@@ -10,9 +10,10 @@ from torch import nn
 from striate.models.cifar_resnet import PaddedShortcut
 from striate.models.mobilenet_v2 import rounded
 from striate.models.vgg import ResponseNormalised
-from striate.nn.conv import ConvNorm, conv2d
+from striate.nn.conv import ConvNorm, SeparableConv, conv2d
 from striate.nn.heads import Head, global_pool, pooled_head
 from striate.nn.init import he, xavier
+from striate.nn.pool import max_pool2d
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 32, 33])
@@ -50,6 +51,37 @@ def test_on_even_sides_same_and_after_agree_and_symmetric_does_not() -> None:
 def test_an_unknown_padding_is_an_error() -> None:
     with pytest.raises(ValueError, match="padding is one of symmetric, same, after, valid; got 'full'"):
         conv2d(1, 1, 3, padding="full")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("side", [7, 8, 9, 32, 33])
+@pytest.mark.parametrize(("window", "stride"), [(3, 2), (2, 2), (3, 1), (3, 3)])
+def test_a_same_max_pool_sees_every_position_and_no_padding(side: int, window: int, stride: int) -> None:
+    x = -1 - torch.rand(1, 2, side, side)  # below zero, so that a padding of zeros would win
+    y = max_pool2d(window, stride=stride, padding="same")(x)
+    outputs = -(-side // stride)
+    before = max((outputs - 1) * stride + window - side, 0) // 2
+    starts = [max(place * stride - before, 0) for place in range(outputs)]
+    ends = [min(place * stride - before + window, side) for place in range(outputs)]
+    for i in range(outputs):
+        for j in range(outputs):
+            assert torch.equal(y[..., i, j], x[..., starts[i] : ends[i], starts[j] : ends[j]].amax((2, 3)))
+
+
+def test_on_even_sides_same_and_symmetric_pools_disagree() -> None:
+    x = torch.arange(64.0).reshape(1, 1, 8, 8)
+    assert not torch.equal(max_pool2d(3, stride=2, padding="same")(x), max_pool2d(3, stride=2)(x))
+    assert torch.equal(max_pool2d(3, stride=2)(x), nn.MaxPool2d(3, 2, 1)(x))
+    with pytest.raises(ValueError, match="a pool's padding is one of symmetric, same; got 'valid'"):
+        max_pool2d(3, stride=2, padding="valid")  # pyright: ignore[reportArgumentType]
+
+
+def test_a_separable_convolution_is_a_full_one_of_rank_one() -> None:
+    separable = SeparableConv(3, 5, 3, stride=2, padding="same")
+    whole = torch.einsum("oi,iyx->oiyx", separable.pointwise.weight[:, :, 0, 0], separable.depthwise.weight[:, 0])
+    full = conv2d(3, 5, 3, stride=2, padding="same")
+    full.weight = nn.Parameter(whole)
+    x = torch.randn(2, 3, 8, 9)
+    torch.testing.assert_close(separable(x), full(x))
 
 
 def test_a_linear_output_has_no_activation() -> None:

@@ -126,3 +126,29 @@ class ConvNorm(nn.Sequential):
         self.norm = nn.BatchNorm2d(out_channels, eps=eps)
         if act is not None:
             self.act = act(inplace=True)
+
+
+@final
+class SeparableConv(nn.Sequential):
+    """A depthwise convolution, then a pointwise one, nothing between them.
+
+    Source:
+        Chollet 2016, Xception: Deep Learning with Depthwise Separable Convolutions (arXiv 1610.02357), section 1.
+
+    Args:
+        in_channels: Channels in.
+        out_channels: Channels out.
+        kernel: Side of the depthwise kernel.
+        stride: Step of the depthwise convolution in both directions.
+        padding: See `Padding`.
+
+    Shape:
+        ``[n, in_channels, h, w]`` to ``[n, out_channels, h / stride, w / stride]``.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, padding: Padding = "symmetric"
+    ) -> None:
+        super().__init__()
+        self.depthwise = conv2d(in_channels, in_channels, kernel, stride=stride, padding=padding, groups=in_channels)
+        self.pointwise = conv2d(in_channels, out_channels, 1)
