@@ -125,6 +125,17 @@ def test_a_head_ends_in_logits() -> None:
     assert (head.part_names, head.hidden) == (("pool", "drop", "logits"), ())
 
 
+def test_what_learns_before_the_logits_is_a_feature_point_of_the_head() -> None:
+    head = Head({"pool": global_pool(), "norm": nn.LayerNorm(4), "drop": nn.Dropout(), "logits": nn.Linear(4, 2)})
+    assert head.hidden == ("norm",)
+    assert head.width("norm") == 4
+    shorter = head.upto("norm", 7)
+    assert shorter.part_names == ("pool", "norm", "logits")
+    assert shorter.logits_layer.weight.shape == (7, 4)
+    dense = Head({"pool": global_pool(), "fc": nn.Sequential(nn.Linear(4, 6), nn.ReLU()), "logits": nn.Linear(6, 2)})
+    assert (dense.hidden, dense.width("fc")) == (("fc",), 6)
+
+
 def test_he_keeps_the_variance_of_gradients_and_xavier_that_of_both() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(64, 128, 3), nn.BatchNorm2d(128), nn.Linear(200, 300))

@@ -49,7 +49,7 @@ class Pass:
 class StageFeatures(nn.Module):
     """The pooled features of every feature point, end to end.
 
-    Maps are averaged over their whole area; the head's dense parts are taken as they are.
+    Maps are averaged over their whole area; the head's hidden parts are taken as they are.
 
     Args:
         model: The network.
@@ -68,9 +68,7 @@ class StageFeatures(nn.Module):
     def widths(self) -> dict[str, int]:
         """Length of every feature point's part, in order."""
         widths = {stage.name: stage.channels for stage in self.model.stage_table}
-        for part in self.model.head.hidden:
-            layers = [m for m in self.model.head.get_submodule(part).modules() if isinstance(m, nn.Linear)]
-            widths[f"head.{part}"] = layers[-1].out_features
+        widths |= {f"head.{part}": self.model.head.width(part) for part in self.model.head.hidden}
         return widths
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ class ImageModel(nn.Module):
 
     @property
     def feature_points(self) -> tuple[str, ...]:
-        """Where features can be taken: every stage, then the head's dense parts before ``logits``."""
+        """Where features can be taken: every stage, then the head's parts that learn before ``logits``."""
         return (*self.stages, *(f"head.{part}" for part in self.head.hidden))
 
     def stages_above(self, stage: str | None) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ def register(
     paper: Paper,
     input: tuple[int, int, int],
     classes: int,
+    inputs: Mapping[str, tuple[int, int, int]] | None = None,
     aliases: Mapping[str, str] | None = None,
     family: str | None = None,
 ) -> None:
@@ -84,13 +85,21 @@ def register(
         paper: Where the family comes from.
         input: Channels, height and width the variants were made for.
         classes: Length of the published output.
+        inputs: Those of the variants that were made for others than `input`.
         aliases: Other names (timm's, torchvision's) to the name in `variants`.
         family: The module that calls (``__name__``), where `build` is an earlier paper's; None takes the class's own.
     """
     home = (family or getattr(build, "__module__", "")).rsplit(".", 1)[-1]
     for name, spec in variants.items():
         entry = Entry(
-            name=name, family=home, build=build, spec=spec, tiny=tiny, paper=paper, input=input, classes=classes
+            name=name,
+            family=home,
+            build=build,
+            spec=spec,
+            tiny=tiny,
+            paper=paper,
+            input=(inputs or {}).get(name, input),
+            classes=classes,
         )
         others = tuple(a for a, target in (aliases or {}).items() if target == name)
         REGISTRY.add(name, entry, aliases=others)

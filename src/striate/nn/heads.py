@@ -37,9 +37,14 @@ class Head(nn.Sequential):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """The dense parts before ``logits``, whose outputs are features too (``fc6``, ``fc7``)."""
-        dense = (name for name, part in self.named_children() if any(isinstance(m, nn.Linear) for m in part.modules()))
-        return tuple(name for name in dense if name != "logits")
+        """The parts before ``logits`` that learn, whose outputs are features too (``fc6``, ``fc7``, ``norm``)."""
+        learning = (name for name, part in self.named_children() if next(part.parameters(), None) is not None)
+        return tuple(name for name in learning if name != "logits")
+
+    def width(self, part: str) -> int:
+        """Length of the output of one of the `hidden` parts."""
+        layer = [m for m in self.get_submodule(part).modules() if isinstance(m, nn.Linear | nn.LayerNorm)][-1]
+        return layer.out_features if isinstance(layer, nn.Linear) else layer.normalized_shape[0]
 
     @property
     def logits_layer(self) -> nn.Linear:
@@ -64,14 +69,13 @@ class Head(nn.Sequential):
         return features
 
     def upto(self, part: str, classes: int) -> Head:
-        """A head of the parts up to and with the dense part `part` (shared, not copied) and a fresh ``logits``."""
+        """A head of the parts up to and with the hidden part `part` (shared, not copied) and a fresh ``logits``."""
         kept: dict[str, nn.Module] = {}
         for name, module in self.named_children():
             kept[name] = module
             if name == part:
                 break
-        width = [m for m in kept[part].modules() if isinstance(m, nn.Linear)][-1].out_features
-        return Head(kept | {"logits": _fresh(width, classes, self.logits_layer.weight)})
+        return Head(kept | {"logits": _fresh(self.width(part), classes, self.logits_layer.weight)})
 
     def replace_logits(self, classes: int) -> None:
         """Put a fresh ``logits`` part for another number of classes (Xavier weights, zero biases)."""
