@@ -40,12 +40,13 @@ $(PEERS)/.ready: $(READY)
 zoo: setup ## rebuild the table of networks that the package ships
 	$(BIN)/python -m striate.jobs.zoo
 
-bench: setup ## the benchmarks on the files below DATA; figures go to benchmarks/results.jsonl and the README
+bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures go to benchmarks/results.jsonl and the README
 	$(BIN)/python benchmarks/decode.py --data $(DATA)/imagenet_samples/imagenet_samples.tar
 	$(BIN)/python benchmarks/transfer_time.py --network mobilenet_v2 --data $(DATA)/photos-flowers/flowers5.tar
 	$(BIN)/python benchmarks/transfer_time.py --network resnet50 --data $(DATA)/photos-flowers/flowers5.tar
 	$(BIN)/python benchmarks/memory.py --cifar $(DATA)/cifar10
 	$(BIN)/python benchmarks/photos.py --data-folder $(DATA)
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/tables.py
 
-.PHONY: help setup demo test check zoo bench
+.PHONY: help setup demo test check parity zoo bench

@@ -38,6 +38,7 @@ KEYS = {
     "transfer_time": ("network", "pictures"),
     "decode": ("pictures", "path"),
     "memory": ("backbone", "pictures"),
+    "networks": ("network", "mode", "path"),
 }
 """What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
 
@@ -122,6 +123,30 @@ def memory(rows: Sequence[Row]) -> str:
     return _table(["network", "pictures", "peak", "times the smallest"], lines, numbers=range(1, 4))
 
 
+def networks(rows: Sequence[Row]) -> str:
+    """A row a network: eager in both layouts, then the ways in which `striate` itself runs it."""
+    ways = [
+        ("forward", "forward", "contiguous"),
+        ("forward, channels last", "forward", "channels last"),
+        ("training step", "step", "contiguous"),
+        ("step, channels last", "step", "channels last"),
+        ("folded", "forward", "folded"),
+        ("folded, bf16", "forward", "folded, bf16"),
+        ("OpenVINO", "forward", "OpenVINO"),
+        ("OpenVINO, bf16", "forward", "OpenVINO, bf16"),
+    ]
+    found = {(row["network"], row["mode"], row["path"]): row for row in rows}
+
+    def cell(row: Row | None) -> str:
+        return f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})" if row else "-"
+
+    lines = [
+        [name, *(cell(found.get((name, mode, path))) for _, mode, path in ways)]
+        for name in dict.fromkeys(row["network"] for row in rows)
+    ]
+    return _table(["network", *(title for title, _, _ in ways)], lines, numbers=range(1, len(ways) + 1))
+
+
 def _mean_share(values: Iterable[float | None]) -> str:
     given = list(values)
     known = [value for value in given if value is not None]
@@ -147,6 +172,13 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
             transfer_time,
         ),
         ("Input path, one thread, against torchvision's habit on Pillow:", "decode", decode),
+        (
+            "Speed against torchvision's network with the same weights, eager, float32, in one process; above 1 is "
+            "faster (95 % interval). The last four columns are the ways in which `striate` itself runs networks over "
+            "pictures, against the faster of the peer's two layouts:",
+            "networks",
+            networks,
+        ),
         ("Anonymous memory of `striate fit` up to the head:", "memory", memory),
     ]
     return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts)

@@ -54,6 +54,17 @@ def test_memory_is_compared_with_the_smallest(tables: ModuleType) -> None:
     ]
 
 
+def test_networks_have_a_row_each_and_a_dash_for_what_did_not_run(tables: ModuleType) -> None:
+    rows = [
+        {"network": "a", "mode": "forward", "path": "contiguous", "ratio": 1.014, "low": 0.996, "high": 1.02},
+        {"network": "a", "mode": "forward", "path": "OpenVINO, bf16", "ratio": 3.0, "low": 2.9, "high": 3.1},
+        {"network": "b", "mode": "step", "path": "channels last", "ratio": 0.5, "low": 0.4, "high": 0.6},
+    ]
+    first, second = tables.networks(rows).splitlines()[2:]
+    assert first == "| a | **1.01** (1.00 to 1.02) | - | - | - | - | - | - | **3.00** (2.90 to 3.10) |"
+    assert second == "| b | - | - | - | **0.50** (0.40 to 0.60) | - | - | - | - |"
+
+
 def test_only_what_stands_between_markers_changes(tables: ModuleType) -> None:
     text = "a\n<!-- table:x begin -->\nold\n<!-- table:x end -->\nb\n"
     assert tables.between(text, "x", "new") == text.replace("old", "new")
