@@ -52,12 +52,12 @@ Turn = Callable[[], object]
 
 
 def peers() -> ModuleType:
-    """Networks of torchvision, also where its compiled operators, which they do not use, were built for another torch."""
+    """Networks of torchvision, even where its compiled operators (which they do not use) fit another torch."""
     try:
         import torchvision.models
     except ModuleNotFoundError as error:
         raise SystemExit("torchvision is not here: make bench brings it; else put it on PYTHONPATH") from error
-    except RuntimeError:
+    except RuntimeError:  # its kernels want these two declared first
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         operators = torch.library.Library("torchvision", "DEF")
