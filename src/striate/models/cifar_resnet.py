@@ -17,89 +17,53 @@ have equally many.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.models.base import ImageModel
 from striate.models.registry import register
-from striate.models.resnet import PAPER, Residual, Unit
+from striate.models.resnet import PAPER, Basic, Place, ResNetSpec, places, stacked, units
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+
+
+def padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
+    """The identity where shapes agree, else a shortcut without parameters (option A of section 3.3)."""
+    if place.stride == 1 and place.channels == channels:
+        return nn.Identity()
+    return PaddedShortcut(place.channels, channels, place.stride)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plain:
     """Two 3x3 convolutions, one after the other."""
 
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 1
+    expansion: ClassVar[int] = 1
 
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to `width` channels."""
-        unit = nn.Sequential()
-        unit.add_module("conv1", ConvNorm(channels, width, 3, stride=stride, eps=eps))
-        unit.add_module("conv2", ConvNorm(width, width, 3, eps=eps))
-        return unit
+    def build(self, place: Place) -> nn.Module:
+        """A unit from ``place.channels`` to ``place.width`` channels."""
+        return stacked(Basic().convs(place), place.eps, last=nn.ReLU)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaddedBasic:
-    """Two 3x3 convolutions beside a shortcut without parameters."""
-
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 1
-
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to `width` channels."""
-        residual = nn.Sequential()
-        residual.add_module("conv1", ConvNorm(channels, width, 3, stride=stride, eps=eps))
-        residual.add_module("conv2", ConvNorm(width, width, 3, eps=eps, act=None))
-        same = stride == 1 and channels == width
-        return Residual(residual, nn.Identity() if same else PaddedShortcut(channels, width, stride))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CifarResNetSpec:
-    """One network of section 4.2.
-
-    Args:
-        unit: The maker of units.
-        blocks: Units a stage.
-        stem_width: Channels of the first convolution and of the first stage.
-        eps: Added to the variance by every batch normalisation.
-    """
-
-    unit: Unit
-    blocks: tuple[int, ...]
-    stem_width: int = 16
-    eps: float = 1e-5
-
-    def __post_init__(self) -> None:
-        if not self.blocks or min(self.blocks) < 1 or self.stem_width < 1:
-            raise ValueError(f"every stage needs a unit and every unit a channel; got {self}")
-
-
+PADDED = Basic(shortcut=padded)
 VARIANTS = {  # Table 6
-    "resnet20_cifar": CifarResNetSpec(unit=PaddedBasic(), blocks=(3, 3, 3)),
-    "resnet32_cifar": CifarResNetSpec(unit=PaddedBasic(), blocks=(5, 5, 5)),
-    "resnet44_cifar": CifarResNetSpec(unit=PaddedBasic(), blocks=(7, 7, 7)),
-    "resnet56_cifar": CifarResNetSpec(unit=PaddedBasic(), blocks=(9, 9, 9)),
-    "resnet110_cifar": CifarResNetSpec(unit=PaddedBasic(), blocks=(18, 18, 18)),
-    "plain20_cifar": CifarResNetSpec(unit=Plain(), blocks=(3, 3, 3)),
-    "plain32_cifar": CifarResNetSpec(unit=Plain(), blocks=(5, 5, 5)),
-    "plain44_cifar": CifarResNetSpec(unit=Plain(), blocks=(7, 7, 7)),
-    "plain56_cifar": CifarResNetSpec(unit=Plain(), blocks=(9, 9, 9)),
-    "plain110_cifar": CifarResNetSpec(unit=Plain(), blocks=(18, 18, 18)),
+    "resnet20_cifar": ResNetSpec(unit=PADDED, blocks=(3, 3, 3), stem_width=16),
+    "resnet32_cifar": ResNetSpec(unit=PADDED, blocks=(5, 5, 5), stem_width=16),
+    "resnet44_cifar": ResNetSpec(unit=PADDED, blocks=(7, 7, 7), stem_width=16),
+    "resnet56_cifar": ResNetSpec(unit=PADDED, blocks=(9, 9, 9), stem_width=16),
+    "resnet110_cifar": ResNetSpec(unit=PADDED, blocks=(18, 18, 18), stem_width=16),
+    "plain20_cifar": ResNetSpec(unit=Plain(), blocks=(3, 3, 3), stem_width=16),
+    "plain32_cifar": ResNetSpec(unit=Plain(), blocks=(5, 5, 5), stem_width=16),
+    "plain44_cifar": ResNetSpec(unit=Plain(), blocks=(7, 7, 7), stem_width=16),
+    "plain56_cifar": ResNetSpec(unit=Plain(), blocks=(9, 9, 9), stem_width=16),
+    "plain110_cifar": ResNetSpec(unit=Plain(), blocks=(18, 18, 18), stem_width=16),
 }
-TINY = CifarResNetSpec(unit=PaddedBasic(), blocks=(1, 1, 1), stem_width=4)
+TINY = ResNetSpec(unit=PADDED, blocks=(1, 1, 1), stem_width=4)
 
 
 @final
@@ -131,18 +95,14 @@ class CifarResNet(ImageModel):
         in_channels: Channels of the pictures.
     """
 
-    def __init__(self, spec: CifarResNetSpec, *, classes: int = 10, in_channels: int = 3) -> None:
+    def __init__(self, spec: ResNetSpec, *, classes: int = 10, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes)
-        width = channels = spec.stem_width
-        self.add_stage("stem", ConvNorm(in_channels, width, 3, eps=spec.eps), width)
-        for number, count in enumerate(spec.blocks, start=1):
-            stage = nn.Sequential()
-            down = 1 if number == 1 else 2
-            for index in range(count):
-                stage.add_module(f"unit{index + 1}", spec.unit.build(channels, width, 1 if index else down, spec.eps))
-                channels = width * spec.unit.expansion
-            self.add_stage(f"stage{number}", stage, channels, stride=down)
-            width *= 2
+        channels = spec.stem_width
+        self.add_stage("stem", ConvNorm(in_channels, channels, 3, eps=spec.eps), channels)
+        for number, row in enumerate(places(spec.unit, spec.blocks, channels, spec.eps), start=1):
+            channels = row[0].width * spec.unit.expansion
+            stage = nn.Sequential(OrderedDict(units(spec.unit, row)))
+            self.add_stage(f"stage{number}", stage, channels, stride=row[0].stride)
         self.head = pooled_head(channels, classes)
         he(self)
 

@@ -18,15 +18,16 @@ do; ``unit.stride_place = "1x1"`` is the paper's place, which Keras' weights nee
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Literal, Protocol, final
+from typing import ClassVar, Literal, Protocol, final
 
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
 from striate.models.base import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import ConvNorm
+from striate.nn.conv import ConvNorm, conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 
@@ -39,34 +40,76 @@ PAPER = Paper(
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a unit stands in its network.
+
+    Args:
+        channels: Channels in.
+        width: Of the stage; a unit gives `width` times its expansion channels.
+        stride: How much the unit reduces the resolution.
+        eps: Added to the variance by every batch normalisation.
+        index: Number of the unit in the whole network, from 1.
+        total: Units in the whole network.
+    """
+
+    channels: int
+    width: int
+    stride: int = 1
+    eps: float = 1e-5
+    index: int = 1
+    total: int = 1
+
+
+class Shortcut(Protocol):
+    """A maker of what stands beside a residual function."""
+
+    def __call__(self, place: Place, channels: int, *, normed: bool = True) -> nn.Module:
+        """From ``place.channels`` to `channels`; `normed` is whether its convolution, if it has one, is normalised."""
+        ...
+
+
 class Unit(Protocol):
-    """A maker of residual units."""
+    """A maker of units."""
 
     @property
     def expansion(self) -> int:
         """Output channels over width."""
         ...
 
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to ``width * expansion`` channels."""
+    def build(self, place: Place) -> nn.Module:
+        """The unit for a place."""
         ...
+
+
+def projection(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
+    """The identity where shapes agree, else a strided 1x1 convolution (option B of section 3.3)."""
+    if place.stride == 1 and place.channels == channels:
+        return nn.Identity()
+    if not normed:
+        return conv2d(place.channels, channels, 1, stride=place.stride)
+    return ConvNorm(place.channels, channels, 1, stride=place.stride, eps=place.eps, act=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basic:
-    """Two 3x3 convolutions (Figure 5, left)."""
+    """Two 3x3 convolutions (Figure 5, left).
 
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 1
+    Args:
+        shortcut: What stands beside them.
+    """
 
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to `width` channels."""
-        residual = nn.Sequential()
-        residual.add_module("conv1", ConvNorm(channels, width, 3, stride=stride, eps=eps))
-        residual.add_module("conv2", ConvNorm(width, width, 3, eps=eps, act=None))
-        return Residual(residual, projection(channels, width, stride, eps))
+    expansion: ClassVar[int] = 1
+    shortcut: Shortcut = projection
+
+    def convs(self, place: Place) -> list[nn.Conv2d]:
+        """The two."""
+        first = conv2d(place.channels, place.width, 3, stride=place.stride)
+        return [first, conv2d(place.width, place.width, 3)]
+
+    def build(self, place: Place) -> nn.Module:
+        """A unit from ``place.channels`` to ``place.width`` channels."""
+        return Residual(stacked(self.convs(place), place.eps), self.shortcut(place, place.width))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,32 +118,34 @@ class Bottleneck:
 
     Args:
         stride_place: Which convolution takes the stride.
+        shortcut: What stands beside them.
     """
 
+    expansion: ClassVar[int] = 4
     stride_place: Literal["1x1", "3x3"] = "3x3"
+    shortcut: Shortcut = projection
 
     def __post_init__(self) -> None:
         if self.stride_place not in ("1x1", "3x3"):
             raise ValueError(f"stride_place is '1x1' or '3x3'; got {self.stride_place!r}")
 
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 4
+    def convs(self, place: Place) -> list[nn.Conv2d]:
+        """The three."""
+        first, second = (place.stride, 1) if self.stride_place == "1x1" else (1, place.stride)
+        return [
+            conv2d(place.channels, place.width, 1, stride=first),
+            conv2d(place.width, place.width, 3, stride=second),
+            conv2d(place.width, 4 * place.width, 1),
+        ]
 
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to ``4 * width`` channels."""
-        first, second = (stride, 1) if self.stride_place == "1x1" else (1, stride)
-        residual = nn.Sequential()
-        residual.add_module("conv1", ConvNorm(channels, width, 1, stride=first, eps=eps))
-        residual.add_module("conv2", ConvNorm(width, width, 3, stride=second, eps=eps))
-        residual.add_module("conv3", ConvNorm(width, 4 * width, 1, eps=eps, act=None))
-        return Residual(residual, projection(channels, 4 * width, stride, eps))
+    def build(self, place: Place) -> nn.Module:
+        """A unit from ``place.channels`` to ``4 * place.width`` channels."""
+        return Residual(stacked(self.convs(place), place.eps), self.shortcut(place, 4 * place.width))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResNetSpec:
-    """One row of Table 1.
+    """Unit and depth of a residual network.
 
     Args:
         unit: The maker of residual units.
@@ -148,11 +193,52 @@ class Residual(nn.Module):
         return self.act(self.residual(x) + self.shortcut(x))
 
 
-def projection(channels: int, out_channels: int, stride: int, eps: float) -> nn.Module:
-    """The shortcut: the identity where shapes agree, else a strided 1x1 convolution (option B of section 3.3)."""
-    if stride == 1 and channels == out_channels:
-        return nn.Identity()
-    return ConvNorm(channels, out_channels, 1, stride=stride, eps=eps, act=None)
+def stacked(convs: list[nn.Conv2d], eps: float, *, last: type[nn.ReLU] | None = None) -> nn.Sequential:
+    """Convolutions, each normalised and rectified, but for what follows the last normalisation.
+
+    Args:
+        convs: The convolutions, in order.
+        eps: Added to the variance by every batch normalisation.
+        last: The activation at the end; None for none, as before a sum.
+    """
+    row = nn.Sequential()
+    for number, conv in enumerate(convs, start=1):
+        act = nn.ReLU if number < len(convs) else last
+        parts: dict[str, nn.Module] = {"conv": conv, "norm": nn.BatchNorm2d(conv.out_channels, eps=eps)}
+        row.add_module(f"conv{number}", nn.Sequential(OrderedDict(parts | ({"act": act(inplace=True)} if act else {}))))
+    return row
+
+
+def places(unit: Unit, blocks: tuple[int, ...], width: int, eps: float) -> list[list[Place]]:
+    """Where every unit stands, stage by stage: from one stage to the next the width doubles and the sides halve.
+
+    Args:
+        unit: The maker of all units.
+        blocks: Units a stage.
+        width: Of the first stage, and channels that come into it.
+        eps: Added to the variance by every batch normalisation.
+
+    Example:
+        >>> [[place.stride for place in row] for row in places(Basic(), (2, 2), 16, 1e-5)]
+        [[1, 1], [2, 1]]
+    """
+    rows: list[list[Place]] = []
+    channels, index = width, 0
+    for count in blocks:
+        rows.append([])
+        for _ in range(count):
+            stride = 2 if index and not rows[-1] else 1
+            index += 1
+            place = Place(channels=channels, width=width, stride=stride, eps=eps, index=index, total=sum(blocks))
+            rows[-1].append(place)
+            channels = width * unit.expansion
+        width *= 2
+    return rows
+
+
+def units(unit: Unit, row: list[Place]) -> dict[str, nn.Module]:
+    """The units of one stage by name: ``unit1``, ``unit2``, ..."""
+    return {f"unit{number}": unit.build(place) for number, place in enumerate(row, start=1)}
 
 
 @final
@@ -167,18 +253,14 @@ class ResNet(ImageModel):
 
     def __init__(self, spec: ResNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes)
-        width = channels = spec.stem_width
-        self.add_stage("stem", ConvNorm(in_channels, width, 7, stride=2, eps=spec.eps), width, stride=2)
-        for number, count in enumerate(spec.blocks, start=1):
-            stage = nn.Sequential()
-            if number == 1:
-                stage.add_module("pool", nn.MaxPool2d(3, stride=2, padding=1))
-            for index in range(count):
-                stride = 2 if index == 0 and number > 1 else 1
-                stage.add_module(f"unit{index + 1}", spec.unit.build(channels, width, stride, spec.eps))
-                channels = width * spec.unit.expansion
-            self.add_stage(f"stage{number}", stage, channels, stride=2)
-            width *= 2
+        channels = spec.stem_width
+        self.add_stage("stem", ConvNorm(in_channels, channels, 7, stride=2, eps=spec.eps), channels, stride=2)
+        for number, row in enumerate(places(spec.unit, spec.blocks, channels, spec.eps), start=1):
+            pool: dict[str, nn.Module] = {"pool": nn.MaxPool2d(3, stride=2, padding=1)} if number == 1 else {}
+            channels = row[0].width * spec.unit.expansion
+            self.add_stage(
+                f"stage{number}", nn.Sequential(OrderedDict(pool | units(spec.unit, row))), channels, stride=2
+            )
         self.head = pooled_head(channels, classes)
         he(self)
 
