@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,7 +43,10 @@ def padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
 class Plain:
     """Two 3x3 convolutions, one after the other."""
 
-    expansion: ClassVar[int] = 1
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return 1
 
     def build(self, place: Place) -> nn.Module:
         """A unit from ``place.channels`` to ``place.width`` channels."""

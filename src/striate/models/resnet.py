@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, final
+from typing import Literal, Protocol, final
 
 from torch import Tensor, nn
 
@@ -99,8 +99,12 @@ class Basic:
         shortcut: What stands beside them.
     """
 
-    expansion: ClassVar[int] = 1
     shortcut: Shortcut = projection
+
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return 1
 
     def convs(self, place: Place) -> list[nn.Conv2d]:
         """The two."""
@@ -121,13 +125,17 @@ class Bottleneck:
         shortcut: What stands beside them.
     """
 
-    expansion: ClassVar[int] = 4
     stride_place: Literal["1x1", "3x3"] = "3x3"
     shortcut: Shortcut = projection
 
     def __post_init__(self) -> None:
         if self.stride_place not in ("1x1", "3x3"):
             raise ValueError(f"stride_place is '1x1' or '3x3'; got {self.stride_place!r}")
+
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return 4
 
     def convs(self, place: Place) -> list[nn.Conv2d]:
         """The three."""
