@@ -28,7 +28,7 @@ TIMM = {"mobilenet_v1": "mobilenetv1_100", "mobilenet_v2": "mobilenetv2_100"}
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 PEERS = [
-    *(("torchvision", name, name) for name in ["alexnet", "mobilenet_v2", *VGGS, *RESNETS]),
+    *(("torchvision", name, name) for name in ["alexnet", "googlenet", "mobilenet_v2", *VGGS, *RESNETS]),
     *(("timm", name, TIMM.get(name, name)) for name in [*TIMM, *VGGS, *RESNETS]),
     *(("keras", name, peer) for name, peer in KERAS.items()),
 ]

@@ -6,11 +6,13 @@ from striate.models import alexnet as alexnet
 from striate.models import alexnet_2012 as alexnet_2012
 from striate.models import alexnet_hml as alexnet_hml
 from striate.models import cifar_resnet as cifar_resnet
+from striate.models import googlenet as googlenet
 from striate.models import lenet as lenet
 from striate.models import mlp as mlp
 from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
+from striate.models import se_inception as se_inception
 from striate.models import vgg as vgg
 from striate.models import zfnet as zfnet
 from striate.models.base import ImageModel, StageInfo

@@ -74,10 +74,12 @@ class ImageModel(nn.Module):
         self.add_module(name, module)
 
     def replace_head(self, classes: int) -> None:
-        """Give the head a fresh last layer for `classes` outputs; everything before it stays."""
+        """Give the head, and auxiliary ones, a fresh last layer for `classes` outputs; everything before it stays."""
         if classes < 1:
             raise PlanError(f"a head needs at least 1 class; got {classes}")
-        self.head.replace_logits(classes)
+        for head in (self.head, *self.aux.values()):
+            assert isinstance(head, Head)
+            head.replace_logits(classes)
         self.classes = classes
 
     def truncate(self, point: str, classes: int) -> None:

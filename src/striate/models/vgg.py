@@ -31,6 +31,7 @@ from striate.nn.conv import conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import he
 from striate.nn.response import response_norm
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="Simonyan, Zisserman",
@@ -56,7 +57,7 @@ class Plain:
 
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
-        return _row(conv=conv2d(channels, width, kernel, bias=True), act=nn.ReLU(inplace=True))
+        return sequence(conv=conv2d(channels, width, kernel, bias=True), act=nn.ReLU(inplace=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Normalised:
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
         conv, norm = conv2d(channels, width, kernel, bias=True), nn.BatchNorm2d(width, eps=self.eps)
-        return _row(conv=conv, norm=norm, act=nn.ReLU(inplace=True))
+        return sequence(conv=conv, norm=norm, act=nn.ReLU(inplace=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class ResponseNormalised:
         """A convolution from `channels` to `width` maps of the same size."""
         conv = conv2d(channels, width, kernel, bias=True)
         response = response_norm(size=self.size, alpha=self.alpha, beta=self.beta, k=self.k)
-        return _row(conv=conv, act=nn.ReLU(inplace=True), response=response)
+        return sequence(conv=conv, act=nn.ReLU(inplace=True), response=response)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,13 +147,6 @@ VARIANTS = {  # Table 1
 TINY = VGGSpec(kernels=((3,), (3,), (3,), (3,), (1,)), layer=Normalised(), widths=(4, 4, 4, 4, 4), hidden=16)
 
 
-def _row(**layers: nn.Module) -> nn.Sequential:
-    row = nn.Sequential()
-    for name, layer in layers.items():
-        row.add_module(name, layer)
-    return row
-
-
 @final
 class VGG(ImageModel):
     """The network of Table 1.
@@ -176,7 +170,7 @@ class VGG(ImageModel):
                 channels = width
             name, stride = (f"stage{number}", 2) if number else ("stem", 1)
             self.add_stage(name, stage, channels, stride=stride)
-        self.add_stage(f"stage{len(spec.widths)}", _row(pool=nn.MaxPool2d(2)), channels, stride=2)
+        self.add_stage(f"stage{len(spec.widths)}", sequence(pool=nn.MaxPool2d(2)), channels, stride=2)
 
         self.head = Head(
             {

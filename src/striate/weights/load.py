@@ -18,7 +18,7 @@ from striate.weights.maps.rules import Constant, Row, Rule, Skip
 
 _COUNTER = "num_batches_tracked"  # absent from old files, and of no effect in evaluation
 _AUX = "aux."  # of use in training alone, and left out of some files
-_LOGITS = ("head.logits.weight", "head.logits.bias")
+_LOGITS = re.compile(r"(?:head|aux\.[^.]+)\.logits\.(?:weight|bias)")
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Fit:
     def other_classes(self) -> bool:
         """Whether the logits alone disagree, and only by the number of classes."""
         return bool(self.mismatched) and all(
-            name in _LOGITS and theirs[1:] == ours[1:] for name, (theirs, ours) in self.mismatched.items()
+            _LOGITS.fullmatch(name) and theirs[1:] == ours[1:] for name, (theirs, ours) in self.mismatched.items()
         )
 
     @property
@@ -144,9 +144,10 @@ def load_state_dict(
         theirs = next(iter(found.mismatched.values()))[0][0]
         reason = f"classifies {theirs} classes, the network {model.classes}"
         skipped |= dict.fromkeys(found.mismatched, reason)
-        fresh |= dict.fromkeys(_LOGITS, reason)
+        logits = [name for name in model.state_dict() if _LOGITS.fullmatch(name)]
+        fresh |= dict.fromkeys(logits, reason)
         found.mismatched.clear()
-        for name in _LOGITS:
+        for name in logits:
             found.tensors.pop(name, None)
     if backbone and not any(name.startswith("head.") for name in found.tensors):
         fresh |= {name: "the file has no classifier" for name in found.missing if name.startswith("head.")}

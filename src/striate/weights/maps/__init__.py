@@ -8,7 +8,7 @@ from torch import Tensor
 
 from striate.core.errors import CheckpointError
 from striate.models.base import ImageModel
-from striate.weights.maps import alexnet, cifar_resnet, mobilenet_v1, mobilenet_v2, resnet, striate, vgg
+from striate.weights.maps import alexnet, cifar_resnet, googlenet, mobilenet_v1, mobilenet_v2, resnet, striate, vgg
 from striate.weights.maps.keras_layout import renumbered
 from striate.weights.maps.rules import Row
 
@@ -20,6 +20,7 @@ SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster")
 _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "alexnet": alexnet.SOURCES,
     "cifar_resnet": cifar_resnet.SOURCES,
+    "googlenet": googlenet.SOURCES,
     "mobilenet_v1": mobilenet_v1.SOURCES,
     "mobilenet_v2": mobilenet_v2.SOURCES,
     "resnet": resnet.SOURCES,

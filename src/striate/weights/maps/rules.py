@@ -72,3 +72,17 @@ class Constant:
 
 
 Row = Rule | Skip | Constant
+
+
+def conv_norm(theirs: str, ours: str) -> list[Row]:
+    """A convolution and its normalisation, which the file keeps side by side as ``conv`` and ``bn``.
+
+    Args:
+        theirs: A regular expression over the name of the two.
+        ours: Our name of the two, slots and all.
+    """
+    last = re.compile(theirs).groups + 1
+    return [
+        Rule(rf"{theirs}\.conv\.weight", f"{ours}.conv.weight"),
+        Rule(rf"{theirs}\.bn\.(\w+)", f"{ours}.norm.{{{last}}}"),
+    ]

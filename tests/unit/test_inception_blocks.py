@@ -1,0 +1,132 @@
+"""Modules that branch: GoogLeNet's and those after it, each alone, and the classifiers beside them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from striate.core.errors import PlanError
+from striate.models import REGISTRY, ImageModel
+from striate.models.googlenet import TABLE_1, Auxiliary, Biased, Branches, Naive, Normalised, Reduced, Row
+from striate.models.registry import with_options
+from striate.models.se_inception import Gated
+from striate.nn.gate import SqueezeExcite
+from striate.sizing import measure
+from striate.weights import load_state_dict
+
+ROW = Row(one=3, reduce3=2, three=5, reduce5=2, five=4, pooled=6)
+
+
+def tiny(name: str, **options: object) -> ImageModel:
+    entry = REGISTRY.get(name)
+    torch.manual_seed(0)
+    return entry.build(with_options(entry.tiny, options), classes=3, in_channels=3).eval()
+
+
+@pytest.mark.parametrize("unit", [Naive(), Reduced(), Reduced(large=3), Gated(unit=Naive(), reduction=4)])
+@pytest.mark.parametrize("layer", [Biased(), Normalised()])
+def test_a_module_gives_the_width_it_says_and_keeps_the_resolution(unit: Naive, layer: Biased) -> None:
+    module = unit.build(7, ROW, layer)
+    assert module(torch.randn(2, 7, 9, 11)).shape == (2, unit.width(7, ROW), 9, 11)
+
+
+def test_the_naive_module_hands_on_what_it_got_and_the_reduced_one_does_not() -> None:
+    x = torch.randn(2, 7, 8, 8)
+    naive = Naive().build(7, ROW, Biased())
+    assert Naive().width(7, ROW) == 3 + 5 + 4 + 7
+    assert torch.equal(naive(x)[:, -7:], nn.functional.max_pool2d(x, 3, 1, 1))
+    assert Reduced().width(7, ROW) == 3 + 5 + 4 + 6
+
+
+def test_branches_stand_in_order_and_see_the_same_maps() -> None:
+    x = torch.randn(1, 2, 4, 4)
+    assert torch.equal(Branches(nn.Identity(), nn.ReLU())(x), torch.cat([x, x.relu()], 1))
+
+
+def test_the_reductions_are_what_makes_module_3a_affordable() -> None:
+    """Table 1: 159 thousand weights and 128 million multiply-adds; without reductions, three times as many or more."""
+    row, channels = TABLE_1[0][0], 192
+    counts = {}
+    for unit in (Naive(), Reduced()):
+        module = unit.build(channels, row, Biased())
+        counts[unit] = sum(each.weight.numel() for each in module.modules() if isinstance(each, nn.Conv2d))
+    assert counts[Reduced()] == 64 * 192 + 192 * 96 + 96 * 128 * 9 + 192 * 16 + 16 * 32 * 25 + 192 * 32
+    assert counts[Naive()] == 192 * (64 + 128 * 9 + 32 * 25)
+    assert counts[Naive()] > 2 * counts[Reduced()]
+
+
+def test_a_whole_network_of_naive_modules_is_wider_with_every_module() -> None:
+    with torch.device("meta"):
+        naive = REGISTRY.get("googlenet_paper").create(options={"unit": Naive()})
+        reduced = REGISTRY.get("googlenet_paper").create()
+    grown = sum(row.one + row.three + row.five for rows in TABLE_1 for row in rows)
+    assert naive.stage_table[-1].channels == 192 + grown
+    dear, cheap = (measure(each, (3, 224, 224)).totals for each in (naive, reduced))
+    assert dear.macs > 7 * cheap.macs
+    assert dear.params > 13 * cheap.params
+
+
+def test_a_gate_follows_every_module() -> None:
+    gates = [each for each in tiny("se_inception").modules() if isinstance(each, SqueezeExcite)]
+    assert len(gates) == 3
+    with torch.device("meta"):
+        whole = REGISTRY.get("se_inception").create()
+    assert [each.fc1.out_channels for each in whole.modules() if isinstance(each, SqueezeExcite)] == [
+        width // 16 for width in (256, 480, 512, 512, 512, 528, 832, 832, 1024)
+    ]
+
+
+@pytest.mark.parametrize("name", ["googlenet", "googlenet_paper", "se_inception"])
+def test_no_smaller_picture_would_do(name: str) -> None:
+    with torch.device("meta"):
+        model = REGISTRY.get(name).create().eval()
+        model.min_side -= 1  # the check asleep, so that the layers answer for themselves
+        with pytest.raises(RuntimeError):
+            model(torch.empty(1, 3, model.min_side, model.min_side))
+
+
+# ---------------------------------------------------------------------- auxiliary classifiers
+
+AUX = {"googlenet": Auxiliary(taps=("stage3.unit1", "stage4.unit1"), width=4, hidden=8)}
+
+
+@pytest.mark.parametrize("name", AUX)
+def test_auxiliary_classifiers_stand_beside_the_network(name: str) -> None:
+    plain, model = tiny(name), tiny(name, aux=AUX[name])
+    model.load_state_dict(plain.state_dict(), strict=False)
+    x = torch.rand(2, 3, 96, 96)
+    logits, aux = model.train().forward_with_aux(x)
+    assert {tap: each.shape for tap, each in aux.items()} == dict.fromkeys(AUX[name].taps, (2, 3))
+    assert model(x).shape == logits.shape == (2, 3)
+    (logits.sum() + sum(each.sum() for each in aux.values())).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert [*model.parameter_stages()][-2:] == ["head", "aux"]
+    model.load_state_dict(plain.state_dict(), strict=False)
+    assert torch.equal(model.eval()(x), plain(x))
+    assert measure(model, (3, 96, 96)).totals == measure(plain, (3, 96, 96)).totals
+
+
+@pytest.mark.parametrize("name", AUX)
+def test_new_classes_reach_auxiliary_classifiers_too(name: str) -> None:
+    model = tiny(name, aux=AUX[name])
+    model.replace_head(7)
+    logits, aux = model.forward_with_aux(torch.rand(2, 3, 96, 96))
+    assert {each.shape for each in (logits, *aux.values())} == {(2, 7)}
+    state = tiny(name, aux=AUX[name]).state_dict()
+    record = load_state_dict(model, state, replace_head=True)
+    assert set(record.skipped) == {each for each in state if ".logits." in each}
+    assert len(record.skipped) == 2 * (1 + len(aux))
+
+
+def test_the_papers_classifiers_have_the_papers_weights() -> None:
+    """13,378,280 with both, as in the model that Caffe's makers published."""
+    with torch.device("meta"):
+        model = REGISTRY.get("googlenet_paper").create(options={"aux": Auxiliary()})
+    assert sum(each.numel() for each in model.parameters()) == 13378280
+    assert measure(model, (3, 224, 224)).totals.params == 6998552
+
+
+def test_a_tap_that_is_no_module_is_named() -> None:
+    with pytest.raises(PlanError, match=r"tap modules \(stage2\.unit1, .*; got \('stage9\.unit1',\)"):
+        REGISTRY.get("googlenet").create(options={"aux": Auxiliary(taps=("stage9.unit1",))})
