@@ -1,19 +1,41 @@
-"""Every family keeps the promise of `ImageModel`: a family added is a family tested."""
+"""Every family keeps the promise of `StagedModel`, and of its kind: a family added is a family tested."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import checks
+import dense_checks
 import pytest
 
-from striate.models import Entry, entries
+from striate.models import DenseModel, Entry, ImageModel, entries
 
 FAMILIES = {entry.family: entry for entry in entries()}
-CHECKS = [check for name, check in vars(checks).items() if name.startswith("check_")]
+Check = Callable[[Entry], None]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
-@pytest.mark.parametrize("family", FAMILIES)
-def test_promise(family: str, check: Callable[[Entry], None]) -> None:
+def of(module: ModuleType) -> list[Check]:
+    return [check for name, check in vars(module).items() if name.startswith("check_")]
+
+
+def promises() -> Iterator[tuple[str, Check]]:
+    for family, entry in FAMILIES.items():
+        if entry.task == "classify":
+            kept = of(checks)
+        else:
+            kept = [check for check in of(checks) if check not in checks.ONE_ANSWER] + of(dense_checks)
+        yield from ((family, check) for check in kept)
+
+
+@pytest.mark.parametrize(
+    ("family", "check"), list(promises()), ids=lambda each: getattr(each, "__name__", each).removeprefix("check_")
+)
+def test_promise(family: str, check: Check) -> None:
     check(FAMILIES[family])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_network_is_for_is_what_it_is(family: str) -> None:
+    kind = {"classify": ImageModel, "segment": DenseModel}[FAMILIES[family].task]
+    assert type(checks.build(FAMILIES[family])).__mro__[1] is kind

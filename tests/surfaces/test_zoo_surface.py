@@ -57,7 +57,7 @@ def check_document(document: dict[str, Any], name: str, shape: tuple[int, ...], 
 def test_the_list_has_every_network_and_what_is_promised_of_it():
     assert set(listed()) == set(REGISTRY)
     assert [row["year"] for row in listed().values()] == sorted(row["year"] for row in listed().values())
-    keys = {"name", "family", "year", "paper", "input", "params", "macs", "units", "stages", "weights"}
+    keys = {"name", "family", "year", "paper", "input", "params", "macs", "units", "stages", "weights", "task"}
     for name, row in listed().items():
         entry = REGISTRY.get(name)
         assert keys <= set(row), name
@@ -65,6 +65,7 @@ def test_the_list_has_every_network_and_what_is_promised_of_it():
         assert row["year"] == entry.paper.year
         assert str(row["year"]) in row["paper"]
         assert row["stages"][0] == "stem"
+        assert row["task"] == entry.task
         assert len(set(row["weights"])) == len(row["weights"])
 
 
@@ -93,7 +94,7 @@ def test_show_at_other_sizes(name: str):
     side = model.min_side
     least = shown(name, "--input", f"{channels}x{side}x{side}")
     check_document(least, name, (channels, side, side), entry.classes)
-    height, width = entry.input[1] + 17, entry.input[2] + 66
+    height, width = entry.input[1] + 17 * model.side_step, entry.input[2] + 66 * model.side_step
     larger = shown(name, "--input", f"1x{height}x{width}", "--classes", "2")
     check_document(larger, name, (1, height, width), 2)
     assert larger["totals"]["units"] > least["totals"]["units"]

@@ -145,10 +145,11 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
         _table(
             console,
             None,
-            ("network", "family", "year", "input", "params", "MACs", "weights"),
+            ("network", "task", "family", "year", "input", "params", "MACs", "weights"),
             [
                 (
                     row["name"],
+                    row["task"],
                     row["family"],
                     str(row["year"]),
                     "x".join(map(str, row["input"])),
@@ -158,7 +159,7 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
                 )
                 for row in rows
             ],
-            numbers=(2, 3, 4, 5),
+            numbers=(3, 4, 5, 6),
         )
         console.print(plural(len(rows), "network"))
         return

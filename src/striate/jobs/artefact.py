@@ -202,8 +202,8 @@ def rebuild(card: ModelCard) -> ImageModel:
     classes, channels = len(card.classes), card.preprocess.in_channels
     try:
         if card.point is None:
-            return entry.create(classes=classes, in_channels=channels, options=card.options)
-        model = entry.create(in_channels=channels, options=card.options)
+            return entry.classifier(classes=classes, in_channels=channels, options=card.options)
+        model = entry.classifier(in_channels=channels, options=card.options)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
     model.truncate(card.point, classes)

@@ -122,6 +122,7 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
         shutil.rmtree(where / folder.WORK, ignore_errors=True)  # where a kill came just before
         return TrainOutcome(record=record, folder=where)
     entry = REGISTRY.get(plan.network)
+    entry.require("classify")
     method = recipe(plan.recipe)
     if plan.epochs is not None:
         method = dataclasses.replace(method, epochs=plan.epochs)
@@ -155,7 +156,7 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
     pixels = store.view()[store.places([keys.of_picture(hashes[p]) for p in kept])]
 
     torch.manual_seed(derive(plan.seed, "weights"))
-    model = entry.create(classes=len(index.classes))
+    model = entry.classifier(classes=len(index.classes))
     network = Classifier(model, preprocess).to(device)
     result = train(
         network.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]

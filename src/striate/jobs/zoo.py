@@ -31,6 +31,7 @@ def _row(entry: models.Entry) -> ZooRow:
         macs=totals.macs,
         units=totals.units,
         stages=model.stages,
+        task=entry.task,
     )
 
 

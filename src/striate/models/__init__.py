@@ -6,6 +6,7 @@ from striate.models import alexnet as alexnet
 from striate.models import alexnet_2012 as alexnet_2012
 from striate.models import alexnet_hml as alexnet_hml
 from striate.models import cifar_resnet as cifar_resnet
+from striate.models import fcn as fcn
 from striate.models import googlenet as googlenet
 from striate.models import lenet as lenet
 from striate.models import mlp as mlp
@@ -13,9 +14,10 @@ from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
 from striate.models import se_inception as se_inception
+from striate.models import unet as unet
 from striate.models import vgg as vgg
 from striate.models import zfnet as zfnet
-from striate.models.base import ImageModel, StageInfo
+from striate.models.base import DenseModel, ImageModel, StagedModel, StageInfo
 from striate.models.registry import REGISTRY, Entry, entries
 
-__all__ = ["REGISTRY", "Entry", "ImageModel", "StageInfo", "entries"]
+__all__ = ["REGISTRY", "DenseModel", "Entry", "ImageModel", "StageInfo", "StagedModel", "entries"]

@@ -1,16 +1,24 @@
-"""Every network is an ordered row of named stages and a named head; this class runs them all."""
+"""Every network is an ordered row of named stages and a named head; three classes run them all.
+
+`StagedModel` knows the stages, and two kinds of head follow them. An `ImageModel` gives one answer a picture: its
+`Head` reads the last stage. A `DenseModel` gives one a position: its `Decoder` names the stages whose maps it reads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.nn.decoder import Decoder
 from striate.nn.heads import Head, pooled_head
+
+Task = Literal["classify", "segment"]
+"""What a network is for: one class a picture, or one class a position."""
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -30,22 +38,25 @@ class StageInfo:
     reduction: int
 
 
-class ImageModel(nn.Module):
+class StagedModel(nn.Module):
     """A network over pictures: named stages, then a head.
 
     A family's constructor calls `add_stage` in order and sets `head` (and, where the paper has them, `aux`);
-    everything else is here, and no family overrides it.
+    everything else is here or in the two classes below, and no family overrides it.
 
     Args:
         in_channels: Channels of the pictures.
-        classes: Length of the output.
-        min_side: The least height and width that the stages accept, in pixels.
+        classes: Channels of the output.
+        min_side: The least height and width that the network accepts, in pixels.
         max_side: The greatest, in pixels; None where any larger picture serves.
+        side_step: From one accepted side to the next, in pixels.
     """
 
-    head: Head
+    head: nn.Module
 
-    def __init__(self, *, in_channels: int, classes: int, min_side: int = 1, max_side: int | None = None) -> None:
+    def __init__(
+        self, *, in_channels: int, classes: int, min_side: int = 1, max_side: int | None = None, side_step: int = 1
+    ) -> None:
         if in_channels < 1 or classes < 1:
             raise PlanError(f"a network needs at least 1 channel in and 1 class out; got {in_channels} and {classes}")
         super().__init__()
@@ -53,6 +64,7 @@ class ImageModel(nn.Module):
         self.classes = classes
         self.min_side = min_side
         self.max_side = max_side
+        self.side_step = side_step
         self.aux = nn.ModuleDict()
         self._stage_table: list[StageInfo] = []
         self._frozen: frozenset[str] = frozenset()
@@ -73,41 +85,6 @@ class ImageModel(nn.Module):
         self._stage_table.append(StageInfo(name, channels, before * stride))
         self.add_module(name, module)
 
-    def replace_head(self, classes: int) -> None:
-        """Give the head, and auxiliary ones, a fresh last layer for `classes` outputs; everything before it stays."""
-        if classes < 1:
-            raise PlanError(f"a head needs at least 1 class; got {classes}")
-        for head in (self.head, *self.aux.values()):
-            assert isinstance(head, Head)
-            head.replace_logits(classes)
-        self.classes = classes
-
-    def truncate(self, point: str, classes: int) -> None:
-        """Keep the network up to a feature point, with a fresh last layer on it; what lies above is dropped.
-
-        Args:
-            point: One of `feature_points`. At the last stage of a network whose head is pooling and ``logits`` alone,
-                only the last layer changes.
-            classes: Length of the output.
-        """
-        if point not in self.feature_points:
-            hint = f"points: {', '.join(self.feature_points)}"
-            raise UnknownModelError(f"this network has no feature point {point!r}", hint=hint)
-        self.aux = nn.ModuleDict()
-        stage, _, part = point.partition(".")
-        if part:
-            self.head = self.head.upto(part, classes)
-        elif point != self.stages[-1] or self.head.hidden:
-            for name in self.stages_above(point):
-                delattr(self, name)
-            self._stage_table = self._stage_table[: self._position(stage) + 1]
-            self._frozen &= frozenset(self.stages)
-            like = self.head.logits_layer.weight
-            self.head = pooled_head(self._stage_table[-1].channels, classes).to(like)
-        else:
-            self.head.replace_logits(classes)
-        self.classes = classes
-
     # ------------------------------------------------------------------ structure
 
     @property
@@ -119,11 +96,6 @@ class ImageModel(nn.Module):
     def stage_table(self) -> tuple[StageInfo, ...]:
         """Name, channels and reduction of every stage."""
         return tuple(self._stage_table)
-
-    @property
-    def feature_points(self) -> tuple[str, ...]:
-        """Where features can be taken: every stage, then the head's parts that learn before ``logits``."""
-        return (*self.stages, *(f"head.{part}" for part in self.head.hidden))
 
     def stages_above(self, stage: str | None) -> tuple[str, ...]:
         """The stages that follow `stage`; all of them for None."""
@@ -143,28 +115,6 @@ class ImageModel(nn.Module):
         return self.stages.index(stage)
 
     # ------------------------------------------------------------------ running
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits, in training and in evaluation alike.
-
-        Shape:
-            ``[n, in_channels, h, w]`` to ``[n, classes]``.
-
-        Raises:
-            InputShapeError: The picture has other channels, or a side below `min_side` or above `max_side`.
-        """
-        return self.head(self.forward_features(x))
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """The last stage's maps, ``[n, channels, h, w]``."""
-        self._check(x)
-        for name in self.stages:
-            x = self.get_submodule(name)(x)
-        return x
-
-    def forward_head(self, features: Tensor, upto: str | None = None) -> Tensor:
-        """From the last stage's maps to logits, or to the output of the head's part `upto`."""
-        return self.head.run(features, upto)
 
     def forward_stages(self, x: Tensor, keep: Iterable[str] | None = None) -> dict[str, Tensor]:
         """The maps of the stages asked for, in order; nothing above the last of them runs.
@@ -202,14 +152,6 @@ class ImageModel(nn.Module):
                 hook.remove()
         return logits, {paths[name]: self.aux[name](tapped[name]) for name in self.aux}
 
-    def cut(self, stage: str) -> tuple[nn.Module, nn.Module]:
-        """The network in two at the end of `stage`, sharing this network's parameters.
-
-        Returns:
-            ``bottom`` (pictures to the stage's maps) and ``top`` (those maps to logits).
-        """
-        return _Bottom(self, stage), _Top(self, stage)
-
     def _check(self, x: Tensor) -> None:
         if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return
@@ -230,6 +172,14 @@ class ImageModel(nn.Module):
                 f"picture side {side} px is above {self.max_side}, the most this network accepts",
                 hint="resize the pictures, or choose a network that slides over them",
             )
+        for side in (int(x.shape[2]), int(x.shape[3])):
+            below = side - (side - self.min_side) % self.side_step
+            if side != below:
+                raise InputShapeError(
+                    f"picture side {side} px does not come out even in this network; "
+                    f"the nearest that do are {below} and {below + self.side_step}",
+                    hint=f"crop or pad the pictures: {self.min_side} px serve, and every {self.side_step} px more",
+                )
 
     # ------------------------------------------------------------------ freezing
 
@@ -268,6 +218,156 @@ class ImageModel(nn.Module):
         return self
 
 
+class ImageModel(StagedModel):
+    """A network that gives one answer a picture: its head reads the last stage's maps and ends in ``logits``."""
+
+    task: ClassVar[Task] = "classify"
+    head: Head
+
+    def replace_head(self, classes: int) -> None:
+        """Give the head, and auxiliary ones, a fresh last layer for `classes` outputs; everything before it stays."""
+        if classes < 1:
+            raise PlanError(f"a head needs at least 1 class; got {classes}")
+        for head in (self.head, *self.aux.values()):
+            assert isinstance(head, Head)
+            head.replace_logits(classes)
+        self.classes = classes
+
+    def truncate(self, point: str, classes: int) -> None:
+        """Keep the network up to a feature point, with a fresh last layer on it; what lies above is dropped.
+
+        Args:
+            point: One of `feature_points`. At the last stage of a network whose head is pooling and ``logits`` alone,
+                only the last layer changes.
+            classes: Length of the output.
+        """
+        if point not in self.feature_points:
+            hint = f"points: {', '.join(self.feature_points)}"
+            raise UnknownModelError(f"this network has no feature point {point!r}", hint=hint)
+        self.aux = nn.ModuleDict()
+        stage, _, part = point.partition(".")
+        if part:
+            self.head = self.head.upto(part, classes)
+        elif point != self.stages[-1] or self.head.hidden:
+            for name in self.stages_above(point):
+                delattr(self, name)
+            self._stage_table = self._stage_table[: self._position(stage) + 1]
+            self._frozen &= frozenset(self.stages)
+            like = self.head.logits_layer.weight
+            self.head = pooled_head(self._stage_table[-1].channels, classes).to(like)
+        else:
+            self.head.replace_logits(classes)
+        self.classes = classes
+
+    @property
+    def feature_points(self) -> tuple[str, ...]:
+        """Where features can be taken: every stage, then the head's parts that learn before ``logits``."""
+        return (*self.stages, *(f"head.{part}" for part in self.head.hidden))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, in training and in evaluation alike.
+
+        Shape:
+            ``[n, in_channels, h, w]`` to ``[n, classes]``.
+
+        Raises:
+            InputShapeError: The picture has other channels, or a side below `min_side` or above `max_side`.
+        """
+        return self.head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """The last stage's maps, ``[n, channels, h, w]``."""
+        self._check(x)
+        for name in self.stages:
+            x = self.get_submodule(name)(x)
+        return x
+
+    def forward_head(self, features: Tensor, upto: str | None = None) -> Tensor:
+        """From the last stage's maps to logits, or to the output of the head's part `upto`."""
+        return self.head.run(features, upto)
+
+    def cut(self, stage: str) -> tuple[nn.Module, nn.Module]:
+        """The network in two at the end of `stage`, sharing this network's parameters.
+
+        Returns:
+            ``bottom`` (pictures to the stage's maps) and ``top`` (those maps to logits).
+        """
+        return _Bottom(self, stage), _Top(self, stage)
+
+
+class DenseModel(StagedModel):
+    """A network that gives an answer for every position: its head is a decoder that reads the maps of several stages.
+
+    The stages are those of any other network, and are cut, frozen, probed and sized in the same way.
+
+    Args:
+        in_channels: Channels of the pictures.
+        classes: Channels of the output.
+        min_side: The least height and width that the network accepts, in pixels.
+        max_side: The greatest, in pixels; None where any larger picture serves.
+        side_step: From one accepted side to the next, in pixels.
+        margin: Pixels along every edge of the picture that the output leaves out.
+    """
+
+    task: ClassVar[Task] = "segment"
+    head: Decoder
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        classes: int,
+        min_side: int = 1,
+        max_side: int | None = None,
+        side_step: int = 1,
+        margin: int = 0,
+    ) -> None:
+        super().__init__(
+            in_channels=in_channels, classes=classes, min_side=min_side, max_side=max_side, side_step=side_step
+        )
+        self.margin = margin
+
+    def replace_head(self, classes: int) -> None:
+        """Give the head fresh layers wherever their size follows from `classes`; everything else stays."""
+        if classes < 1:
+            raise PlanError(f"a head needs at least 1 class; got {classes}")
+        self.head.replace_logits(classes)
+        self.classes = classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of every position, in training and in evaluation alike.
+
+        Shape:
+            ``[n, in_channels, h, w]`` to ``[n, classes, h - 2 margin, w - 2 margin]``.
+
+        Raises:
+            InputShapeError: The picture has other channels, or a side that the network does not accept.
+        """
+        return self.forward_head(self.forward_features(x), (x.shape[2], x.shape[3]))
+
+    def forward_features(self, x: Tensor) -> dict[str, Tensor]:
+        """The maps that the head reads, by stage."""
+        return self.forward_stages(x, keep=self.head.reads)
+
+    def forward_head(self, features: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """From the maps that the head reads to logits.
+
+        Args:
+            features: As `forward_features` gives them.
+            size: Height and width of the picture that they are of.
+        """
+        return self.head(features, size)
+
+    def cut(self, stage: str) -> tuple[nn.Module, nn.Module]:
+        """The network in two at the end of `stage`, sharing this network's parameters.
+
+        Returns:
+            ``bottom`` (pictures to the maps of `stage` and of the stages below that the head reads) and ``top`` (those
+            maps, and the picture's height and width, to logits).
+        """
+        return _DenseBottom(self, stage), _DenseTop(self, stage)
+
+
 class _Bottom(nn.Module):
     """Pictures to one stage's maps."""
 
@@ -292,3 +392,37 @@ class _Top(nn.Module):
         for name in self.names:
             x = self.model.get_submodule(name)(x)
         return self.model.head(x)
+
+
+class _DenseBottom(nn.Module):
+    """Pictures to one stage's maps, and those below it that the head reads."""
+
+    def __init__(self, model: DenseModel, stage: str) -> None:
+        super().__init__()
+        self.model = model
+        above = model.stages_above(stage)
+        self.names = [
+            name for name in model.stages if name == stage or (name in model.head.reads and name not in above)
+        ]
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return self.model.forward_stages(x, keep=self.names)
+
+
+class _DenseTop(nn.Module):
+    """Those maps to logits."""
+
+    def __init__(self, model: DenseModel, stage: str) -> None:
+        super().__init__()
+        self.model = model
+        self.stage = stage
+        self.names = model.stages_above(stage)
+
+    def forward(self, maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
+        reads, x = self.model.head.reads, maps[self.stage]
+        kept = {name: each for name, each in maps.items() if name in reads}
+        for name in self.names:
+            x = self.model.get_submodule(name)(x)
+            if name in reads:
+                kept[name] = x
+        return self.model.head(kept, size)

@@ -9,13 +9,18 @@ from typing import Any, Protocol
 from striate.core.errors import PlanError, UnknownModelError
 from striate.core.paper import Paper
 from striate.core.registry import Registry
-from striate.models.base import ImageModel
+from striate.models.base import ImageModel, StagedModel, Task
 
 
 class Build(Protocol):
     """A family's network class."""
 
-    def __call__(self, spec: Any, *, classes: int, in_channels: int) -> ImageModel:
+    @property
+    def task(self) -> Task:
+        """What its networks are for."""
+        ...
+
+    def __call__(self, spec: Any, *, classes: int, in_channels: int) -> StagedModel:
         """Build the network of a spec."""
         ...
 
@@ -44,9 +49,40 @@ class Entry:
     input: tuple[int, int, int]
     classes: int
 
-    def create(
+    @property
+    def task(self) -> Task:
+        """What it is for: ``classify`` (an `ImageModel`) or ``segment`` (a `DenseModel`)."""
+        return self.build.task
+
+    def require(self, task: Task) -> None:
+        """Refuse a network that is for something else.
+
+        Raises:
+            PlanError: It is.
+        """
+        if self.task != task:
+            gives = {"classify": "one class for the whole picture", "segment": "a class for every position"}
+            raise PlanError(
+                f"{self.name} gives {gives[self.task]}; what is needed here gives {gives[task]}",
+                hint=f"choose a network whose task is {task}: striate models lists them",
+            )
+
+    def classifier(
         self, *, classes: int | None = None, in_channels: int | None = None, options: Mapping[str, Any] | None = None
     ) -> ImageModel:
+        """As `create`, where one answer a picture is needed.
+
+        Raises:
+            PlanError: The network is for another task.
+        """
+        self.require("classify")
+        model = self.create(classes=classes, in_channels=in_channels, options=options)
+        assert isinstance(model, ImageModel)
+        return model
+
+    def create(
+        self, *, classes: int | None = None, in_channels: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> StagedModel:
         """Build the network with random weights.
 
         Args:

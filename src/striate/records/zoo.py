@@ -33,6 +33,7 @@ class ZooRow:
         macs: Multiply-adds of convolutions and dense layers for one picture of `input`.
         units: Output elements of convolutions and dense layers for one picture of `input`.
         stages: Names, from the picture upwards.
+        task: What it is for: ``classify`` (one class a picture) or ``segment`` (one class a position).
     """
 
     name: str
@@ -46,6 +47,7 @@ class ZooRow:
     macs: int
     units: int
     stages: tuple[str, ...]
+    task: str = "classify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,8 @@ class _Tracer(TorchDispatchMode):
         def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             self._path.append((name, module))
             if module is self._watch and self.entered is None:
-                self.entered = self._fields[id(inputs[0])][1]
+                # a decoder reads the maps of several stages: the highest counts
+                self.entered = self._fields[id(_tensors(inputs[0])[-1])][1]
 
         return enter
 
@@ -162,6 +163,8 @@ class _Tracer(TorchDispatchMode):
 def _tensors(arguments: Any) -> list[Tensor]:
     if isinstance(arguments, Tensor):
         return [arguments]
+    if isinstance(arguments, dict):
+        return _tensors(list(arguments.values()))
     if isinstance(arguments, tuple | list):
         return [each for argument in arguments for each in _tensors(argument)]
     return []

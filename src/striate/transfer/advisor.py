@@ -204,7 +204,7 @@ class Advisor:
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
             torch.manual_seed(derive(problem.plan.seed, "scratch"))
-            model = problem.entry.create(
+            model = problem.entry.classifier(
                 classes=problem.classes, in_channels=preprocess.in_channels, options=problem.options
             )
             module = Classifier(model, preprocess).to(problem.device)

@@ -9,7 +9,7 @@ from typing import Any
 from striate.core.errors import CheckpointError, PlanError
 from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
-from striate.models import REGISTRY, Entry, ImageModel
+from striate.models import REGISTRY, DenseModel, Entry, ImageModel
 from striate.records.results import LoadRecord
 from striate.weights import labels
 from striate.weights.adapt import to_bands, to_colour, to_grey
@@ -87,6 +87,7 @@ def open_model(
     """
     network, tag = split_name(name)
     entry = REGISTRY.get(network)
+    entry.require("classify")
     picked = pick(entry.name, tag, allow_download=allow_download, listener=listener)
     opened = _open(entry, picked)
     model, preprocess, known = opened.model, opened.preprocess, opened.labels
@@ -110,7 +111,7 @@ def create_model(
     classes: int | None = None,
     in_channels: int | None = None,
     listener: Listener | None = None,
-) -> ImageModel:
+) -> ImageModel | DenseModel:
     """Build a network by name.
 
     Args:
@@ -141,7 +142,9 @@ def create_model(
         raise PlanError(f"weights are named twice: {name!r} and {str(weights)!r}")
     tag = str(weights) if weights is not None else tag
     if tag is None:
-        return REGISTRY.get(network).create(classes=classes, in_channels=in_channels)
+        model = REGISTRY.get(network).create(classes=classes, in_channels=in_channels)
+        assert isinstance(model, ImageModel | DenseModel)
+        return model
     if in_channels is None or in_channels in (1, 3):
         opened = open_model(f"{network}:{tag}", classes=classes, in_channels=in_channels, listener=listener)
         return opened.model
@@ -161,7 +164,7 @@ def _open(entry: Entry, picked: Picked) -> Opened:
         found = guess(entry, state, picked.path)
         source, options, preprocess = found.source, found.options, found.preprocess
         count, backbone, note, known = found.classes, found.backbone, found.note, None
-    model = entry.create(classes=count, in_channels=preprocess.in_channels, options=options)
+    model = entry.classifier(classes=count, in_channels=preprocess.in_channels, options=options)
     try:
         record = load_state_dict(model, state, source, family=entry.family, backbone=backbone)
     except CheckpointError as error:

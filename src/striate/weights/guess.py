@@ -60,7 +60,7 @@ def guess(entry: Entry, state: Mapping[str, Tensor], path: Path) -> Guess:
         for like in (*known, None):
             options = like.options if like else {}
             with torch.device("meta"):
-                model = entry.create(options=options)
+                model = entry.classifier(options=options)
             found = fit(model, maps.tidied(state, source), table(model))
             backbone = not found.extra and bool(found.missing) and all(n.startswith("head.") for n in found.missing)
             if found.complete or backbone or (found.other_classes and not found.extra and not found.missing):

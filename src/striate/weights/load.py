@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
-from striate.models.base import ImageModel
+from striate.models.base import StagedModel
 from striate.records.results import LoadRecord
 from striate.weights import maps
 from striate.weights.maps.rules import Constant, Row, Rule, Skip
@@ -54,7 +54,7 @@ class Fit:
         return not (self.extra or self.missing or self.mismatched)
 
 
-def fit(model: ImageModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit:
+def fit(model: StagedModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit:
     """Rename and move a file's tensors, and compare them with the network's.
 
     Args:
@@ -106,7 +106,7 @@ def fit(model: ImageModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit:
 
 
 def load_state_dict(
-    model: ImageModel,
+    model: StagedModel,
     state: Mapping[str, Tensor],
     source: str = "striate",
     *,
@@ -184,7 +184,7 @@ def _word(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def refusal(found: Fit, model: ImageModel, source: str) -> CheckpointError:
+def refusal(found: Fit, model: StagedModel, source: str) -> CheckpointError:
     """The error that says in which tensors a file and a network disagree."""
     if found.other_classes and not found.extra and not found.missing:
         theirs, ours = next(iter(found.mismatched.values()))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
-from striate.models.base import ImageModel
 from striate.weights.maps import alexnet, cifar_resnet, googlenet, mobilenet_v1, mobilenet_v2, resnet, striate, vgg
 from striate.weights.maps.keras_layout import renumbered
 from striate.weights.maps.rules import Row
 
-Map = Callable[[ImageModel], list[Row]]
+Map = Callable[[Any], list[Row]]
+"""A family's network to the rules for its tensors."""
 
 SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster")
 """Whose names are known."""
