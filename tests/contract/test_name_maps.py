@@ -14,8 +14,12 @@ from striate.core.errors import CheckpointError
 from striate.models import REGISTRY, ImageModel
 from striate.weights import maps
 from striate.weights.load import fit, load_state_dict
+from striate.weights.maps.rules import Rule
 
 KERAS = {
+    "densenet121": "DenseNet121",
+    "densenet169": "DenseNet169",
+    "densenet201": "DenseNet201",
     "resnet50": "ResNet50",
     "resnet101": "ResNet101",
     "resnet152": "ResNet152",
@@ -26,10 +30,29 @@ KERAS = {
 }
 TIMM = {"mobilenet_v1": "mobilenetv1_100", "mobilenet_v2": "mobilenetv2_100"}
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
+DENSENETS = [f"densenet{depth}" for depth in (121, 161, 169, 201)]
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 PEERS = [
-    *(("torchvision", name, name) for name in ["alexnet", "googlenet", "mobilenet_v2", *VGGS, *RESNETS]),
-    *(("timm", name, TIMM.get(name, name)) for name in [*TIMM, *VGGS, *RESNETS]),
+    *(
+        ("torchvision", name, name)
+        for name in [
+            "alexnet",
+            "googlenet",
+            "mobilenet_v2",
+            *DENSENETS,
+            *VGGS,
+            *RESNETS,
+        ]
+    ),
+    *(
+        ("timm", name, TIMM.get(name, name))
+        for name in [
+            *TIMM,
+            *DENSENETS,
+            *VGGS,
+            *RESNETS,
+        ]
+    ),
     *(("keras", name, peer) for name, peer in KERAS.items()),
 ]
 
@@ -68,6 +91,19 @@ def test_every_tensor_is_accounted_for(source: str, name: str, peer: str, shapes
     assert lost.missing
     more = fit(model, state | {"another.weight": torch.empty(1, device="meta")}, rules)
     assert more.extra == ["another.weight"]
+
+
+def test_densenets_older_spellings_mean_the_same() -> None:
+    model = on_meta("densenet121")
+    new = {"features.denseblock2.denselayer3.norm1.bias", "features.denseblock2.denselayer3.conv2.weight"}
+    old = {"features.denseblock2.denselayer3.norm.1.bias", "features.denseblock2.denselayer3.conv.2.weight"}
+    torchvision = [row for row in maps.get("torchvision", "densenet")(model) if isinstance(row, Rule)]
+    ours = {"stage2.unit3.grow.norm1.bias", "stage2.unit3.grow.conv2.weight"}
+    for names in (new, old):
+        assert {row.rename(name) for row in torchvision for name in names} - {None} == ours
+    keras = [row for row in maps.get("keras", "densenet")(model) if isinstance(row, Rule)]
+    for name in ("conv1/bn/gamma", "conv1_bn/gamma"):
+        assert {row.rename(name) for row in keras} - {None} == {"stem.norm.weight"}
 
 
 def test_an_unknown_source_or_family_is_refused() -> None:

@@ -152,7 +152,10 @@ def _read_h5(path: Path) -> dict[str, Tensor]:
 
 
 def _keras_2(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """``conv1/conv1/kernel:0`` to ``conv1/kernel``; a group with several inner names is a nested model."""
+    """``conv1/conv1/kernel:0`` to ``conv1/kernel``; a group with several inner names is a nested model.
+
+    A layer whose own name has a slash (``conv1/bn``) stands in a group in a group: ``conv1/bn/conv1/bn/gamma:0``.
+    """
     inner: dict[str, set[str]] = {}
     for name in arrays:
         top, _, rest = name.partition("/")
@@ -160,7 +163,11 @@ def _keras_2(arrays: Mapping[str, Any]) -> dict[str, Any]:
     named = {}
     for name, array in arrays.items():
         parts = name.split("/")
-        layer = parts[0] if len(inner[parts[0]]) == 1 else parts[-2]
+        half = len(parts) // 2
+        if parts[:half] == parts[half:-1]:
+            layer = "/".join(parts[:half])
+        else:
+            layer = parts[0] if len(inner[parts[0]]) == 1 else parts[-2]
         named[f"{layer}/{parts[-1].split(':')[0]}"] = array
     return named
 

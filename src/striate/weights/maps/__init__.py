@@ -8,7 +8,17 @@ from typing import Any
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
-from striate.weights.maps import alexnet, cifar_resnet, googlenet, mobilenet_v1, mobilenet_v2, resnet, striate, vgg
+from striate.weights.maps import (
+    alexnet,
+    cifar_resnet,
+    densenet,
+    googlenet,
+    mobilenet_v1,
+    mobilenet_v2,
+    resnet,
+    striate,
+    vgg,
+)
 from striate.weights.maps.keras_layout import renumbered
 from striate.weights.maps.rules import Row
 
@@ -22,6 +32,7 @@ _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "alexnet": alexnet.SOURCES,
     "cifar_resnet": cifar_resnet.SOURCES,
     "googlenet": googlenet.SOURCES,
+    "densenet": densenet.SOURCES,
     "mobilenet_v1": mobilenet_v1.SOURCES,
     "mobilenet_v2": mobilenet_v2.SOURCES,
     "resnet": resnet.SOURCES,
