@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 
 import pytest
+import torch
 
+from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
 from striate.jobs import models, show, zoo
 from striate.models import REGISTRY
@@ -24,6 +27,60 @@ def test_the_shipped_table_is_what_the_networks_say() -> None:
 def test_listing_networks_needs_no_torch() -> None:
     code = "import sys; from striate.jobs import models; models.run(None, True); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_sizing_does_not_load_the_compiler() -> None:
+    """PyTorch loads it at its first random draw on the meta device, and for the shapes of some operations: 1.5 s."""
+    code = """
+import sys
+from striate.core.device import shapes_only
+from striate.models import entries
+from striate.sizing import measure
+for family, entry in {entry.family: entry for entry in reversed(list(entries()))}.items():
+    with shapes_only():
+        model = entry.create()
+    measure(model, entry.input)
+    assert "torch._dynamo" not in sys.modules, family
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REGISTRY)
+def test_every_network_is_built_without_values_in_no_time(name: str) -> None:
+    took = []
+    for _ in range(3):
+        began = time.perf_counter()
+        with shapes_only():
+            REGISTRY.get(name).create()
+        took.append(time.perf_counter() - began)
+    assert min(took) < 0.3
+
+
+def test_a_network_of_shapes_only_is_the_network() -> None:
+    with shapes_only():
+        bare = REGISTRY.get("resnet18").create()
+    whole = REGISTRY.get("resnet18").create().state_dict()
+    assert {name: tensor.shape for name, tensor in bare.state_dict().items()} == {n: t.shape for n, t in whole.items()}
+    assert all(tensor.is_meta for tensor in bare.state_dict().values())
+    assert torch.rand(2).device.type == "cpu"
+
+
+def test_depth_and_file_size_are_of_what_is_stored() -> None:
+    """Depth as Keras counts it: 53 convolutions, 53 normalisations, one dense layer."""
+    totals = show.run("resnet50").totals
+    stored = REGISTRY.get("resnet50").create().state_dict().values()
+    assert totals.depth == 53 + 53 + 1
+    assert totals.file_bytes == sum(tensor.nbytes for tensor in stored)
+
+
+def test_stages_add_up_to_the_totals() -> None:
+    record = show.run("mobilenet_v2")
+    assert [row.name for row in record.stages] == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
+    for field in ("weights", "units", "connections", "macs"):
+        assert sum(getattr(row, field) for row in record.stages) == getattr(record.totals, field)
+    assert sum(row.layers for row in record.stages) == len(record.layers)
+    assert record.stages[-1].output == (1000,)
 
 
 def test_every_row_has_what_the_contract_names() -> None:
@@ -60,7 +117,7 @@ def test_show_answers_for_another_input_and_other_classes() -> None:
     assert record.layers[-1].output == (7,)
     assert record.totals.stride == (32, 32)
     document = to_json(record)
-    assert set(document) == {"name", "input", "classes", "totals", "layers"}
+    assert set(document) == {"name", "input", "classes", "totals", "stages", "layers"}
     assert document["totals"]["receptive_field"] == [491, 491]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import PlanError
 
@@ -42,3 +44,33 @@ def pick(name: str | None = None) -> torch.device:
 def cpu_threads() -> int:
     """Processors this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Make tensors without memory or values: a network built here has names and shapes, and costs milliseconds.
+
+    It is the meta device without the random draws. Those would have no effect there, but the first of them makes
+    PyTorch load its compiler, which takes longer than everything else.
+
+    Example:
+        >>> from striate.models import REGISTRY
+        >>> with shapes_only():
+        ...     model = REGISTRY.get("vgg19").create()
+        >>> model.head.logits_layer.weight.is_meta
+        True
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Undrawn(TorchDispatchMode):
+        @classmethod
+        def _should_skip_dynamo(cls) -> bool:
+            return False  # telling the compiler to pass over this mode would load the compiler
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            drawn = torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable
+            return args[0] if drawn and args[0].is_meta else func(*args, **(kwargs or {}))
+
+    with torch.device("meta"), Undrawn():
+        yield

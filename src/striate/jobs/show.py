@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from striate import models, sizing
+from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.records.sizes import SizeRecord
 
@@ -28,6 +27,6 @@ def run(name: str, input: tuple[int, int, int] | None = None, classes: int | Non
         raise PlanError(
             f"a picture has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
         )
-    with torch.device("meta"):
+    with shapes_only():
         model = entry.create(classes=classes, in_channels=shape[0])
     return sizing.measure(model, shape, name=entry.name)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
 from striate import models, sizing
+from striate.core.device import shapes_only
 from striate.records import io
 from striate.records.zoo import FORMAT, TABLE, Zoo, ZooRow
 
@@ -16,7 +15,7 @@ def build() -> Zoo:
 
 
 def _row(entry: models.Entry) -> ZooRow:
-    with torch.device("meta"):
+    with shapes_only():
         model = entry.create()
     totals = sizing.measure(model, entry.input).totals
     return ZooRow(
@@ -30,6 +29,8 @@ def _row(entry: models.Entry) -> ZooRow:
         params=totals.params,
         macs=totals.macs,
         units=totals.units,
+        depth=totals.depth,
+        file_bytes=totals.file_bytes,
         stages=model.stages,
         task=entry.task,
     )

@@ -42,6 +42,37 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """What the layers of one stage cost together, at batch 1.
+
+    Args:
+        name: ``stem``, ``stage1``, ..., ``head``; empty for work outside all of them.
+        layers: Rows of the table of layers.
+        output: Shape of what leaves it, without the batch.
+        params: Everything that training can change.
+        weights: Parameters without biases, of convolutions and dense layers.
+        units: Output elements, of convolutions and dense layers.
+        connections: Of convolutions and dense layers.
+        macs: Multiply-adds, of convolutions and dense layers.
+        activation_bytes: Size of all outputs.
+        receptive_field: Of what leaves it; None where it is not known.
+        stride: Of what leaves it; None where it is not known.
+    """
+
+    name: str
+    layers: int
+    output: tuple[int, ...]
+    params: int
+    weights: int
+    units: int
+    connections: int
+    macs: int
+    activation_bytes: int
+    receptive_field: Pair | None
+    stride: Pair | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SizeTotals:
     """Sums over the layers, at batch 1.
 
@@ -54,6 +85,8 @@ class SizeTotals:
         activation_bytes: The picture and every layer's output.
         receptive_field: Of what enters the head, height and width in pixels; None where it is not known.
         stride: Of what enters the head; None where it is not known.
+        depth: Layers with weights: modules that hold parameters or statistics of their own, normalisations included.
+        file_bytes: Size of all parameters and statistics, which is that of a file of weights but for its header.
     """
 
     params: int
@@ -64,6 +97,8 @@ class SizeTotals:
     activation_bytes: int
     receptive_field: Pair | None
     stride: Pair | None
+    depth: int
+    file_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +110,7 @@ class SizeRecord:
         input: Channels, height and width.
         classes: Length of the output.
         totals: Over all layers.
+        stages: In the order in which they run, the head last.
         layers: In the order in which they run.
     """
 
@@ -82,4 +118,5 @@ class SizeRecord:
     input: tuple[int, int, int]
     classes: int
     totals: SizeTotals
+    stages: tuple[StageRow, ...]
     layers: tuple[LayerRow, ...]

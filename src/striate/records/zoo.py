@@ -32,6 +32,8 @@ class ZooRow:
         params: Everything that training can change.
         macs: Multiply-adds of convolutions and dense layers for one picture of `input`.
         units: Output elements of convolutions and dense layers for one picture of `input`.
+        depth: Layers with weights, normalisations included.
+        file_bytes: Size of its parameters and statistics in float32.
         stages: Names, from the picture upwards.
         task: What it is for: ``classify`` (one class a picture) or ``segment`` (one class a position).
     """
@@ -46,6 +48,8 @@ class ZooRow:
     params: int
     macs: int
     units: int
+    depth: int
+    file_bytes: int
     stages: tuple[str, ...]
     task: str = "classify"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Protocol, cast, runtime_checkable
 
-from torch import nn
+from torch import Tensor, nn
 
 from striate.core.errors import PlanError
-from striate.records.sizes import SizeRecord, SizeTotals
+from striate.records.sizes import LayerRow, SizeRecord, SizeTotals, StageRow
 from striate.sizing.trace import on_meta, trace
 
 
@@ -59,7 +60,46 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         activation_bytes=picture_bytes + sum(row.activation_bytes for row in rows),
         receptive_field=None if entered is None else entered.size,
         stride=None if entered is None else entered.stride,
+        depth=len(_holders(copied)),
+        file_bytes=sum(each.nbytes for module in _holders(copied) for each in _own(module)),
     )
     return SizeRecord(
-        name=name or type(model).__name__, input=shape, classes=copied.classes, totals=totals, layers=rows
+        name=name or type(model).__name__,
+        input=shape,
+        classes=copied.classes,
+        totals=totals,
+        stages=_by_stage(rows),
+        layers=rows,
+    )
+
+
+def _holders(model: Network) -> list[nn.Module]:
+    """The modules that hold tensors of their own, auxiliary heads left out."""
+    auxiliary = set(model.aux.modules())
+    return [each for each in cast(nn.Module, model).modules() if each not in auxiliary and _own(each)]
+
+
+def _own(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+
+
+def _by_stage(rows: Sequence[LayerRow]) -> tuple[StageRow, ...]:
+    parts: dict[str, list[LayerRow]] = {}
+    for row in rows:
+        parts.setdefault(row.name.partition(".")[0], []).append(row)
+    return tuple(
+        StageRow(
+            name=name,
+            layers=len(part),
+            output=part[-1].output,
+            params=sum(row.params for row in part),
+            weights=sum(row.weights for row in part),
+            units=sum(row.units for row in part),
+            connections=sum(row.connections for row in part),
+            macs=sum(row.macs for row in part),
+            activation_bytes=sum(row.activation_bytes for row in part),
+            receptive_field=part[-1].receptive_field,
+            stride=part[-1].stride,
+        )
+        for name, part in parts.items()
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,52 @@ def kind(operation: Operation) -> str | None:
         return None
     pointwise = torch.Tag.pointwise in operation.function.tags
     return KINDS.get(packet, "act" if pointwise else "other")
+
+
+# ---------------------------------------------------------------------- shapes
+
+_ELEMENTWISE = frozenset(
+    getattr(aten, f"{name}{place}")
+    for name in ("add", "sub", "mul", "div", "sigmoid", "tanh", "silu", "leaky_relu", "hardtanh", "clamp")
+    for place in ("", "_")
+) | {aten.gelu, aten.pow, aten.sqrt, aten.rsqrt}
+
+
+def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
+    """What an operation on the meta device gives, for common ones whose shapes are plain; None for others.
+
+    PyTorch finds these shapes by running the operations' definitions in Python, and loads its compiler for the first
+    of them, which takes longer than the whole of sizing.
+
+    Args:
+        function: The operator.
+        arguments: By the operator's own names.
+    """
+    packet = function.overloadpacket
+    given = [each for each in arguments.values() if isinstance(each, Tensor)]
+    if not given or len({each.dtype for each in given}) > 1 or not given[0].is_floating_point():
+        return None
+    if packet in _ELEMENTWISE:
+        return given[0] if function._schema.is_mutable else _empty(given, *torch.broadcast_shapes(*_shapes(given)))
+    if packet is aten.native_batch_norm and not arguments["training"]:
+        return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)
+    if packet is aten.native_layer_norm:
+        return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)  # statistics that nothing reads
+    if packet is aten.addmm:
+        return _empty(given, arguments["mat1"].shape[0], arguments["mat2"].shape[1])
+    if packet is aten.mean and arguments.get("dim"):
+        along = {axis % given[0].ndim for axis in arguments["dim"]}
+        kept = [(axis, side) for axis, side in enumerate(given[0].shape) if axis not in along or arguments["keepdim"]]
+        return _empty(given, *(1 if axis in along else side for axis, side in kept))
+    return None
+
+
+def _shapes(given: Sequence[Tensor]) -> list[torch.Size]:
+    return [each.shape for each in given]
+
+
+def _empty(like: Sequence[Tensor], *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=like[0].dtype, device="meta")
 
 
 # ---------------------------------------------------------------------- costs

@@ -107,29 +107,40 @@ class _Tracer(TorchDispatchMode):
 
     # ------------------------------------------------------------------ what
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch's question whether its compiler is to pass over this mode; yes would load the compiler, in 1.5 s."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Run an operation and note what it does."""
-        result = func(*args, **(kwargs or {}))
-        output = result[0] if isinstance(result, tuple | list) else result
-        if isinstance(output, Tensor) and not any(isinstance(module, ONE_LAYER) for _, module in self._path):
-            self._note(func, args, kwargs or {}, output)
-        return result
-
-    def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> None:
-        inputs = [each for each in _tensors(args) if id(each) in self._fields]
-        if not inputs:  # weights on their way to a layer
-            return
         arguments = {
-            argument.name: args[place] if place < len(args) else kwargs.get(argument.name, argument.default_value)
+            argument.name: args[place]
+            if place < len(args)
+            else (kwargs or {}).get(argument.name, argument.default_value)
             for place, argument in enumerate(func._schema.arguments)
         }
-        operation = rules.Operation(func, arguments, output)
+        result = rules.plain_result(func, arguments)
+        if result is None:
+            result = func(*args, **(kwargs or {}))
+        output = result[0] if isinstance(result, tuple | list) else result
+        if isinstance(output, Tensor) and not any(isinstance(module, ONE_LAYER) for _, module in self._path):
+            self._note(rules.Operation(func, arguments, output), _tensors(args))
+        return result
+
+    def _note(self, operation: rules.Operation, given: list[Tensor]) -> None:
+        inputs = [each for each in given if id(each) in self._fields]
+        if not inputs:  # weights on their way to a layer
+            return
+        output = operation.output
         fields = [self._fields[id(each)][1] for each in inputs]
         known = [field for field in fields if field is not None]
         self._know(output, rules.field_after(operation, known) if len(known) == len(fields) else None)
         kind = rules.kind(operation)
         in_place = any(output is each for each in inputs)
-        idle = func.overloadpacket is torch.ops.aten._adaptive_avg_pool2d and output.shape == inputs[0].shape
+        idle = (
+            operation.function.overloadpacket is torch.ops.aten._adaptive_avg_pool2d and output.shape == inputs[0].shape
+        )
         if kind is not None and not in_place and not idle:
             weight, macs = rules.weight(operation), rules.macs(operation)
             self.rows.append(self._row(kind, inputs[0], output, weight=weight, macs=macs))
