@@ -95,6 +95,12 @@ def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
         arguments: By the operator's own names.
     """
     packet = function.overloadpacket
+    if packet is aten.cat:
+        given, along = arguments["tensors"], arguments["dim"] % arguments["tensors"][0].ndim
+        return _empty(
+            given,
+            *(sum(g.shape[axis] for g in given) if axis == along else side for axis, side in enumerate(given[0].shape)),
+        )
     given = [each for each in arguments.values() if isinstance(each, Tensor)]
     if not given or len({each.dtype for each in given}) > 1 or not given[0].is_floating_point():
         return None
