@@ -28,7 +28,12 @@ KERAS = {
     "mobilenet_v1": "MobileNet",
     "mobilenet_v2": "MobileNetV2",
 }
-TIMM = {"mobilenet_v1": "mobilenetv1_100", "mobilenet_v2": "mobilenetv2_100"}
+TIMM = {
+    "mobilenet_v1": "mobilenetv1_100",
+    "mobilenet_v2": "mobilenetv2_100",
+    "se_resnet50": "legacy_seresnet50",
+    "senet154": "legacy_senet154",
+}
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
 DENSENETS = [f"densenet{depth}" for depth in (121, 161, 169, 201)]
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]

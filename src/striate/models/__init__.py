@@ -15,6 +15,7 @@ from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
 from striate.models import se_inception as se_inception
+from striate.models import senet as senet
 from striate.models import unet as unet
 from striate.models import vgg as vgg
 from striate.models import zfnet as zfnet

@@ -16,6 +16,7 @@ from striate.weights.maps import (
     mobilenet_v1,
     mobilenet_v2,
     resnet,
+    senet,
     striate,
     vgg,
 )
@@ -36,6 +37,7 @@ _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "mobilenet_v1": mobilenet_v1.SOURCES,
     "mobilenet_v2": mobilenet_v2.SOURCES,
     "resnet": resnet.SOURCES,
+    "senet": senet.SOURCES,
     "vgg": vgg.SOURCES,
 }
 
