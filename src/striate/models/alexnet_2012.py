@@ -18,7 +18,6 @@ before it is pooled, as in the paper, and not after (Caffe's order). A pair of t
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import final
 
@@ -30,6 +29,7 @@ from striate.models.registry import register
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import he
 from striate.nn.response import response_norm
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="Krizhevsky, Sutskever, Hinton",
@@ -104,18 +104,18 @@ class AlexNet2012(ImageModel):
     def __init__(self, spec: AlexNet2012Spec, *, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes, min_side=67)
         w1, w2, w3, w4, w5 = spec.widths
-        stem = OrderedDict(
+        stem = sequence(
             conv1=nn.Conv2d(in_channels, w1, 11, stride=4),
             act1=nn.ReLU(inplace=True),
             response1=response_norm(),
         )
-        stage1 = OrderedDict(
+        stage1 = sequence(
             pool=nn.MaxPool2d(3, stride=2),
             conv2=nn.Conv2d(w1, w2, 5, padding=2, groups=spec.towers),
             act2=nn.ReLU(inplace=True),
             response2=response_norm(),
         )
-        stage2 = OrderedDict(
+        stage2 = sequence(
             pool=nn.MaxPool2d(3, stride=2),
             conv3=nn.Conv2d(w2, w3, 3, padding=1),  # the one convolution that sees both towers
             act3=nn.ReLU(inplace=True),
@@ -124,10 +124,10 @@ class AlexNet2012(ImageModel):
             conv5=nn.Conv2d(w4, w5, 3, padding=1, groups=spec.towers),
             act5=nn.ReLU(inplace=True),
         )
-        self.add_stage("stem", nn.Sequential(stem), w1, stride=4)
-        self.add_stage("stage1", nn.Sequential(stage1), w2, stride=2)
-        self.add_stage("stage2", nn.Sequential(stage2), w5, stride=2)
-        self.add_stage("stage3", nn.Sequential(OrderedDict(pool=nn.MaxPool2d(3, stride=2))), w5, stride=2)
+        self.add_stage("stem", stem, w1, stride=4)
+        self.add_stage("stage1", stage1, w2, stride=2)
+        self.add_stage("stage2", stage2, w5, stride=2)
+        self.add_stage("stage3", sequence(pool=nn.MaxPool2d(3, stride=2)), w5, stride=2)
         self.head = dense_head(w5, spec.hidden, spec.dropout, classes)
         he(self)
 

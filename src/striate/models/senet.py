@@ -31,6 +31,7 @@ from striate.nn.conv import ConvNorm
 from striate.nn.gate import SqueezeExcite
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="Hu et al.",
@@ -80,11 +81,12 @@ class GatedBottleneck:
     def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
         """A unit from `channels` to ``4 * width`` channels."""
         first, second = (stride, 1) if self.stride_place == "1x1" else (1, stride)
-        residual = nn.Sequential()
-        residual.add_module("conv1", ConvNorm(channels, width, 1, stride=first, eps=eps))
-        residual.add_module("conv2", ConvNorm(width, width, 3, stride=second, eps=eps))
-        residual.add_module("conv3", ConvNorm(width, 4 * width, 1, eps=eps, act=None))
-        residual.add_module("gate", SqueezeExcite(4 * width, max(1, 4 * width // self.reduction)))
+        residual = sequence(
+            conv1=ConvNorm(channels, width, 1, stride=first, eps=eps),
+            conv2=ConvNorm(width, width, 3, stride=second, eps=eps),
+            conv3=ConvNorm(width, 4 * width, 1, eps=eps, act=None),
+            gate=SqueezeExcite(4 * width, max(1, 4 * width // self.reduction)),
+        )
         return Residual(residual, shortcut(channels, 4 * width, 1, stride, eps))
 
 
@@ -111,12 +113,12 @@ class GatedGroups:
 
     def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
         """A unit from `channels` to ``4 * width`` channels."""
-        residual = nn.Sequential()
-        residual.add_module("conv1", ConvNorm(channels, 2 * width, 1, eps=eps))
-        conv2 = ConvNorm(2 * width, 4 * width, 3, stride=stride, groups=self.groups, eps=eps)
-        residual.add_module("conv2", conv2)
-        residual.add_module("conv3", ConvNorm(4 * width, 4 * width, 1, eps=eps, act=None))
-        residual.add_module("gate", SqueezeExcite(4 * width, max(1, 4 * width // self.reduction)))
+        residual = sequence(
+            conv1=ConvNorm(channels, 2 * width, 1, eps=eps),
+            conv2=ConvNorm(2 * width, 4 * width, 3, stride=stride, groups=self.groups, eps=eps),
+            conv3=ConvNorm(4 * width, 4 * width, 1, eps=eps, act=None),
+            gate=SqueezeExcite(4 * width, max(1, 4 * width // self.reduction)),
+        )
         return Residual(residual, shortcut(channels, 4 * width, 1 if stride == 1 else 3, stride, eps))
 
 

@@ -20,7 +20,6 @@ weights begin as He et al. 2015 say; an adaptive 6x6 pool lets any picture from 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import final
 
@@ -32,6 +31,7 @@ from striate.models.base import ImageModel
 from striate.models.registry import register
 from striate.nn.init import he
 from striate.nn.response import response_norm
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="Zeiler, Fergus",
@@ -85,9 +85,9 @@ class ZFNet(ImageModel):
     def __init__(self, spec: ZFNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes, min_side=47)
         w1, w2, w3, w4, w5 = spec.widths
-        stem = OrderedDict(conv1=nn.Conv2d(in_channels, w1, 7, stride=2, padding=1), act1=nn.ReLU(inplace=True))
-        stage2 = OrderedDict(conv2=nn.Conv2d(w1, w2, 5, stride=2), act2=nn.ReLU(inplace=True))
-        stage3 = OrderedDict(
+        stem = sequence(conv1=nn.Conv2d(in_channels, w1, 7, stride=2, padding=1), act1=nn.ReLU(inplace=True))
+        stage2 = sequence(conv2=nn.Conv2d(w1, w2, 5, stride=2), act2=nn.ReLU(inplace=True))
+        stage3 = sequence(
             pool=halving(),
             response2=response_norm(),
             conv3=nn.Conv2d(w2, w3, 3, padding=1),
@@ -97,11 +97,11 @@ class ZFNet(ImageModel):
             conv5=nn.Conv2d(w4, w5, 3, padding=1),
             act5=nn.ReLU(inplace=True),
         )
-        self.add_stage("stem", nn.Sequential(stem), w1, stride=2)
-        self.add_stage("stage1", nn.Sequential(OrderedDict(pool=halving(), response1=response_norm())), w1, stride=2)
-        self.add_stage("stage2", nn.Sequential(stage2), w2, stride=2)
-        self.add_stage("stage3", nn.Sequential(stage3), w5, stride=2)
-        self.add_stage("stage4", nn.Sequential(OrderedDict(pool=halving())), w5, stride=2)
+        self.add_stage("stem", stem, w1, stride=2)
+        self.add_stage("stage1", sequence(pool=halving(), response1=response_norm()), w1, stride=2)
+        self.add_stage("stage2", stage2, w2, stride=2)
+        self.add_stage("stage3", stage3, w5, stride=2)
+        self.add_stage("stage4", sequence(pool=halving()), w5, stride=2)
         self.head = dense_head(w5, spec.hidden, spec.dropout, classes)
         he(self)
 

@@ -7,7 +7,7 @@ from striate.weights.maps.rules import Row, Rule
 
 
 def timm(_model: ImageModel) -> list[Row]:
-    """timm's ``legacy_*`` networks, which hold the weights that were published with the paper."""
+    """Timm's ``legacy_*`` networks, which hold the weights that were published with the paper."""
     return [
         Rule(r"layer0\.conv(\d)\.weight", "stem.conv{1}.conv.weight"),
         Rule(r"layer0\.bn(\d)\.(\w+)", "stem.conv{1}.norm.{2}"),
