@@ -217,21 +217,24 @@ def stacked(convs: list[nn.Conv2d], eps: float, *, last: type[nn.ReLU] | None = 
     return row
 
 
-def places(unit: Unit, blocks: tuple[int, ...], width: int, eps: float) -> list[list[Place]]:
+def places(
+    unit: Unit, blocks: tuple[int, ...], width: int, eps: float, channels: int | None = None
+) -> list[list[Place]]:
     """Where every unit stands, stage by stage: from one stage to the next the width doubles and the sides halve.
 
     Args:
         unit: The maker of all units.
         blocks: Units a stage.
-        width: Of the first stage, and channels that come into it.
+        width: Of the first stage.
         eps: Added to the variance by every batch normalisation.
+        channels: What comes into the first stage; None takes `width`.
 
     Example:
         >>> [[place.stride for place in row] for row in places(Basic(), (2, 2), 16, 1e-5)]
         [[1, 1], [2, 1]]
     """
     rows: list[list[Place]] = []
-    channels, index = width, 0
+    channels, index = width if channels is None else channels, 0
     for count in blocks:
         rows.append([])
         for _ in range(count):

@@ -13,7 +13,7 @@ stage4  7 x 7       3 units, 2048                           conv5_x
 ======  ==========  ======================================  ==============
 
 Every unit's residual passes a gate before the sum. Departures: none; stride place and pool are those of the published
-Caffe weights. ``unit.stride_place = "3x3"`` and ``pool = "padded"`` give the form that later trainings prefer.
+Caffe weights. ``unit.body.stride_place = "3x3"`` and ``pool = "padded"`` give the form that later trainings prefer.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.base import ImageModel
 from striate.models.registry import register
-from striate.models.resnet import Residual
-from striate.nn.conv import ConvNorm
+from striate.models.resnet import Bottleneck, Place, Residual, Shortcut, Unit, places, projection, stacked, units
+from striate.nn.conv import ConvNorm, conv2d
 from striate.nn.gate import SqueezeExcite
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
@@ -42,84 +42,88 @@ PAPER = Paper(
 )
 
 
-class GatedUnit(Protocol):
-    """A maker of residual units that end in a gate."""
+class Body(Protocol):
+    """What a gated unit computes with: a maker of convolutions, and of what stands beside them."""
 
     @property
     def expansion(self) -> int:
         """Output channels over width."""
         ...
 
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to ``width * expansion`` channels."""
+    @property
+    def shortcut(self) -> Shortcut:
+        """What stands beside the convolutions."""
+        ...
+
+    def convs(self, place: Place) -> list[nn.Conv2d]:
+        """The convolutions, in order."""
         ...
 
 
+def wide_projection(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
+    """A 3x3 convolution where resolution falls, else as in the residual networks."""
+    if place.stride == 1:
+        return projection(place, channels, normed=normed)
+    return ConvNorm(place.channels, channels, 3, stride=place.stride, eps=place.eps, act=None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatedBottleneck:
-    """1x1 down, 3x3, 1x1 up, then the gate (Figure 3).
+class Grouped:
+    """The convolutions of SENet-154: 1x1 to twice the width, 3x3 in groups to four times, 1x1.
 
     Args:
-        stride_place: Which convolution takes the stride.
+        groups: Groups of the 3x3 convolution.
+        shortcut: What stands beside them.
+    """
+
+    groups: int = 64
+    shortcut: Shortcut = wide_projection
+
+    def __post_init__(self) -> None:
+        if self.groups < 1:
+            raise ValueError(f"a convolution has at least 1 group; got {self.groups}")
+
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return 4
+
+    def convs(self, place: Place) -> list[nn.Conv2d]:
+        """The three."""
+        return [
+            conv2d(place.channels, 2 * place.width, 1),
+            conv2d(2 * place.width, 4 * place.width, 3, stride=place.stride, groups=self.groups),
+            conv2d(4 * place.width, 4 * place.width, 1),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """A residual unit whose maps pass a gate before the sum (Figure 3). It serves in every residual network.
+
+    Args:
+        body: The maker of its convolutions.
         reduction: Channels over the gate's inner width, r.
     """
 
-    stride_place: Literal["1x1", "3x3"] = "1x1"
+    body: Body
     reduction: int = 16
 
     def __post_init__(self) -> None:
-        if self.stride_place not in ("1x1", "3x3"):
-            raise ValueError(f"stride_place is '1x1' or '3x3'; got {self.stride_place!r}")
         if self.reduction < 1:
             raise ValueError(f"a gate's reduction is at least 1; got {self.reduction}")
 
     @property
     def expansion(self) -> int:
         """Output channels over width."""
-        return 4
+        return self.body.expansion
 
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to ``4 * width`` channels."""
-        first, second = (stride, 1) if self.stride_place == "1x1" else (1, stride)
-        residual = sequence(
-            conv1=ConvNorm(channels, width, 1, stride=first, eps=eps),
-            conv2=ConvNorm(width, width, 3, stride=second, eps=eps),
-            conv3=ConvNorm(width, 4 * width, 1, eps=eps, act=None),
-            gate=SqueezeExcite(4 * width, max(1, 4 * width // self.reduction)),
-        )
-        return Residual(residual, shortcut(channels, 4 * width, 1, stride, eps))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatedGroups:
-    """SENet-154's unit: twice the width into a 3x3 convolution in groups, and a 3x3 shortcut where resolution falls.
-
-    Args:
-        groups: Groups of the 3x3 convolution.
-        reduction: Channels over the gate's inner width, r.
-    """
-
-    groups: int = 64
-    reduction: int = 16
-
-    def __post_init__(self) -> None:
-        if min(self.groups, self.reduction) < 1:
-            raise ValueError(f"groups and reduction are at least 1; got {self}")
-
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 4
-
-    def build(self, channels: int, width: int, stride: int, eps: float) -> nn.Module:
-        """A unit from `channels` to ``4 * width`` channels."""
-        residual = sequence(
-            conv1=ConvNorm(channels, 2 * width, 1, eps=eps),
-            conv2=ConvNorm(2 * width, 4 * width, 3, stride=stride, groups=self.groups, eps=eps),
-            conv3=ConvNorm(4 * width, 4 * width, 1, eps=eps, act=None),
-            gate=SqueezeExcite(4 * width, max(1, 4 * width // self.reduction)),
-        )
-        return Residual(residual, shortcut(channels, 4 * width, 1 if stride == 1 else 3, stride, eps))
+    def build(self, place: Place) -> nn.Module:
+        """The unit for a place."""
+        channels = self.expansion * place.width
+        residual = stacked(self.body.convs(place), place.eps)
+        residual.add_module("gate", SqueezeExcite(channels, max(1, channels // self.reduction)))
+        return Residual(residual, self.body.shortcut(place, channels))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,7 @@ class SENetSpec:
         eps: Added to the variance by every batch normalisation.
     """
 
-    unit: GatedUnit
+    unit: Unit
     blocks: tuple[int, ...]
     width: int = 64
     stem: tuple[tuple[int, int], ...] = ((7, 64),)
@@ -157,17 +161,10 @@ class SENetSpec:
 THREE = ((3, 64), (3, 64), (3, 128))
 
 VARIANTS = {
-    "se_resnet50": SENetSpec(unit=GatedBottleneck(), blocks=(3, 4, 6, 3)),
-    "senet154": SENetSpec(unit=GatedGroups(), blocks=(3, 8, 36, 3), stem=THREE, dropout=0.2),
+    "se_resnet50": SENetSpec(unit=Gated(body=Bottleneck(stride_place="1x1")), blocks=(3, 4, 6, 3)),
+    "senet154": SENetSpec(unit=Gated(body=Grouped()), blocks=(3, 8, 36, 3), stem=THREE, dropout=0.2),
 }
-TINY = SENetSpec(unit=GatedGroups(groups=4, reduction=4), blocks=(1, 1, 1, 1), width=4, stem=((3, 4), (3, 6)))
-
-
-def shortcut(channels: int, out_channels: int, kernel: int, stride: int, eps: float) -> nn.Module:
-    """The identity where shapes agree, else a strided convolution."""
-    if stride == 1 and channels == out_channels:
-        return nn.Identity()
-    return ConvNorm(channels, out_channels, kernel, stride=stride, eps=eps, act=None)
+TINY = SENetSpec(unit=Gated(body=Grouped(groups=4), reduction=4), blocks=(1, 1, 1, 1), width=4, stem=((3, 4), (3, 6)))
 
 
 @final
@@ -188,18 +185,12 @@ class SENet(ImageModel):
             stem.add_module(f"conv{number}", ConvNorm(channels, width, kernel, stride=stride, eps=spec.eps))
             channels = width
         self.add_stage("stem", stem, channels, stride=2)
-        width = spec.width
-        for number, count in enumerate(spec.blocks, start=1):
-            stage = nn.Sequential()
-            if number == 1:
-                ceil = spec.pool == "ceil"
-                stage.add_module("pool", nn.MaxPool2d(3, stride=2, padding=0 if ceil else 1, ceil_mode=ceil))
-            for index in range(count):
-                stride = 2 if index == 0 and number > 1 else 1
-                stage.add_module(f"unit{index + 1}", spec.unit.build(channels, width, stride, spec.eps))
-                channels = width * spec.unit.expansion
-            self.add_stage(f"stage{number}", stage, channels, stride=2)
-            width *= 2
+        ceil = spec.pool == "ceil"
+        pool = {"pool": nn.MaxPool2d(3, stride=2, padding=0 if ceil else 1, ceil_mode=ceil)}
+        for number, row in enumerate(places(spec.unit, spec.blocks, spec.width, spec.eps, channels), start=1):
+            channels = row[0].width * spec.unit.expansion
+            layers = (pool if number == 1 else {}) | units(spec.unit, row)
+            self.add_stage(f"stage{number}", sequence(**layers), channels, stride=2)
         self.head = pooled_head(channels, classes, dropout=spec.dropout)
         he(self)
 
