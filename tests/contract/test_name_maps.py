@@ -27,6 +27,7 @@ KERAS = {
     "vgg19": "VGG19",
     "mobilenet_v1": "MobileNet",
     "mobilenet_v2": "MobileNetV2",
+    **{f"tf_efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
 }
 TIMM = {
     "mobilenet_v1": "mobilenetv1_100",
@@ -37,6 +38,7 @@ TIMM = {
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
 DENSENETS = [f"densenet{depth}" for depth in (121, 161, 169, 201)]
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
+EFFICIENTNETS = [f"efficientnet_b{number}" for number in range(8)]
 PEERS = [
     *(
         ("torchvision", name, name)
@@ -45,6 +47,7 @@ PEERS = [
             "googlenet",
             "mobilenet_v2",
             *DENSENETS,
+            *EFFICIENTNETS,
             *VGGS,
             *RESNETS,
         ]
@@ -54,6 +57,8 @@ PEERS = [
         for name in [
             *TIMM,
             *DENSENETS,
+            *EFFICIENTNETS,
+            *(f"tf_{name}" for name in EFFICIENTNETS),
             *VGGS,
             *RESNETS,
         ]

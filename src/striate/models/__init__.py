@@ -7,6 +7,7 @@ from striate.models import alexnet_2012 as alexnet_2012
 from striate.models import alexnet_hml as alexnet_hml
 from striate.models import cifar_resnet as cifar_resnet
 from striate.models import densenet as densenet
+from striate.models import efficientnet as efficientnet
 from striate.models import fcn as fcn
 from striate.models import googlenet as googlenet
 from striate.models import lenet as lenet

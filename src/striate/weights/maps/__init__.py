@@ -12,6 +12,7 @@ from striate.weights.maps import (
     alexnet,
     cifar_resnet,
     densenet,
+    efficientnet,
     googlenet,
     mobilenet_v1,
     mobilenet_v2,
@@ -32,8 +33,9 @@ SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster")
 _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "alexnet": alexnet.SOURCES,
     "cifar_resnet": cifar_resnet.SOURCES,
-    "googlenet": googlenet.SOURCES,
     "densenet": densenet.SOURCES,
+    "efficientnet": efficientnet.SOURCES,
+    "googlenet": googlenet.SOURCES,
     "mobilenet_v1": mobilenet_v1.SOURCES,
     "mobilenet_v2": mobilenet_v2.SOURCES,
     "resnet": resnet.SOURCES,
