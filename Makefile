@@ -40,6 +40,9 @@ $(PEERS)/.ready: $(READY)
 zoo: setup ## rebuild the table of networks that the package ships
 	$(BIN)/python -m striate.jobs.zoo
 
+pages: setup ## rewrite docs/networks and the README's table of networks
+	$(BIN)/python docs/pages.py
+
 bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures go to benchmarks/results.jsonl and the README
 	$(BIN)/python benchmarks/decode.py --data $(DATA)/imagenet_samples/imagenet_samples.tar
 	$(BIN)/python benchmarks/transfer_time.py --network mobilenet_v2 --data $(DATA)/photos-flowers/flowers5.tar
@@ -49,4 +52,4 @@ bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures 
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/tables.py
 
-.PHONY: help setup demo test check parity zoo bench
+.PHONY: help setup demo test check parity zoo pages bench

@@ -15,7 +15,8 @@ from striate.cli.app import app
 from striate.records.recipes import recipe_names
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
+NETWORKS = sorted((ROOT / "docs" / "networks").glob("*.md"))
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md")), *NETWORKS]
 IDS = [page.name for page in PAGES]
 GUIDES = [page for page in PAGES if page.name not in ("CHANGELOG.md", "design.md")]
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -59,7 +60,7 @@ def test_there_are_commands_to_parse() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_python_blocks_are_parts_of_examples(page: Path) -> None:
-    if page.name == "design.md":  # shows how code reads, not how it is used
+    if page.name == "design.md" or page in NETWORKS:  # shows how code reads, not how it is used; run below
         return
     scripts = [script.read_text(encoding="utf-8") for script in (ROOT / "examples").glob("*.py")]
     for block in _blocks(page, "python"):
@@ -80,6 +81,14 @@ def test_tree_in_design_names_what_there_is() -> None:
     assert named == packages
     missing = [file for file in re.findall(r"\b(\w+\.py)\b", tree) if not list((ROOT / "src" / "striate").rglob(file))]
     assert not missing
+
+
+def test_pages_about_networks_are_current() -> None:
+    """What `docs/pages.py` would write is what stands there; it runs every example to write what that prints."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "pages.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_readme_shows_the_newest_figures() -> None:

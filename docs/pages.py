@@ -1,0 +1,320 @@
+"""Writes the pages about networks: one a family, an index of them all, and the table of families in the README.
+
+`python docs/pages.py` (`make pages`) rewrites them from the model files, the table of networks and the catalogue of
+weights; with `--check` it only says which are behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import figures
+import torch
+
+from striate.models import REGISTRY
+from striate.records import zoo
+from striate.records.zoo import ZooRow
+from striate.weights import catalogue
+from striate.weights.catalogue import Checkpoint
+
+DOCS = Path(__file__).resolve().parent
+NETWORKS = DOCS / "networks"
+README = DOCS.parent / "README.md"
+IMAGENET = "imagenet-1k validation"
+DRAWN = {"resnet": "resnet50", "vgg": "vgg16"}
+"""The network whose stages a family's docstring lists, where that is not the family's first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """What a page tells.
+
+    Args:
+        name: Of the module.
+        title: What its docstring is about, before the colon.
+        idea: What its docstring says of that, after it.
+        body: The rest of the docstring: source, stages, departures.
+        rows: Its networks.
+    """
+
+    name: str
+    title: str
+    idea: str
+    body: str
+    rows: tuple[ZooRow, ...]
+
+    @property
+    def drawn(self) -> ZooRow:
+        """The network of the figure and of the example."""
+        return next((row for row in self.rows if row.name == DRAWN.get(self.name)), self.rows[0])
+
+    @property
+    def weights(self) -> list[Checkpoint]:
+        """Published weights of all its networks."""
+        return [each for row in self.rows for each in catalogue.entries_for(row.name)]
+
+
+def families() -> list[Family]:
+    """Every family, oldest paper first."""
+    found = []
+    for name in zoo.families():
+        text = import_module(f"striate.models.{name}").__doc__ or ""
+        first, _, body = text.strip().partition("\n")
+        title, _, idea = first.partition(": ")
+        rows = tuple(row for row in zoo.rows() if row.family == name)
+        found.append(Family(name=name, title=title, idea=_sentence(idea), body=body.strip(), rows=rows))
+    return found
+
+
+def page(family: Family) -> str:
+    """The page of one family, as Markdown."""
+    row, source = family.drawn, f"src/striate/models/{family.name}.py"
+    parts = [
+        f"# {family.title}",
+        family.idea,
+        f"{_paper(family.rows[0].paper)} · [`{source}`](../../{source})",
+        f"![The stages of {row.name}: the sides and channels of the maps that leave each](figures/{family.name}.svg)",
+        f"The maps of `{row.name}` on {_sides(row.input)} px: taller is more positions, longer is more channels.",
+        markdown(family.body),
+        "## Networks",
+        variants(family.rows),
+        "## Weights",
+        weights(family.weights),
+        "## In use",
+        f"```sh\n{commands(family)}\n```",
+        f"```python\n{example(row)}```",
+        "prints",
+        f"```text\n{run(example(row))}```",
+        "[All networks](index.md)",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def index(found: Sequence[Family]) -> str:
+    """The page that lists every network."""
+    measured = [row for family in found for row in family.rows if best(row.name)]
+    lines = []
+    for family in found:
+        for row in family.rows:
+            top = best(row.name)
+            tops = [f"{top.top1:.1f}", "-" if top.top5 is None else f"{top.top5:.1f}"] if top else ["-", "-"]
+            sources = ", ".join(dict.fromkeys(each.source for each in catalogue.entries_for(row.name))) or "-"
+            cells = [f"[`{row.name}`]({family.name}.md)", str(row.year), _sides(row.input)]
+            lines.append([*cells, f"{row.params:,}", f"{row.macs / 1e6:,.0f} M", *tops, sources])
+    head = ["network", "year", "input, px", "parameters", "multiply-adds", "top-1, %", "top-5, %", "weights from"]
+    return (
+        "\n\n".join(
+            [
+                "# Networks",
+                f"{len(lines)} networks of {len(found)} families, oldest paper first; `striate models` lists the same. Each is a "
+                "row of named stages and a head, takes any number of channels and of classes, and gives maps of every stage.",
+                "![Accuracy against multiply-adds](figures/accuracy.svg)",
+                f"Top-1 on ImageNet's validation pictures as published, for the {len(measured)} networks that have it, against "
+                "multiply-adds at their native size (logarithmic). The area of a bubble is the number of parameters; a line "
+                "joins a family. Trainings differ by decade more than networks do: the newer weights of a network stand for it.",
+                _table(head, lines, numbers=range(1, 7)),
+                "Accuracies are the publishers', each at the picture size of its weights; of several weights the best counts.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def variants(rows: Sequence[ZooRow]) -> str:
+    """A row a network."""
+    lines = []
+    for row in rows:
+        others = ", ".join(f"`{each}`" for each in row.aliases) or "-"
+        numbers = [f"{row.params:,}", f"{row.macs:,}"]
+        lines.append([f"`{row.name}`", f"{row.input[0]} x {_sides(row.input)}", str(row.classes), *numbers, others])
+    head = ["network", "input", "classes", "parameters", "multiply-adds", "also called"]
+    return _table(head, lines, numbers=(2, 3, 4))
+
+
+def weights(entries: Sequence[Checkpoint]) -> str:
+    """A row a file; words where there is none."""
+    if not entries:
+        return "None are published in a form that is read here: training starts from random weights."
+    lines = []
+    for each in entries:
+        metric = each.metric
+        top = [
+            "-" if number is None else f"{number:.2f}" for number in (metric and metric.top1, metric and metric.top5)
+        ]
+        options = ", ".join(f"`{name} = {value}`" for name, value in each.options.items())
+        notes = "; ".join(part for part in (each.note, options) if part) or "-"
+        lines.append([f"`{each.name}`", each.source, _sides(each.preprocess.size), *top, each.licence, notes])
+    sets = ", ".join(dict.fromkeys(each.metric.dataset for each in entries if each.metric))
+    head = ["weights", "from", "picture, px", "top-1, %", "top-5, %", "licence", "options and notes"]
+    table = _table(head, lines, numbers=(3, 4))
+    said = f"Accuracies are the publishers', on {sets}. " if sets else ""
+    return f"{table}\n\n{said}Options are set by themselves where weights are named ([weights](../weights.md))."
+
+
+def commands(family: Family) -> str:
+    """What one types."""
+    tags = [each for each in family.weights if each.network == family.drawn.name]
+    lines = [f"striate show {family.drawn.name}"]
+    if tags:
+        lines.append(f"striate fit photos/ --backbone {tags[0].name}")
+    return "\n".join(lines)
+
+
+def example(row: ZooRow) -> str:
+    """A script that prints the maps of every stage."""
+    note = '  # weights="default" brings the published ones' if catalogue.entries_for(row.name) else ""
+    return f"""import torch
+
+import striate
+
+model = striate.create_model("{row.name}", classes=5).eval(){note}
+pictures = torch.randn(1, {", ".join(str(each) for each in row.input)})
+for stage, maps in model.forward_stages(pictures).items():
+    print(stage, tuple(maps.shape))
+print("pooled", tuple(model.forward_head(model.forward_features(pictures), upto="pool").shape))
+print("logits", tuple(model(pictures).shape))
+"""
+
+
+def run(script: str) -> str:
+    """What a script prints, by shapes alone: on tensors without memory."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), torch.device("meta"), torch.no_grad():
+        exec(compile(script, "<example>", "exec"), {})
+    return said.getvalue()
+
+
+def figure(row: ZooRow) -> str:
+    """The stages of a network, drawn."""
+    with torch.device("meta"), torch.no_grad():
+        model = REGISTRY.get(row.name).create().eval()
+        maps = model.forward_stages(torch.empty(1, *row.input))
+    picture = figures.Block(name="picture", channels=row.input[0], side=row.input[1])
+    drawn = [figures.Block(name=name, channels=each.shape[1], side=each.shape[2]) for name, each in maps.items()]
+    parts = [*(part for part in model.head.part_names if part != "logits"), f"{row.classes:,} logits"]
+    return figures.stages([picture, *drawn], parts, f"The stages of {row.name}")
+
+
+def best(network: str) -> catalogue.Metric | None:
+    """The best accuracy on ImageNet that is published for a network as it is in the table."""
+    known = [each.metric for each in catalogue.entries_for(network) if each.metric and "width" not in each.options]
+    return max((each for each in known if each.dataset == IMAGENET), key=lambda each: each.top1, default=None)
+
+
+def accuracy(found: Sequence[Family]) -> str:
+    """Every network with an accuracy, drawn."""
+    points = [
+        figures.Bubble(name=row.name, group=family.name, macs=row.macs, params=row.params, top1=top.top1)
+        for family in found
+        for row in family.rows
+        if (top := best(row.name))
+    ]
+    return figures.bubbles(points, "Top-1 accuracy on ImageNet against multiply-adds")
+
+
+def readme_table(found: Sequence[Family]) -> str:
+    """A row a family."""
+    lines = []
+    for family in found:
+        params = sorted(row.params for row in family.rows)
+        spread = _millions(params[0]) + (f" to {_millions(params[-1])}" if params[-1] > params[0] else "")
+        sources = ", ".join(dict.fromkeys(each.source for each in family.weights)) or "-"
+        names = ", ".join(f"`{row.name}`" for row in family.rows[:3]) + (", ..." if len(family.rows) > 3 else "")
+        title = f"[{family.title}](docs/networks/{family.name}.md)"
+        lines.append([title, str(family.rows[0].year), names, str(len(family.rows)), spread, sources])
+    head = ["family", "year", "networks", "number", "parameters", "weights from"]
+    return _table(head, lines, numbers=(1, 3, 4))
+
+
+def markdown(text: str) -> str:
+    """A docstring's body: its tables become Markdown's, its paragraphs flow."""
+    blocks = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = block.splitlines()
+        ruled = re.fullmatch(r"=+( +=+)+", lines[0].strip())
+        blocks.append(_simple_table(lines) if ruled else " ".join(line.strip() for line in lines))
+    return "\n\n".join(blocks).replace("``", "`")
+
+
+def _simple_table(lines: Sequence[str]) -> str:
+    """A table ruled by `====`; a row without a first cell goes on with the row before."""
+    starts = [found.start() for found in re.finditer(r"=+", lines[0])]
+    spans = list(zip(starts, [*starts[1:], None], strict=True))
+    rows: list[list[str]] = []
+    for line in lines[1:]:
+        if line.startswith("=="):
+            continue
+        cells = [line[start:stop].strip() for start, stop in spans]
+        if cells[0]:
+            rows.append(cells)
+        else:
+            rows[-1] = [f"{a} {b}".strip() for a, b in zip(rows[-1], cells, strict=True)]
+    return _table(rows[0], rows[1:], numbers=())
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Iterable[int]) -> str:
+    right = set(numbers)
+    rule = ["---:" if i in right else "---" for i in range(len(head))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, rule, *rows))
+
+
+def _paper(words: str) -> str:
+    return re.sub(r"\(arXiv (\d+\.\d+)\)", r"([arXiv \1](https://arxiv.org/abs/\1))", words)
+
+
+def _sides(shape: Sequence[int]) -> str:
+    height, width = shape[-2:]
+    return f"{height} x {width}"
+
+
+def _millions(number: int) -> str:
+    return f"{number / 1e6:.3g} M"
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def documents() -> dict[Path, str]:
+    """Every file that this script writes, with what belongs into it."""
+    found = families()
+    made = {NETWORKS / "index.md": index(found), NETWORKS / "figures" / "accuracy.svg": accuracy(found)}
+    for family in found:
+        made[NETWORKS / f"{family.name}.md"] = page(family)
+        made[NETWORKS / "figures" / f"{family.name}.svg"] = figure(family.drawn)
+    begin, end = "<!-- table:networks begin -->", "<!-- table:networks end -->"
+    before, _, rest = README.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not closed:
+        raise SystemExit(f"{README.name} lacks the markers {begin} and {end}")
+    made[README] = f"{before}{begin}\n{readme_table(found)}\n{end}{after}"
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is behind")
+    check = parser.parse_args().check
+    made = documents()
+    stale = {path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text}
+    orphans = {path for path in NETWORKS.rglob("*") if path.is_file()} - set(made)
+    if check:
+        names = ", ".join(sorted(path.name for path in stale | orphans))
+        sys.exit(f"behind: {names}; run python docs/pages.py" if names else 0)
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made[path], encoding="utf-8")
+    for path in orphans:
+        path.unlink()
+
+
+if __name__ == "__main__":
+    main()
