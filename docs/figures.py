@@ -62,7 +62,7 @@ def stages(blocks: Sequence[Block], head: Sequence[str], label: str) -> str:
         parts += [_text(x + column / 2, base + 18 + 15 * i, line, strong=i == 0) for i, line in enumerate(lines)]
         x += column + GAP
     parts.append(_arrow(x - GAP + 4, x - 4, base - 14))
-    width, tall = 96.0, 20.0 + 15 * len(head)
+    width, tall = 112.0, 20.0 + 15 * len(head)
     box = f'<rect class="front edge" x="{x:.1f}" y="{base - tall:.1f}" width="{width}" height="{tall}" rx="4"/>'
     words = [_text(x + width / 2, base - tall + 20 + 15 * i, line) for i, line in enumerate(head)]
     parts += [f'<g class="head">{box}{"".join(words)}</g>', _text(x + width / 2, base + 18, "head", strong=True)]

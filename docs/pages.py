@@ -19,7 +19,7 @@ from pathlib import Path
 import figures
 import torch
 
-from striate.models import REGISTRY
+from striate.models import REGISTRY, ImageModel
 from striate.records import zoo
 from striate.records.zoo import ZooRow
 from striate.weights import catalogue
@@ -29,7 +29,7 @@ DOCS = Path(__file__).resolve().parent
 NETWORKS = DOCS / "networks"
 README = DOCS.parent / "README.md"
 IMAGENET = "imagenet-1k validation"
-DRAWN = {"resnet": "resnet50", "vgg": "vgg16"}
+DRAWN = {"resnet": "resnet50", "vgg": "vgg16", "fcn": "fcn8s"}
 """The network whose stages a family's docstring lists, where that is not the family's first."""
 
 
@@ -110,22 +110,18 @@ def index(found: Sequence[Family]) -> str:
             cells = [f"[`{row.name}`]({family.name}.md)", str(row.year), _sides(row.input)]
             lines.append([*cells, f"{row.params:,}", f"{row.macs / 1e6:,.0f} M", *tops, sources])
     head = ["network", "year", "input, px", "parameters", "multiply-adds", "top-1, %", "top-5, %", "weights from"]
-    return (
-        "\n\n".join(
-            [
-                "# Networks",
-                f"{len(lines)} networks of {len(found)} families, oldest paper first; `striate models` lists the same. Each is a "
-                "row of named stages and a head, takes any number of channels and of classes, and gives maps of every stage.",
-                "![Accuracy against multiply-adds](figures/accuracy.svg)",
-                f"Top-1 on ImageNet's validation pictures as published, for the {len(measured)} networks that have it, against "
-                "multiply-adds at their native size (logarithmic). The area of a bubble is the number of parameters; a line "
-                "joins a family. Trainings differ by decade more than networks do: the newer weights of a network stand for it.",
-                _table(head, lines, numbers=range(1, 7)),
-                "Accuracies are the publishers', each at the picture size of its weights; of several weights the best counts.",
-            ]
-        )
-        + "\n"
-    )
+    parts = [
+        "# Networks",
+        f"{len(lines)} networks of {len(found)} families, oldest paper first; `striate models` lists the same. Each is "
+        "a row of named stages and a head, takes any number of channels and of classes, and gives every stage's maps.",
+        "![Accuracy against multiply-adds](figures/accuracy.svg)",
+        f"Top-1 on ImageNet's validation pictures as published, for the {len(measured)} networks that have it, against "
+        "multiply-adds at their native size (logarithmic). The area of a bubble is the number of parameters; a line "
+        "joins a family. What a network reaches depends on its training too, and newer trainings are better ones.",
+        _table(head, lines, numbers=range(1, 7)),
+        "Accuracies are the publishers', each at the picture size of its weights; of several weights the best count.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def variants(rows: Sequence[ZooRow]) -> str:
@@ -163,14 +159,15 @@ def commands(family: Family) -> str:
     """What one types."""
     tags = [each for each in family.weights if each.network == family.drawn.name]
     lines = [f"striate show {family.drawn.name}"]
-    if tags:
+    if tags and family.drawn.task == "classify":
         lines.append(f"striate fit photos/ --backbone {tags[0].name}")
     return "\n".join(lines)
 
 
 def example(row: ZooRow) -> str:
-    """A script that prints the maps of every stage."""
+    """A script that prints the maps of every stage, and the answer."""
     note = '  # weights="default" brings the published ones' if catalogue.entries_for(row.name) else ""
+    pooled = 'print("pooled", tuple(model.forward_head(model.forward_features(pictures), upto="pool").shape))\n'
     return f"""import torch
 
 import striate
@@ -179,8 +176,7 @@ model = striate.create_model("{row.name}", classes=5).eval(){note}
 pictures = torch.randn(1, {", ".join(str(each) for each in row.input)})
 for stage, maps in model.forward_stages(pictures).items():
     print(stage, tuple(maps.shape))
-print("pooled", tuple(model.forward_head(model.forward_features(pictures), upto="pool").shape))
-print("logits", tuple(model(pictures).shape))
+{pooled if row.task == "classify" else ""}print("logits", tuple(model(pictures).shape))
 """
 
 
@@ -199,7 +195,10 @@ def figure(row: ZooRow) -> str:
         maps = model.forward_stages(torch.empty(1, *row.input))
     picture = figures.Block(name="picture", channels=row.input[0], side=row.input[1])
     drawn = [figures.Block(name=name, channels=each.shape[1], side=each.shape[2]) for name, each in maps.items()]
-    parts = [*(part for part in model.head.part_names if part != "logits"), f"{row.classes:,} logits"]
+    if isinstance(model, ImageModel):
+        parts = [*(part for part in model.head.part_names if part != "logits"), f"{row.classes:,} logits"]
+    else:
+        parts = ["reads", *model.head.reads, f"{row.classes:,} maps of logits"]
     return figures.stages([picture, *drawn], parts, f"The stages of {row.name}")
 
 

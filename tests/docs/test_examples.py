@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from striate.models import REGISTRY
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
@@ -20,6 +22,7 @@ def test_script_runs(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(REGISTRY, "_things", dict(REGISTRY._things))  # what a script registers leaves with it
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out.strip()
 
