@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from striate.nn.conv import Padding, conv2d
 from striate.nn.heads import Head, global_pool
 from striate.sizing import measure
+from striate.sizing.field import Axis
 
 
 class Stack(nn.Module):
@@ -148,3 +151,92 @@ def test_an_operation_without_a_rule_leaves_the_field_unknown_and_the_costs_exac
     assert totals.receptive_field is None
     assert totals.stride is None
     assert totals.macs == 8 * 8 * 8 * 27 + 16 * 16 * 4 * 2 + 4 * 2
+
+
+# ---------------------------------------------------------------------- one side, against sets of pixels
+
+Seen = Callable[[int], set[int]]
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[Axis, Seen]:
+    """Windows and transposed windows in a row: as an axis, and as the pixels that each position sees."""
+    axis, seen = Axis.of_pixels(1000), lambda position: {position}
+    for _ in range(draw(st.integers(1, 4))):
+        kernel, before, dilation = draw(st.integers(1, 4)), draw(st.integers(0, 2)), draw(st.integers(1, 2))
+        stride = draw(st.integers(1, 3))
+        if draw(st.booleans()):
+            axis = axis.window(kernel, stride=stride, before=before, dilation=dilation, count=1000)
+
+            def after(place: int, inner: Seen = seen, k=kernel, s=stride, b=before, d=dilation) -> set[int]:
+                return set().union(*(inner(place * s - b + d * element) for element in range(k)))
+        else:
+            kernel = max(kernel, stride)
+            spread = axis.spread(kernel, stride=stride, before=before, count=1000)
+            assert spread is not None
+            axis = spread
+
+            def after(place: int, inner: Seen = seen, k=kernel, s=stride, b=before) -> set[int]:
+                offsets = [place + b - element for element in range(k)]
+                return set().union(*(inner(offset // s) for offset in offsets if offset % s == 0))
+
+        seen = after
+    return axis, seen
+
+
+@given(chains())
+@settings(max_examples=100, deadline=None)
+def test_an_axis_equals_the_pixels_that_positions_see(chain: tuple[Axis, Seen]) -> None:
+    axis, seen = chain
+    for place in range(-3, 2 * axis.period + 3):
+        assert (axis.left(place), axis.right(place)) == (min(seen(place)), max(seen(place)))
+    assert axis.size == max(max(seen(place)) - min(seen(place)) + 1 for place in range(axis.period))
+    assert axis.left(axis.period) - axis.left(0) == axis.advance
+    if axis.stride is not None:
+        assert axis.stride * axis.period == axis.advance
+
+
+def test_a_transposed_window_that_leaves_gaps_is_not_known() -> None:
+    assert Axis.of_pixels(8).spread(2, stride=3, count=24) is None
+    assert Axis.of_pixels(8).spread(3, stride=2, dilation=2, count=19) is None
+
+
+def test_upsampling_below_a_pixel_has_a_field_and_no_stride() -> None:
+    finer = Stack([nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, 2, stride=2)], 4)
+    totals = measure(finer, (3, 12, 12)).totals
+    assert (totals.receptive_field, totals.stride) == ((3, 3), None)
+    assert totals.macs == 10 * 10 * 4 * 27 + 10 * 10 * 4 * 4 * 4 + 4 * 2
+    assert totals.units == 10 * 10 * 4 + 20 * 20 * 4 + 2
+
+
+class Permuted(nn.Module):
+    """Dense layers over channels that lie last, a response normalised by its norm over the whole map, groups."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.norm = nn.LayerNorm(channels)
+        self.wide = nn.Linear(channels, 4 * channels)
+        self.narrow = nn.Linear(4 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.wide(self.norm(self.conv(x).permute(0, 2, 3, 1)))
+        norm = torch.linalg.vector_norm(y, dim=(1, 2), keepdim=True)
+        y = self.narrow(y * (norm / norm.mean(dim=-1, keepdim=True)) + y).permute(0, 3, 1, 2)
+        one, other = y.chunk(2, dim=1)
+        n, c, h, w = y.shape
+        shuffled = torch.cat([other, one], dim=1).view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        return x + shuffled
+
+
+def test_channels_may_lie_last_and_in_groups() -> None:
+    model = Stack([nn.Conv2d(3, 4, 4, stride=4), Permuted(4), Permuted(4)], 4)
+    record = measure(model, (3, 64, 48))
+    assert record.totals.receptive_field == (4 + 2 * 6 * 4, 4 + 2 * 6 * 4)
+    assert record.totals.stride == (4, 4)
+    assert [row.name for row in record.layers if row.receptive_field is None] == []
+
+
+def test_positions_that_are_merged_with_channels_are_read_at_once() -> None:
+    flat = Stack([nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 5, 8), nn.Unflatten(1, (8, 1, 1))], 8)
+    assert measure(flat, (3, 8, 7)).totals.receptive_field == (8, 7)

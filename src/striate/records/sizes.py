@@ -24,7 +24,10 @@ class LayerRow:
         activation_bytes: Size of the output.
         receptive_field: Height and width of what one output position sees, in input pixels, the part that lies
             outside the picture included; None where it is not known.
-        stride: Input pixels from one output position to the next; None where it is not known.
+        stride: Input pixels from one output position to the next; None where it is not known, and after upsampling
+            where it is no whole number of pixels.
+        padding: Input pixels above and left of the picture that the first output position sees, below 0 where it
+            begins inside; None where it is not known.
     """
 
     name: str
@@ -39,6 +42,7 @@ class LayerRow:
     activation_bytes: int = 0
     receptive_field: Pair | None = None
     stride: Pair | None = None
+    padding: Pair | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,8 @@ class SizeTotals:
         connections: Of convolutions and dense layers.
         macs: Multiply-adds of convolutions and dense layers.
         activation_bytes: The picture and every layer's output.
-        receptive_field: Of what enters the head, height and width in pixels; None where it is not known.
+        receptive_field: Of what enters the head, height and width in pixels; of a decoder that reads several stages,
+            of the highest. None where it is not known.
         stride: Of what enters the head; None where it is not known.
         depth: Layers with weights: modules that hold parameters or statistics of their own, normalisations included.
         file_bytes: Size of all parameters and statistics, which is that of a file of weights but for its header.

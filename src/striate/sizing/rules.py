@@ -60,7 +60,22 @@ KINDS = {
     aten.mul: "product",
     aten.cat: "concat",
 }
-VIEWS = frozenset({aten.view, aten._unsafe_view, aten.t, aten.slice, aten.squeeze, aten.unsqueeze, aten.detach})
+VIEWS = frozenset(
+    {
+        aten.view,
+        aten._unsafe_view,
+        aten.t,
+        aten.transpose,
+        aten.permute,
+        aten.expand,
+        aten.slice,
+        aten.split,
+        aten.split_with_sizes,
+        aten.squeeze,
+        aten.unsqueeze,
+        aten.detach,
+    }
+)
 """Operations that look at maps in another way and make none."""
 PADS = frozenset({aten.constant_pad_nd})
 """Operations that belong to the layer which reads their result."""
@@ -154,31 +169,86 @@ def macs(operation: Operation) -> int:
 
 # ---------------------------------------------------------------------- receptive fields
 
+MAPS = ("n", "c", "h", "w")
 
-def _convolution(operation: Operation, field: Field) -> Field | None:
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the positions of a tensor see of the picture, and where in the tensor they lie.
+
+    Args:
+        field: Of its positions.
+        dims: What each dimension counts: n pictures, c channels, h and w positions, several where they are merged
+            (``("nhw", "c")`` are rows of channels, as a dense layer takes them), nothing for a dimension of 1.
+    """
+
+    field: Field
+    dims: tuple[str, ...] = MAPS
+
+    def at(self, dim: int) -> str:
+        """What a dimension counts; `dim` may count from the end."""
+        return self.dims[dim]
+
+    def along(self, letters: str, change: Callable[[Axis], Axis]) -> Field:
+        """The field with its sides among `letters` changed."""
+        h = change(self.field.h) if "h" in letters else self.field.h
+        w = change(self.field.w) if "w" in letters else self.field.w
+        return Field(h, w)
+
+
+def _convolution(operation: Operation, sight: Sight) -> Sight | None:
     kernel = operation.arguments["weight"]
-    if operation.arguments["transposed"] or kernel.ndim != 4:
+    if kernel.ndim != 4:
         return None
-    return _window(operation, field, (kernel.shape[2], kernel.shape[3]), operation.pair("stride"))
+    sides = (kernel.shape[2], kernel.shape[3])
+    if operation.arguments["transposed"]:
+        return _spread(operation, sight, sides)
+    return _window(operation, sight, sides, operation.pair("stride"))
 
 
-def _pool(operation: Operation, field: Field) -> Field:
-    return _window(operation, field, operation.pair("kernel_size"), operation.pair("stride", default="kernel_size"))
+def _pool(operation: Operation, sight: Sight) -> Sight | None:
+    return _window(operation, sight, operation.pair("kernel_size"), operation.pair("stride", default="kernel_size"))
 
 
-def _window(operation: Operation, field: Field, kernel: tuple[int, int], stride: tuple[int, int]) -> Field:
+def _window(operation: Operation, sight: Sight, kernel: tuple[int, int], stride: tuple[int, int]) -> Sight | None:
+    if sight.dims != MAPS:
+        return None
     padding = operation.pair("padding")
     dilation = operation.pair("dilation") if "dilation" in operation.arguments else (1, 1)
     axes = [
         axis.window(k, stride=s, before=p, dilation=d, count=count)
         for axis, k, s, p, d, count in zip(
-            (field.h, field.w), kernel, stride, padding, dilation, operation.sides, strict=True
+            (sight.field.h, sight.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
         )
     ]
-    return Field(*axes)
+    return Sight(Field(*axes))
 
 
-def _adaptive_pool(operation: Operation, field: Field) -> Field:
+def _spread(operation: Operation, sight: Sight, kernel: tuple[int, int]) -> Sight | None:
+    if sight.dims != MAPS:
+        return None
+    stride, padding, dilation = (operation.pair(name) for name in ("stride", "padding", "dilation"))
+    h, w = (
+        axis.spread(k, stride=s, before=p, dilation=d, count=count)
+        for axis, k, s, p, d, count in zip(
+            (sight.field.h, sight.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
+        )
+    )
+    return None if h is None or w is None else Sight(Field(h, w))
+
+
+def _nearest(operation: Operation, sight: Sight) -> Sight | None:
+    """Upsampling that repeats positions: a transposed window as wide as its step."""
+    axes = []
+    for axis, count in zip((sight.field.h, sight.field.w), operation.sides, strict=True):
+        factor, rest = divmod(count, axis.count)
+        if rest or sight.dims != MAPS:
+            return None
+        axes.append(axis.spread(factor, stride=factor, count=count))
+    return Sight(Field(*axes))
+
+
+def _adaptive_pool(operation: Operation, sight: Sight) -> Sight | None:
     """Where windows differ in size, the largest counts."""
 
     def pooled(axis: Axis, count: int) -> Axis:
@@ -187,75 +257,143 @@ def _adaptive_pool(operation: Operation, field: Field) -> Field:
         kernel = max(end - start for start, end in zip(starts, ends, strict=True))
         return axis.window(kernel, stride=max(1, axis.count // count), count=count)
 
+    if sight.dims != MAPS:
+        return None
     height, width = operation.sides
-    return Field(pooled(field.h, height), pooled(field.w, width))
+    return Sight(Field(pooled(sight.field.h, height), pooled(sight.field.w, width)))
 
 
-def _mean(operation: Operation, field: Field) -> Field:
-    given, dims = operation.arguments["self"].ndim, operation.arguments.get("dim")
-    along = {axis % given for axis in dims} if dims else set(range(given))
-    return Field(field.h.whole() if 2 in along else field.h, field.w.whole() if 3 in along else field.w)
+def _reduction(operation: Operation, sight: Sight) -> Sight:
+    """A mean, a norm, ...: over positions it sees them all, over channels nothing new."""
+    given = len(sight.dims)
+    dims = operation.arguments.get("dim")
+    along = {dims % given} if isinstance(dims, int) else {axis % given for axis in dims or range(given)}
+    field = sight.along("".join(sight.at(axis) for axis in along), Axis.whole)
+    if operation.output.ndim == given:
+        return Sight(field, sight.dims)
+    return Sight(field, tuple(letters for axis, letters in enumerate(sight.dims) if axis not in along))
 
 
-def _pad(operation: Operation, field: Field) -> Field:
-    pads = [*operation.arguments["pad"], 0, 0, 0, 0][:4]  # across first, before and after
-    height, width = operation.sides
-    return Field(field.h.window(1, before=pads[2], count=height), field.w.window(1, before=pads[0], count=width))
+def _pad(operation: Operation, sight: Sight) -> Sight:
+    pads, field = operation.arguments["pad"], sight.field
+    for back, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True), start=1):  # the last axis first
+        letters = sight.at(-back)
+        field = Sight(field).along(letters, lambda a, b=before, c=after: a.window(1, before=b, count=a.count + b + c))
+    return Sight(field, sight.dims)
 
 
-def _slice(operation: Operation, field: Field) -> Field:
-    dim, given = operation.arguments["dim"] % operation.output.ndim, operation.arguments["self"].shape
-    if len(given) != 4 or dim < 2:
-        return field
+def _slice(operation: Operation, sight: Sight) -> Sight | None:
+    dim, given = operation.arguments["dim"], operation.arguments["self"].shape
+    letters = sight.at(dim)
+    if len(letters) > 1 and operation.output.shape != given:
+        return None
     step, first = operation.arguments["step"], operation.arguments["start"] or 0
-    first = first + given[dim] if first < 0 else first
-    axis = (field.h, field.w)[dim - 2].window(1, stride=step, before=-first, count=operation.output.shape[dim])
-    return Field(axis, field.w) if dim == 2 else Field(field.h, axis)
+    first, count = max(first + given[dim], 0) if first < 0 else first, operation.output.shape[dim]
+    return Sight(sight.along(letters, lambda a: a.window(1, stride=step, before=-first, count=count)), sight.dims)
 
 
-def _view(operation: Operation, field: Field) -> Field:
-    """Maps stay maps as long as their sides stay; flattened, they are read all at once."""
-    positions = (field.h.count, field.w.count)
-    same = operation.output.ndim == 4 and operation.sides == positions
-    return field if same or positions == (1, 1) else field.whole()
+def _split(operation: Operation, sight: Sight) -> Sight | None:
+    """Groups of channels."""
+    return sight if sight.at(operation.arguments["dim"]) in ("c", "") else None
 
 
-def _same(_operation: Operation, field: Field) -> Field:
-    return field
+def _view(operation: Operation, sight: Sight) -> Sight | None:
+    """The same elements in other dimensions: positions that are merged with channels are read all at once."""
+    sizes = {"n": 1, "h": sight.field.h.count, "w": sight.field.w.count}
+    rest: list[tuple[str, int]] = []
+    for letters, size in zip(sight.dims, operation.arguments["self"].shape, strict=True):
+        others = math.prod(sizes.get(letter, 1) for letter in letters)
+        for letter in letters or "c":
+            rest.append((letter, sizes[letter] if letter in sizes else size // others))
+    dims = []
+    for size in operation.output.shape:
+        name = ""
+        while size > 1:
+            if not rest:
+                return None
+            letter, count = rest.pop(0)
+            if size % count and (letter != "c" or count % size):
+                return None
+            if size % count:  # channels in groups
+                rest.insert(0, ("c", count // size))
+                count = size
+            name, size = name + letter, size // count
+        if not name and rest and rest[0][1] == 1:
+            name = rest.pop(0)[0]
+        dims.append(name)
+    merged = "".join(name for name in dims if "c" in name)
+    return Sight(sight.along(merged, Axis.whole), tuple("c" if "c" in name else name for name in dims))
 
 
-FIELD_RULES: dict[Any, Callable[[Operation, Field], Field | None]] = {
+def _permute(operation: Operation, sight: Sight) -> Sight:
+    dims, arguments = list(sight.dims), operation.arguments
+    if "dims" in arguments:
+        return Sight(sight.field, tuple(dims[axis] for axis in arguments["dims"]))
+    one, other = arguments.get("dim0", 0), arguments.get("dim1", -1)
+    if len(dims) > 1:
+        dims[one], dims[other] = dims[other], dims[one]
+    return Sight(sight.field, tuple(dims))
+
+
+def _dense(operation: Operation, sight: Sight) -> Sight | None:
+    """A dense layer reads channels, row by row."""
+    return None if set(sight.at(-1)) & {"h", "w"} and sight.field.counts != (1, 1) else sight
+
+
+def _same(_operation: Operation, sight: Sight) -> Sight:
+    return sight
+
+
+SIGHT_RULES: dict[Any, Callable[[Operation, Sight], Sight | None]] = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _pool,
     aten.avg_pool2d: _pool,
     aten._adaptive_avg_pool2d: _adaptive_pool,
-    aten.mean: _mean,
+    aten.upsample_nearest2d: _nearest,
+    aten.mean: _reduction,
+    aten.sum: _reduction,
+    aten.amax: _reduction,
+    aten.linalg_vector_norm: _reduction,
     aten.constant_pad_nd: _pad,
     aten.slice: _slice,
+    aten.split: _split,
+    aten.split_with_sizes: _split,
     aten.view: _view,
     aten._unsafe_view: _view,
     aten.squeeze: _view,
     aten.unsqueeze: _view,
-    aten.addmm: _same,
-    aten.mm: _same,
+    aten.permute: _permute,
+    aten.transpose: _permute,
+    aten.t: _permute,
+    aten.addmm: _dense,
+    aten.mm: _dense,
+    # global statistics are left out, as global gates are
     aten.native_batch_norm: _same,
+    aten.native_layer_norm: _same,
+    aten.native_group_norm: _same,
+    aten.clone: _same,
     aten.detach: _same,
+    aten.expand: _same,
 }
 
 
-def field_after(operation: Operation, fields: list[Field]) -> Field | None:
-    """The receptive field of an operation's output, None where no rule is known.
+def sight_after(operation: Operation, sights: list[Sight]) -> Sight | None:
+    """What the positions of an operation's output see, None where no rule is known.
 
     Args:
         operation: The operation.
-        fields: Of its inputs that depend on the picture, in order.
+        sights: Of its inputs that depend on the picture, in order.
     """
     packet = operation.function.overloadpacket
-    rule = FIELD_RULES.get(packet)
+    rule = SIGHT_RULES.get(packet)
     if rule is not None:
-        return rule(operation, fields[0]) if len(fields) == 1 else None
-    if packet is aten.cat and operation.arguments["dim"] % operation.output.ndim != 1:
+        return rule(operation, sights[0]) if len(sights) == 1 else None
+    if packet is aten.cat and sights[0].at(operation.arguments["dim"]) != "c":
         return None
     if packet is aten.cat or torch.Tag.pointwise in operation.function.tags:
-        return fields[0] if operation.output.ndim != 4 else meet(fields, *operation.sides)
+        field = meet(sight.field for sight in sights)
+        dims = {sight.dims for sight in sights if field and sight.field.counts == field.counts}
+        if len(dims) > 1 and field is not None and field.counts == (1, 1):
+            dims = {max(dims, key=len)}  # a single position lies anywhere
+        return Sight(field, dims.pop()) if field is not None and len(dims) == 1 else None
     return None

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from striate.records.sizes import LayerRow
 from striate.sizing import rules
 from striate.sizing.field import Field
+from striate.sizing.rules import Sight
 
 ONE_LAYER = (nn.LocalResponseNorm,)
 """Modules that are one layer to a reader although they run as many operations at each position."""
@@ -81,9 +82,9 @@ class _Tracer(TorchDispatchMode):
         self._watch = watch
         self._path: list[tuple[str, nn.Module]] = []
         self._paid: set[nn.Module] = set()
-        # Fields by tensor. The tensors are kept too, so that an address is never used twice; they have no memory.
-        self._fields: dict[int, tuple[Tensor, Field | None]] = {}
-        self._know(picture, Field.of_picture(picture.shape[-2], picture.shape[-1]))
+        # Sights by tensor. The tensors are kept too, so that an address is never used twice; they have no memory.
+        self._sights: dict[int, tuple[Tensor, Sight | None]] = {}
+        self._know(picture, Sight(Field.of_picture(picture.shape[-2], picture.shape[-1])))
 
     # ------------------------------------------------------------------ where
 
@@ -94,14 +95,14 @@ class _Tracer(TorchDispatchMode):
             self._path.append((name, module))
             if module is self._watch and self.entered is None:
                 # a decoder reads the maps of several stages: the highest counts
-                self.entered = self._fields[id(_tensors(inputs[0])[-1])][1]
+                self.entered = self._field(_tensors(inputs[0])[-1])
 
         return enter
 
     def leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         """The hook for the end of a module."""
         if isinstance(module, ONE_LAYER):
-            self._know(output, self._fields[id(inputs[0])][1])
+            self._know(output, self._sights[id(inputs[0])][1])
             self.rows.append(self._row("norm", inputs[0], output))
         self._path.pop()
 
@@ -123,19 +124,21 @@ class _Tracer(TorchDispatchMode):
         result = rules.plain_result(func, arguments)
         if result is None:
             result = func(*args, **(kwargs or {}))
-        output = result[0] if isinstance(result, tuple | list) else result
-        if isinstance(output, Tensor) and not any(isinstance(module, ONE_LAYER) for _, module in self._path):
-            self._note(rules.Operation(func, arguments, output), _tensors(args))
+        # several results are parts of one input, or the first counts and the others are statistics
+        outputs = result if isinstance(result, list) else [result[0] if isinstance(result, tuple) else result]
+        for output in outputs:
+            if isinstance(output, Tensor) and not any(isinstance(module, ONE_LAYER) for _, module in self._path):
+                self._note(rules.Operation(func, arguments, output), _tensors(args))
         return result
 
     def _note(self, operation: rules.Operation, given: list[Tensor]) -> None:
-        inputs = [each for each in given if id(each) in self._fields]
+        inputs = [each for each in given if id(each) in self._sights]
         if not inputs:  # weights on their way to a layer
             return
         output = operation.output
-        fields = [self._fields[id(each)][1] for each in inputs]
-        known = [field for field in fields if field is not None]
-        self._know(output, rules.field_after(operation, known) if len(known) == len(fields) else None)
+        sights = [self._sights[id(each)][1] for each in inputs]
+        known = [sight for sight in sights if sight is not None]
+        self._know(output, rules.sight_after(operation, known) if len(known) == len(sights) else None)
         kind = rules.kind(operation)
         in_place = any(output is each for each in inputs)
         idle = (
@@ -151,7 +154,7 @@ class _Tracer(TorchDispatchMode):
         name, module = self._path[-1]
         first = module not in self._paid  # a module that runs twice has its parameters once
         self._paid.add(module)
-        field = self._fields[id(output)][1]
+        field = self._field(output)
         return LayerRow(
             name=name,
             type=kind,
@@ -165,10 +168,15 @@ class _Tracer(TorchDispatchMode):
             activation_bytes=output.numel() * output.element_size(),
             receptive_field=None if field is None else field.size,
             stride=None if field is None else field.stride,
+            padding=None if field is None else field.padding,
         )
 
-    def _know(self, tensor: Tensor, field: Field | None) -> None:
-        self._fields[id(tensor)] = (tensor, field)
+    def _know(self, tensor: Tensor, sight: Sight | None) -> None:
+        self._sights[id(tensor)] = (tensor, sight)
+
+    def _field(self, tensor: Tensor) -> Field | None:
+        sight = self._sights[id(tensor)][1]
+        return None if sight is None else sight.field
 
 
 def _tensors(arguments: Any) -> list[Tensor]:
