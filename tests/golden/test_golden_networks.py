@@ -39,7 +39,9 @@ def test_params_macs_and_stages(name: str) -> None:
         assert sum(p.numel() for p in model.parameters()) == 784 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
         return
     golden = NETWORKS[name]
-    totals = measure(model, entry.input).totals
+    record = measure(model, entry.input)
+    totals = record.totals
+    assert [row.name for row in record.layers if row.receptive_field is None] == []
     assert list(entry.input) == golden["input"]
     assert totals.params == golden["params"] == sum(p.numel() for p in model.parameters())
     assert totals.macs == golden["macs"]
