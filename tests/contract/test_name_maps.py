@@ -23,6 +23,9 @@ KERAS = {
     "resnet50": "ResNet50",
     "resnet101": "ResNet101",
     "resnet152": "ResNet152",
+    "resnet50v2": "ResNet50V2",
+    "resnet101v2": "ResNet101V2",
+    "resnet152v2": "ResNet152V2",
     "vgg16": "VGG16",
     "vgg19": "VGG19",
     "mobilenet_v1": "MobileNet",
@@ -38,6 +41,7 @@ TIMM = {
 VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "_bn")]
 DENSENETS = [f"densenet{depth}" for depth in (121, 161, 169, 201)]
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
+RESNETS += ["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"]
 EFFICIENTNETS = [f"efficientnet_b{number}" for number in range(8)]
 PEERS = [
     *(

@@ -15,10 +15,15 @@ from striate.models import mlp as mlp
 from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
 from striate.models import resnet as resnet
+from striate.models import resnet_v2 as resnet_v2
+from striate.models import resnext as resnext
 from striate.models import se_inception as se_inception
 from striate.models import senet as senet
+from striate.models import shake_shake as shake_shake
+from striate.models import stochastic_depth as stochastic_depth
 from striate.models import unet as unet
 from striate.models import vgg as vgg
+from striate.models import wide_resnet as wide_resnet
 from striate.models import zfnet as zfnet
 from striate.models.base import DenseModel, ImageModel, StagedModel, StageInfo
 from striate.models.registry import REGISTRY, Entry, entries

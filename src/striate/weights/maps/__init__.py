@@ -17,9 +17,12 @@ from striate.weights.maps import (
     mobilenet_v1,
     mobilenet_v2,
     resnet,
+    resnet_v2,
+    resnext,
     senet,
     striate,
     vgg,
+    wide_resnet,
 )
 from striate.weights.maps.keras_layout import renumbered
 from striate.weights.maps.rules import Row
@@ -39,8 +42,11 @@ _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "mobilenet_v1": mobilenet_v1.SOURCES,
     "mobilenet_v2": mobilenet_v2.SOURCES,
     "resnet": resnet.SOURCES,
+    "resnet_v2": resnet_v2.SOURCES,
+    "resnext": resnext.SOURCES,
     "senet": senet.SOURCES,
     "vgg": vgg.SOURCES,
+    "wide_resnet": wide_resnet.SOURCES,
 }
 
 

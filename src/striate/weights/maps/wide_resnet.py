@@ -1,0 +1,7 @@
+"""Wide residual networks: names and layers are those of residual networks."""
+
+from __future__ import annotations
+
+from striate.weights.maps.resnet import torchvision
+
+SOURCES = {"torchvision": torchvision, "timm": torchvision}
