@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
-from striate.models import REGISTRY, ImageModel
+from striate.models import REGISTRY, ImageModel, googlenet, inception_v3
 from striate.weights import maps
 from striate.weights.load import fit, load_state_dict
 from striate.weights.maps.rules import Rule
@@ -30,11 +30,17 @@ KERAS = {
     "vgg19": "VGG19",
     "mobilenet_v1": "MobileNet",
     "mobilenet_v2": "MobileNetV2",
+    "inception_v3": "InceptionV3",
+    "inception_resnet_v2": "InceptionResNetV2",
+    "xception": "Xception",
     **{f"tf_efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
 }
 TIMM = {
     "mobilenet_v1": "mobilenetv1_100",
     "mobilenet_v2": "mobilenetv2_100",
+    "xception": "legacy_xception",
+    "inception_v3": "inception_v3",
+    "inception_resnet_v2": "inception_resnet_v2",
     "se_resnet50": "legacy_seresnet50",
     "senet154": "legacy_senet154",
 }
@@ -49,6 +55,7 @@ PEERS = [
         for name in [
             "alexnet",
             "googlenet",
+            "inception_v3",
             "mobilenet_v2",
             *DENSENETS,
             *EFFICIENTNETS,
@@ -119,6 +126,23 @@ def test_densenets_older_spellings_mean_the_same() -> None:
     keras = [row for row in maps.get("keras", "densenet")(model) if isinstance(row, Rule)]
     for name in ("conv1/bn/gamma", "conv1_bn/gamma"):
         assert {row.rename(name) for row in keras} - {None} == {"stem.norm.weight"}
+
+
+@pytest.mark.parametrize(
+    ("name", "aux"), [("googlenet", googlenet.Auxiliary()), ("inception_v3", inception_v3.Auxiliary())]
+)
+def test_auxiliary_heads_are_read_where_the_network_has_them(name: str, aux: object, shapes: Path) -> None:
+    state = peer_state(shapes / f"torchvision.{name}.json")
+    theirs = {each for each in state if each.lower().startswith("aux")}
+    without = fit(on_meta(name), state, maps.get("torchvision", name)(on_meta(name)))
+    assert set(without.skipped) == theirs
+    with torch.device("meta"):
+        model = REGISTRY.get(name).create(options={"aux": aux})
+    found = fit(model, state, maps.get("torchvision", name)(model))
+    assert found.complete
+    assert not found.skipped
+    assert set(found.tensors) == set(model.state_dict())
+    assert len([each for each in found.tensors if each.startswith("aux.")]) == len(theirs)
 
 
 def test_an_unknown_source_or_family_is_refused() -> None:

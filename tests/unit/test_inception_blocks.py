@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import nn
 
 from striate.core.errors import PlanError
-from striate.models import REGISTRY, ImageModel
+from striate.models import REGISTRY, ImageModel, inception_v3
 from striate.models.googlenet import TABLE_1, Auxiliary, Biased, Branches, Naive, Normalised, Reduced, Row
+from striate.models.inception_resnet_v2 import ScaledResidual
+from striate.models.inception_v3 import Average, Conv, Fork, InceptionV3Spec, Pool, branch, module
 from striate.models.registry import with_options
 from striate.models.se_inception import Gated
+from striate.models.xception import SeparableUnit, Unit
 from striate.nn.gate import SqueezeExcite
+from striate.nn.pool import PoolPadding
 from striate.sizing import measure
 from striate.weights import load_state_dict
 
@@ -77,7 +83,61 @@ def test_a_gate_follows_every_module() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["googlenet", "googlenet_paper", "se_inception"])
+def test_a_fork_sees_the_same_maps_twice() -> None:
+    part, width = branch(3, (Conv(5), Fork(Conv(4, (1, 3)), Conv(2, (3, 1)))), eps=1e-3, average="window")
+    x = torch.randn(2, 3, 6, 7)
+    conv, fork = part.eval().children()
+    left, right = fork.children()
+    assert width == 6
+    assert torch.equal(part(x), torch.cat([left(conv(x)), right(conv(x))], 1))
+
+
+def test_averages_at_the_edge_are_over_the_window_or_over_the_picture() -> None:
+    x = torch.ones(1, 1, 5, 5)
+    results = {each: branch(1, (Pool(1),), eps=1e-3, average=each)[0](x) for each in get_args(Average)}
+    assert torch.equal(results["picture"], x)
+    corner, edge = results["window"][0, 0, 0, :2]
+    assert (corner.item(), edge.item()) == pytest.approx((4 / 9, 6 / 9))
+    assert torch.equal(results["window"][..., 1:-1, 1:-1], x[..., 1:-1, 1:-1])
+
+
+def test_every_module_of_a_kind_gives_the_width_of_the_table() -> None:
+    expected = {"stage2": (256, 288, 288), "stage3": (768,) * 5, "stage4": (1280, 2048, 2048)}
+    for (name, widths), modules in zip(expected.items(), InceptionV3Spec().modules, strict=True):
+        channels = {"stage2": 192, "stage3": 288, "stage4": 768}[name]
+        for rows, width in zip(modules, widths, strict=True):
+            with torch.device("meta"):
+                channels = module(channels, rows, eps=1e-3, average="window")[1]
+            assert channels == width
+
+
+def test_a_residual_is_scaled_before_it_is_added() -> None:
+    unit = ScaledResidual(4, ((Conv(2),), (Conv(2), Conv(3, 3))), scale=0.25, eps=1e-3, act=nn.Identity()).eval()
+    x = torch.randn(2, 4, 5, 5)
+    torch.testing.assert_close(unit(x) - x, unit.up(unit.branches(x)) / 4)
+    with torch.device("meta"):
+        whole = REGISTRY.get("inception_resnet_v2").create()
+    units = [each for each in whole.modules() if isinstance(each, ScaledResidual)]
+    assert [each.scale for each in units] == [0.17] * 10 + [0.1] * 20 + [0.2] * 9 + [1.0]
+    assert [isinstance(each.act, nn.ReLU) for each in units] == [True] * 39 + [False]
+
+
+@pytest.mark.parametrize("padding", get_args(PoolPadding))
+@pytest.mark.parametrize("side", [8, 9])
+def test_a_separable_unit_adds_what_its_shortcut_lets_through(side: int, padding: PoolPadding) -> None:
+    x = torch.randn(2, 3, side, side)
+    before = x.clone()
+    unit = SeparableUnit(3, Unit((4, 5), 2), rectified=True, padding=padding, eps=1e-3).eval()
+    assert unit(x).shape == (2, 5, 4 + side % 2, 4 + side % 2)
+    torch.testing.assert_close(unit(x), unit.residual(x) + unit.shortcut(x))
+    plain = SeparableUnit(3, Unit((4, 3)), rectified=True, padding=padding, eps=1e-3).eval()
+    torch.testing.assert_close(plain(x), plain.residual(x) + x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    "name", ["googlenet", "googlenet_paper", "se_inception", "inception_v3", "inception_resnet_v2", "xception"]
+)
 def test_no_smaller_picture_would_do(name: str) -> None:
     with torch.device("meta"):
         model = REGISTRY.get(name).create().eval()
@@ -88,42 +148,53 @@ def test_no_smaller_picture_would_do(name: str) -> None:
 
 # ---------------------------------------------------------------------- auxiliary classifiers
 
-AUX = {"googlenet": Auxiliary(taps=("stage3.unit1", "stage4.unit1"), width=4, hidden=8)}
+AUX = {
+    "googlenet": (
+        Auxiliary(taps=("stage3.unit1", "stage4.unit1"), width=4, hidden=8),
+        64,
+        {"stage3.unit1", "stage4.unit1"},
+    ),
+    "inception_v3": (inception_v3.Auxiliary(width=4, hidden=8), 299, {"stage3"}),
+}
 
 
 @pytest.mark.parametrize("name", AUX)
 def test_auxiliary_classifiers_stand_beside_the_network(name: str) -> None:
-    plain, model = tiny(name), tiny(name, aux=AUX[name])
+    maker, side, taps = AUX[name]
+    plain, model = tiny(name), tiny(name, aux=maker)
     model.load_state_dict(plain.state_dict(), strict=False)
-    x = torch.rand(2, 3, 96, 96)
+    x = torch.rand(2, 3, side, side)
     logits, aux = model.train().forward_with_aux(x)
-    assert {tap: each.shape for tap, each in aux.items()} == dict.fromkeys(AUX[name].taps, (2, 3))
+    assert {tap: each.shape for tap, each in aux.items()} == dict.fromkeys(taps, (2, 3))
     assert model(x).shape == logits.shape == (2, 3)
     (logits.sum() + sum(each.sum() for each in aux.values())).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert [*model.parameter_stages()][-2:] == ["head", "aux"]
     model.load_state_dict(plain.state_dict(), strict=False)
     assert torch.equal(model.eval()(x), plain(x))
-    assert measure(model, (3, 96, 96)).totals == measure(plain, (3, 96, 96)).totals
+    assert measure(model, (3, side, side)).totals == measure(plain, (3, side, side)).totals
 
 
 @pytest.mark.parametrize("name", AUX)
 def test_new_classes_reach_auxiliary_classifiers_too(name: str) -> None:
-    model = tiny(name, aux=AUX[name])
+    maker, side, _ = AUX[name]
+    model = tiny(name, aux=maker)
     model.replace_head(7)
-    logits, aux = model.forward_with_aux(torch.rand(2, 3, 96, 96))
+    logits, aux = model.forward_with_aux(torch.rand(2, 3, side, side))
     assert {each.shape for each in (logits, *aux.values())} == {(2, 7)}
-    state = tiny(name, aux=AUX[name]).state_dict()
+    state = tiny(name, aux=maker).state_dict()
     record = load_state_dict(model, state, replace_head=True)
     assert set(record.skipped) == {each for each in state if ".logits." in each}
     assert len(record.skipped) == 2 * (1 + len(aux))
 
 
-def test_the_papers_classifiers_have_the_papers_weights() -> None:
-    """13,378,280 with both, as in the model that Caffe's makers published."""
+def test_published_classifiers_are_as_large_as_published() -> None:
+    """GoogLeNet's two as in the model that Caffe's makers published, Inception v3's as in torchvision's."""
     with torch.device("meta"):
+        v3 = REGISTRY.get("inception_v3").create(options={"aux": inception_v3.Auxiliary()})
         model = REGISTRY.get("googlenet_paper").create(options={"aux": Auxiliary()})
     assert sum(each.numel() for each in model.parameters()) == 13378280
+    assert sum(each.numel() for each in v3.parameters()) == 27161264
     assert measure(model, (3, 224, 224)).totals.params == 6998552
 
 

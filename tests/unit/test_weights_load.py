@@ -9,8 +9,12 @@ from torch import nn
 
 from striate.core.errors import CheckpointError, PlanError
 from striate.models import REGISTRY, ImageModel
+from striate.models.googlenet import Auxiliary
+from striate.models.registry import with_options
 from striate.weights import load_state_dict, maps, read_state, save_state
+from striate.weights.load import fit
 from striate.weights.maps import keras_layout as keras
+from striate.weights.maps.rules import Constant, Rule, Skip
 
 
 def tiny(name: str, classes: int = 5) -> ImageModel:
@@ -105,6 +109,58 @@ def test_a_backbone_file_is_taken_only_as_one(model: ImageModel) -> None:
 def test_a_file_of_another_network_is_refused() -> None:
     with pytest.raises(CheckpointError, match="not the striate weights of this VGG"):
         load_state_dict(tiny("vgg16_bn"), random_state(tiny("resnet18")))
+
+
+def test_what_a_map_skips_and_what_it_fills_is_told_with_the_reason(model: ImageModel) -> None:
+    state = {name: each for name, each in random_state(model).items() if not name.endswith("norm.weight")}
+    state |= {"aux1.weight": torch.ones(2), "aux1.bias": torch.ones(2)}
+    skip, fill = Skip(r"aux1\..+", "no such head"), Constant(r".+\.norm\.weight", 0.5, "does not scale")
+    rows = [Rule(r"(.+)", "{1}"), skip, fill]
+    found = fit(model, state, rows)
+    assert found.complete
+    assert found.skipped == dict.fromkeys(["aux1.weight", "aux1.bias"], "no such head")
+    scales = [name for name in model.state_dict() if name.endswith("norm.weight")]
+    assert found.fresh == dict.fromkeys(scales, "does not scale")
+    for name in scales:
+        assert torch.equal(found.tensors[name], torch.full_like(model.state_dict()[name], 0.5))
+    # what the file does hold counts
+    given = torch.rand_like(model.state_dict()[scales[0]])
+    assert fit(model, state | {scales[0]: given}, rows).tensors[scales[0]] is given
+    # and without its rows, the map refuses
+    assert fit(model, state, rows[:1]).extra == ["aux1.weight", "aux1.bias"]
+    assert fit(model, state, rows[:2]).missing == scales
+
+
+def test_a_scale_that_keras_leaves_out_is_one() -> None:
+    """Keras' Inception v3 has normalisations of shift alone."""
+    model = tiny("inception_v3")
+    state: dict[str, torch.Tensor] = {}
+    for rule in maps.get("keras", "inception_v3")(model):
+        if not isinstance(rule, Rule) or rule.pattern.endswith("/gamma"):
+            continue
+        ours = torch.rand_like(model.state_dict()[rule.target]) + 0.5
+        theirs = ours.permute(2, 3, 1, 0) if ours.ndim == 4 else ours.t() if ours.ndim == 2 else ours
+        state[rule.pattern] = theirs
+    record = load_state_dict(model, state, "keras")
+    scales = {name for name in model.state_dict() if name.endswith("norm.weight")}
+    assert {name for name in record.fresh if not name.endswith("num_batches_tracked")} == scales
+    assert all(torch.equal(model.state_dict()[name], torch.ones_like(model.state_dict()[name])) for name in scales)
+    assert torch.equal(model.get_parameter("stem.conv1.conv.weight"), keras.convolution(state["conv2d_0/kernel"]))
+
+
+def test_a_file_without_auxiliary_heads_leaves_ours_as_they_are() -> None:
+    entry = REGISTRY.get("googlenet")
+    heads = Auxiliary(taps=("stage3.unit1",), width=2, hidden=4)
+    model = entry.build(with_options(entry.tiny, {"aux": heads}), classes=5, in_channels=3)
+    before = {name: each.clone() for name, each in model.state_dict().items() if name.startswith("aux.")}
+    state = random_state(tiny("googlenet"))
+    record = load_state_dict(model, state)
+    assert record.fresh == dict.fromkeys(before, "the file has no auxiliary heads")
+    assert record.matched == len(state)
+    assert all(torch.equal(model.state_dict()[name], each) for name, each in before.items())
+    # but some of their tensors are as wrong as some of any others
+    with pytest.raises(CheckpointError, match="tensors are missing"):
+        load_state_dict(model, state | {"aux.stage3/unit1.logits.bias": torch.zeros(5)})
 
 
 def test_keras_layouts_compute_what_keras_computes() -> None:

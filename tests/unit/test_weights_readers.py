@@ -155,6 +155,8 @@ def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
         for group, name, shapes in [
             ("conv2d", "conv1", [(3, 3, 3, 8), (8,)]),
             ("batch_normalization", "conv1_bn", [(8,)] * 4),
+            ("batch_normalization_1", "conv2_bn", [(8,)] * 3),
+            ("separable_conv2d", "conv2", [(3, 3, 8, 1), (1, 1, 8, 4)]),
         ]:
             folder = h5.create_group(f"layers/{group}/vars")
             folder.attrs["name"] = name
@@ -166,8 +168,12 @@ def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
         "conv1/kernel",
         "conv1/bias",
         *(f"conv1_bn/{each}" for each in ("gamma", "beta", "moving_mean", "moving_variance")),
+        *(f"conv2_bn/{each}" for each in ("beta", "moving_mean", "moving_variance")),
+        "conv2/depthwise_kernel",
+        "conv2/pointwise_kernel",
     }
     assert state["conv1_bn/moving_variance"][0] == 3
+    assert state["conv2_bn/moving_variance"][0] == 2
     with h5py.File(file, "a") as h5:
         del h5["layers/conv2d/vars"].attrs["name"]
     with pytest.raises(CheckpointError, match="does not say what its layers are called"):

@@ -10,6 +10,8 @@ from striate.models import densenet as densenet
 from striate.models import efficientnet as efficientnet
 from striate.models import fcn as fcn
 from striate.models import googlenet as googlenet
+from striate.models import inception_resnet_v2 as inception_resnet_v2
+from striate.models import inception_v3 as inception_v3
 from striate.models import lenet as lenet
 from striate.models import mlp as mlp
 from striate.models import mobilenet_v1 as mobilenet_v1
@@ -24,6 +26,7 @@ from striate.models import stochastic_depth as stochastic_depth
 from striate.models import unet as unet
 from striate.models import vgg as vgg
 from striate.models import wide_resnet as wide_resnet
+from striate.models import xception as xception
 from striate.models import zfnet as zfnet
 from striate.models.base import DenseModel, ImageModel, StagedModel, StageInfo
 from striate.models.registry import REGISTRY, Entry, entries

@@ -65,7 +65,8 @@ def fit(model: StagedModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit
     Raises:
         CheckpointError: Two tensors of the file mean the same one of ours.
     """
-    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    tensors = model.state_dict()
+    ours = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     rules = [row for row in rows if isinstance(row, Rule)]
     skips = [row for row in rows if isinstance(row, Skip)]
     result = Fit()
@@ -87,7 +88,7 @@ def fit(model: StagedModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit
         if isinstance(row, Constant):
             for name in ours.keys() - result.tensors.keys():
                 if re.fullmatch(row.target, name):
-                    result.tensors[name] = torch.full_like(model.state_dict()[name], row.value)
+                    result.tensors[name] = torch.full_like(tensors[name], row.value)
                     result.fresh[name] = row.reason
     for target, tensor in subtracted.items():
         if target in result.tensors and result.tensors[target].shape == tensor.shape:
@@ -96,9 +97,11 @@ def fit(model: StagedModel, state: Mapping[str, Tensor], rows: list[Row]) -> Fit
         result.fresh |= {name: "the file has no auxiliary heads" for name in ours if name.startswith(_AUX)}
     for name, shape in ours.items():
         if name not in result.tensors:
+            if name in result.fresh:
+                continue
             if name.endswith(_COUNTER):
                 result.fresh[name] = "not in old files"
-            elif name not in result.fresh:
+            else:
                 result.missing.append(name)
         elif tuple(result.tensors[name].shape) != shape:
             result.mismatched[name] = (tuple(result.tensors.pop(name).shape), shape)

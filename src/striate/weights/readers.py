@@ -190,6 +190,10 @@ def _keras_3(path: Path, arrays: Mapping[str, Any], titles: Mapping[str, Any]) -
         ranks = tuple(weights[position].ndim for position in sorted(weights))
         if ranks == (1, 1, 1, 1):
             kinds = ("gamma", "beta", "moving_mean", "moving_variance")
+        elif ranks == (1, 1, 1):  # a normalisation that does not scale
+            kinds = ("beta", "moving_mean", "moving_variance")
+        elif ranks in ((4, 4), (4, 4, 1)):
+            kinds = ("depthwise_kernel", "pointwise_kernel", "bias")
         elif ranks in ((2,), (4,), (2, 1), (4, 1)):
             kinds = ("kernel", "bias")
         else:

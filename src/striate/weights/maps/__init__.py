@@ -14,6 +14,8 @@ from striate.weights.maps import (
     densenet,
     efficientnet,
     googlenet,
+    inception_resnet_v2,
+    inception_v3,
     mobilenet_v1,
     mobilenet_v2,
     resnet,
@@ -23,6 +25,7 @@ from striate.weights.maps import (
     striate,
     vgg,
     wide_resnet,
+    xception,
 )
 from striate.weights.maps.keras_layout import renumbered
 from striate.weights.maps.rules import Row
@@ -39,6 +42,8 @@ _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "densenet": densenet.SOURCES,
     "efficientnet": efficientnet.SOURCES,
     "googlenet": googlenet.SOURCES,
+    "inception_resnet_v2": inception_resnet_v2.SOURCES,
+    "inception_v3": inception_v3.SOURCES,
     "mobilenet_v1": mobilenet_v1.SOURCES,
     "mobilenet_v2": mobilenet_v2.SOURCES,
     "resnet": resnet.SOURCES,
@@ -47,6 +52,7 @@ _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "senet": senet.SOURCES,
     "vgg": vgg.SOURCES,
     "wide_resnet": wide_resnet.SOURCES,
+    "xception": xception.SOURCES,
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from striate.models.base import ImageModel
+from striate.nn.conv import ConvNorm
 from striate.weights.maps.rules import Row, Rule
 
 
@@ -31,3 +32,18 @@ def units(model: ImageModel) -> list[tuple[str, nn.Module]]:
 def features(model: ImageModel) -> list[Row]:
     """Torchvision names the layers of a flat row by place: ``features.N`` is the Nth, activations and pools counted."""
     return [Rule(rf"features\.{index}\.(\w+)", f"{path}.{{1}}") for index, path in enumerate(layers(model))]
+
+
+def conv_norms(model: ImageModel, within: str = "") -> list[str]:
+    """Dotted paths of the normalised convolutions of all stages, in the order in which they were built.
+
+    Args:
+        model: The network.
+        within: The dotted path of a module that holds them; empty for all stages.
+    """
+    return [
+        path
+        for stage in model.stages
+        for path, layer in model.get_submodule(stage).named_modules(prefix=stage)
+        if isinstance(layer, ConvNorm) and path.startswith(f"{within}." if within else "")
+    ]

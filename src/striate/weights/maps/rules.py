@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from torch import Tensor
 
 Move = Callable[[Tensor], Tensor]
 
+_compiled = cache(re.compile)  # re's own cache is smaller than some maps, and then each row is compiled for each name
 _SLOT = re.compile(r"\{(\d+)(?:([+-]\d+))?\}")
 
 
@@ -32,7 +34,7 @@ class Rule:
 
     def rename(self, name: str) -> str | None:
         """Our name for the file's `name`; None where the pattern does not fit."""
-        match = re.fullmatch(self.pattern, name)
+        match = _compiled(self.pattern).fullmatch(name)
         if match is None:
             return None
 
