@@ -217,6 +217,8 @@ def show_size(size: SizeRecord) -> None:
     )
     for name, value in lines:
         console.print(f"{name:<14} {value}")
+    if size.note:
+        _say(console, size.note, style="yellow")
 
 
 def _pair(sides: tuple[int, int] | None) -> str:

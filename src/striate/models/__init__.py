@@ -16,6 +16,7 @@ from striate.models import lenet as lenet
 from striate.models import mlp as mlp
 from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
+from striate.models import odenet as odenet
 from striate.models import resnet as resnet
 from striate.models import resnet_v2 as resnet_v2
 from striate.models import resnext as resnext
@@ -26,6 +27,7 @@ from striate.models import stochastic_depth as stochastic_depth
 from striate.models import unet as unet
 from striate.models import vgg as vgg
 from striate.models import wide_resnet as wide_resnet
+from striate.models import workshop as workshop
 from striate.models import xception as xception
 from striate.models import zfnet as zfnet
 from striate.models.base import DenseModel, ImageModel, StagedModel, StageInfo

@@ -53,6 +53,8 @@ class StagedModel(nn.Module):
     """
 
     head: nn.Module
+    size_note: ClassVar[str] = ""
+    """What whoever counts the network's cost should say beside the numbers."""
 
     def __init__(
         self, *, in_channels: int, classes: int, min_side: int = 1, max_side: int | None = None, side_step: int = 1

@@ -117,6 +117,7 @@ class SizeRecord:
         totals: Over all layers.
         stages: In the order in which they run, the head last.
         layers: In the order in which they run.
+        note: What should be said beside the numbers; empty for most networks.
     """
 
     name: str
@@ -125,3 +126,4 @@ class SizeRecord:
     totals: SizeTotals
     stages: tuple[StageRow, ...]
     layers: tuple[LayerRow, ...]
+    note: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -20,6 +20,13 @@ class Network(Protocol):
     head: nn.Module
     aux: nn.ModuleDict
     classes: int
+
+
+@runtime_checkable
+class Noted(Protocol):
+    """A network whose numbers need a word beside them."""
+
+    size_note: ClassVar[str]
 
 
 def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None = None) -> SizeRecord:
@@ -70,6 +77,7 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         totals=totals,
         stages=_by_stage(rows),
         layers=rows,
+        note=copied.size_note if isinstance(copied, Noted) else "",
     )
 
 
