@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from striate.core.events import Silent
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
-from striate.train import loop
+from striate.train import schedule
 from striate.transfer import finetune as module
 from striate.transfer.finetune import Pictures, finetune
 from striate.transfer.rates import falling
@@ -89,18 +90,18 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) ->
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     tuned(whole, tmp_path / "whole", cut)
-    original, calls = loop.rise_and_fall, 0
+    original, calls = schedule.share, 0
 
-    def stopping(step: int, steps: int, warmup: float) -> float:
+    def stopping(*arguments: Any) -> float:
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
-        return original(step, steps, warmup)
+        return original(*arguments)
 
     real_train = module.train
     monkeypatch.setattr(module, "train", lambda *a, **k: real_train(*a, **k, save_every_s=0))
-    monkeypatch.setattr(loop, "rise_and_fall", stopping)
+    monkeypatch.setattr(schedule, "share", stopping)
     with pytest.raises(KeyboardInterrupt):
         tuned(pretrained(), tmp_path / "parts", cut)
     parts = pretrained()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from striate.core.errors import NonFiniteLossError
+from striate.core.errors import NonFiniteLossError, WorkerError
 from striate.core.events import Silent
-from striate.core.seed import uniforms
+from striate.core.seed import generator, uniforms
 from striate.data.augment import augment
-from striate.records.recipes import Augment, Recipe, recipe, recipe_names
+from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.train.loop import train
+from striate.train.schedule import drops, share
 
 
 class Numbers:
@@ -118,3 +123,136 @@ def test_every_recipe_reads() -> None:
     assert {"cifar_short", "finetune", "finetune_grey", "lenet_short"} <= set(recipe_names())
     for name in recipe_names():
         assert recipe(name).source
+
+
+# ---------------------------------------------------------------------- groups, workers, averages, recoveries
+
+
+def states_agree(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def test_workers_change_nothing() -> None:
+    plan, ours = Recipe(rate=0.05, batch=8, epochs=2), []
+    for workers in (0, 2):
+        ours.append(network())
+        train(ours[-1], Numbers(), plan, seed=3, listener=Silent(), workers=workers)
+    assert states_agree(*ours)
+
+
+class Dying(Numbers):
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        os._exit(1)
+
+
+def test_a_worker_that_dies_is_named() -> None:
+    with pytest.raises(WorkerError, match=r"died: .*pid"):
+        train(network(), Dying(), Recipe(batch=8, epochs=1), seed=0, listener=Silent(), workers=2)
+
+
+def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
+    """One step in groups of 4: gradients as by hand, running statistics the mean of what each group makes."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)).double()
+    twin = copy.deepcopy(module).train()
+
+    class Doubles(Numbers):
+        def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.x[samples].double(), self.y[samples]
+
+    feed = Doubles()
+    plan = Recipe(rate=0.1, momentum=0, weight_decay=0, batch=12, group=4, steps=1, schedule=Schedule(kind="constant"))
+    train(module, feed, plan, seed=5, listener=Silent())
+    order = generator(5, "order", 0).permutation(60)[:12]
+    means = []
+    for part in np.split(order, 3):
+        norm = copy.deepcopy(twin[1])
+        x, y = feed.batch(part, 0)
+        (nn.functional.cross_entropy(twin[2](norm(twin[0](x))), y) / 3).backward()
+        means.append(norm.running_mean)
+        for name, parameter in norm.named_parameters():
+            kept = getattr(twin[1], name)
+            kept.grad = parameter.grad if kept.grad is None else kept.grad + parameter.grad
+    torch.testing.assert_close(module[1].running_mean, torch.stack(means).mean(0))
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter -= 0.1 * parameter.grad
+    for ours, theirs in zip(module.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_an_average_is_kept_and_goes_on(tmp_path) -> None:
+    plan = Recipe(rate=0.05, batch=8, epochs=4, ema=0.9)
+    whole, parts, feed = network(), network(), Numbers()
+    train(whole, Numbers(), plan, seed=3, listener=Silent())
+    last = network()
+    train(last, Numbers(), Recipe(rate=0.05, batch=8, epochs=4), seed=3, listener=Silent())
+    assert not states_agree(whole, last)
+    feed.stop_at = 13
+    path = tmp_path / "state.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        train(parts, feed, plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+    again = network()
+    train(again, Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a")
+    assert states_agree(whole, again)
+
+
+class Spiked(Numbers):
+    """One batch in which a number is none."""
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x, y = super().batch(samples, epoch)
+        return (x * float("nan") if self.served in self.bad else x), y
+
+    def __init__(self, *bad: int) -> None:
+        super().__init__()
+        self.bad = bad
+
+
+def test_a_loss_that_is_no_number_goes_back_once_with_half_the_rate(tmp_path) -> None:
+    path, model = tmp_path / "state.safetensors", network()
+    plan = Recipe(rate=0.05, batch=8, epochs=4)
+    done = train(model, Spiked(11), plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+    assert done.halved_at == 10
+    assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
+    straight = network()
+    train(straight, Numbers(), plan, seed=3, listener=Silent())
+    assert not states_agree(model, straight)  # the second part ran at half the rate
+    with pytest.raises(NonFiniteLossError):
+        train(network(), Spiked(3, 4), plan, seed=3, listener=Silent(), save_to=tmp_path / "b", save_every_s=0)
+
+
+def test_a_signal_saves_first(tmp_path) -> None:
+    class Asking(Numbers):
+        def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+            if self.served == 9:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().batch(samples, epoch)
+
+    path, plan = tmp_path / "state.safetensors", Recipe(rate=0.05, batch=8, epochs=4)
+    with pytest.raises(KeyboardInterrupt):
+        train(network(), Asking(), plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=1e9)
+    again, whole = network(), network()
+    resumed = train(again, Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a")
+    assert resumed.resumes == (10,)
+    train(whole, Numbers(), plan, seed=3, listener=Silent())
+    assert states_agree(again, whole)
+
+
+def test_schedules() -> None:
+    steps = Schedule(kind="steps", places=(0.5, 0.75))
+    assert [share(steps, s, 64000) for s in (0, 31999, 32000, 48000)] == pytest.approx([1, 1, 0.1, 0.01])
+    line = Schedule(kind="line", warmup=0.2)
+    assert [share(line, s, 10) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1, 1, 0.5])
+    plateau = Schedule(kind="plateau", patience=2)
+    assert drops(plateau, [0.5, 0.6, 0.6, 0.59, 0.61, 0.6, 0.6]) == 2
+    assert share(plateau, 5, 10, 2) == pytest.approx(0.01)
+
+
+def test_a_compressed_recipe_keeps_the_places_of_its_falls() -> None:
+    plan = Recipe(steps=64000, schedule=Schedule(kind="steps", places=(0.5, 0.75)))
+    assert plan.compressed(0.25).steps == 16000
+    with pytest.raises(ValueError, match="share"):
+        plan.compressed(0)
+    with pytest.raises(ValueError, match="divides"):
+        Recipe(batch=128, group=48)

@@ -64,5 +64,9 @@ class NonFiniteLossError(StriateError):
     """Training produced a loss that is not a number."""
 
 
+class WorkerError(StriateError):
+    """A process that prepares pictures for training died."""
+
+
 class MissingExtraError(StriateError):
     """An optional dependency is needed for what was asked."""

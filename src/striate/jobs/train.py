@@ -160,7 +160,7 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
     network = Classifier(model, preprocess).to(device)
     result = train(
         network.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
-        PixelFeed(pixels, index.labels[kept], method.augment, seed=plan.seed, device=device),
+        PixelFeed(pixels, index.labels[kept], method.augment, seed=plan.seed),
         method,
         seed=plan.seed,
         listener=listener,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -47,47 +47,114 @@ class Augment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How the learning rate moves.
+
+    Args:
+        kind: After the warm-up: ``cosine`` (half a cosine to 0), ``line`` (straight down to `floor`), ``steps`` (times
+            `factor` at each of `places`), ``plateau`` (times `factor` whenever validation stood still for `patience`
+            epochs) or ``constant``.
+        warmup: Share of all steps over which the rate rises from 0 to its peak.
+        places: Where it falls, as shares of all steps.
+        factor: What it is multiplied by there.
+        patience: Epochs without a new best accuracy.
+        floor: Share of the peak where a straight line ends.
+    """
+
+    kind: Literal["cosine", "line", "steps", "plateau", "constant"] = "cosine"
+    warmup: float = 0.0
+    places: tuple[float, ...] = ()
+    factor: float = 0.1
+    patience: int = 10
+    floor: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in _KINDS:
+            raise ValueError(f"kind is one of {', '.join(_KINDS)}; got {self.kind!r}")
+        if not 0 <= self.warmup < 1 or not all(0 < place < 1 for place in self.places):
+            raise ValueError(f"warmup and places are shares of all steps, below 1; got {self}")
+        if (self.kind == "steps") != bool(self.places):
+            raise ValueError("places go with kind 'steps', and with no other")
+
+
+_KINDS = ("cosine", "line", "steps", "plateau", "constant")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a network is trained.
 
     Args:
-        optimizer: ``sgd`` (Nesterov momentum) or ``adamw``.
+        optimizer: ``sgd`` (with momentum), ``rmsprop`` or ``adamw``.
         rate: Peak learning rate.
-        momentum: Of SGD.
-        weight_decay: On the weights of convolutions and dense layers; biases and normalisations have none.
+        momentum: Of SGD and RMSprop.
+        nesterov: Whether SGD looks ahead by Nesterov's rule.
+        weight_decay: On the weights of convolutions and dense layers.
+        decay_all: Whether biases and normalisations decay too, as they did in papers before 2017.
         batch: Pictures a step.
+        group: Pictures of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
         epochs: Passes over the training pictures.
-        warmup: Share of all steps over which the rate rises from 0 to its peak; then it falls along a half cosine to 0.
+        steps: Steps in all, where a paper counts those; None takes `epochs`.
+        schedule: How the rate moves.
         smoothing: Share of the target given to all classes alike (label smoothing).
+        aux: Weight of the loss of each auxiliary head.
         clip: Largest norm of the gradient; None leaves it alone.
+        ema: Share of the running mean of the weights that stays at each step; None keeps the last weights.
+        balance: ``oversample`` draws every class equally often, ``weights`` counts rare classes more in the loss.
         augment: How pictures are varied.
         source: Where the recipe comes from.
     """
 
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
     rate: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 5e-4
+    decay_all: bool = False
     batch: int = 128
+    group: int | None = None
     epochs: int = 20
-    warmup: float = 0.1
+    steps: int | None = None
+    schedule: Schedule = field(default_factory=Schedule)
     smoothing: float = 0.0
+    aux: float = 0.0
     clip: float | None = None
+    ema: float | None = None
+    balance: Literal["none", "oversample", "weights"] = "none"
     augment: Augment = field(default_factory=Augment)
     source: str = ""
 
     def __post_init__(self) -> None:
-        if self.optimizer not in ("sgd", "adamw"):
-            raise ValueError(f"optimizer is sgd or adamw; got {self.optimizer!r}")
-        if self.rate <= 0 or self.batch < 1 or self.epochs < 1 or not 0 <= self.warmup < 1:
-            raise ValueError(f"rate, batch and epochs are above 0 and warmup is a share below 1; got {self}")
+        if self.optimizer not in ("sgd", "rmsprop", "adamw"):
+            raise ValueError(f"optimizer is sgd, rmsprop or adamw; got {self.optimizer!r}")
+        if self.balance not in ("none", "oversample", "weights"):
+            raise ValueError(f"balance is none, oversample or weights; got {self.balance!r}")
+        if self.rate <= 0 or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1:
+            raise ValueError(f"rate, batch, epochs and steps are above 0; got {self}")
+        if self.group is not None and (self.group < 1 or self.batch % self.group):
+            raise ValueError(f"group divides the batch of {self.batch}; got {self.group}")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"ema is a share above 0 and below 1; got {self.ema}")
+
+    def compressed(self, share: float) -> Recipe:
+        """The same recipe in a share of its steps: every fall of the rate keeps its place, nothing is cut off.
+
+        Args:
+            share: Above 0, at most 1.
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"a share of the schedule is above 0 and at most 1; got {share}")
+        if self.steps is not None:
+            return replace(self, steps=max(1, round(self.steps * share)))
+        return replace(self, epochs=max(1, round(self.epochs * share)))
 
 
 def _build(table: Mapping[str, Any]) -> Recipe:
     def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "augment"}
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if not isinstance(v, dict)}
 
-    return Recipe(**plain(table), augment=Augment(**plain(table.get("augment", {}))))
+    parts = {"augment": Augment(**plain(table.get("augment", {}))), "schedule": Schedule(**plain(table["schedule"]))}
+    return Recipe(**plain(table), **parts)
 
 
 @cache

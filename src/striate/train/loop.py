@@ -1,41 +1,38 @@
 """The one training loop.
 
-Order, augmentation and dropout are keyed by seed, epoch and sample, so that a run that was killed and goes on from its
-last checkpoint ends with the weights of the run that was not.
+Order, augmentation and dropout are keyed by seed, epoch and sample, and statistics are taken over groups of a fixed
+size. So a run that was killed and goes on from its last checkpoint ends with the weights of the run that was not, and
+the number of processes and of workers changes nothing but the time.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.core.errors import NonFiniteLossError
+from striate.core.errors import NonFiniteLossError, PlanError
 from striate.core.events import Listener
-from striate.core.seed import derive, generator
+from striate.core.interrupt import Pending, deferred
+from striate.core.seed import derive
 from striate.records.recipes import Recipe
-from striate.train import checkpoint, optim
-from striate.train.schedule import rise_and_fall
+from striate.train import checkpoint, optim, schedule
+from striate.train.average import Average
+from striate.train.batches import Feed, Layout, groups, steps_an_epoch
+from striate.train.objective import Objective
+from striate.train.ranks import Ranks
+from striate.train.statistics import Statistics
 
-
-class Feed(Protocol):
-    """The training pictures, numbered from 0."""
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        """Inputs and labels of some samples, as they look in this epoch; the same call gives the same answer."""
-        ...
+CHECKED_EVERY = 16
+"""Steps between two looks at the loss on an accelerator, where a look waits for it; on a CPU there is one a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,19 +42,35 @@ class Trained:
     Args:
         steps: Optimiser steps in all.
         resumed_at: The step this process began with; 0 for a fresh run.
+        resumes: The steps from which processes before and with this one went on.
         curve: A row an epoch: ``epoch, loss`` and what `evaluate` gave.
         seconds: Time of the whole training, earlier processes included.
+        halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
     """
 
     steps: int
     resumed_at: int
+    resumes: tuple[int, ...]
     curve: tuple[dict[str, float], ...]
     seconds: float
+    halved_at: int | None = None
 
 
-def steps_an_epoch(samples: int, batch: int) -> int:
-    """Full batches in one pass; one of all samples where they do not fill one."""
-    return max(1, samples // batch)
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    """What a checkpoint keeps beside tensors."""
+
+    step: int = 0
+    loss: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    resumes: list[int] = field(default_factory=list)
+    halved_at: int | None = None
+
+
+def total_steps(recipe: Recipe, samples: int) -> int:
+    """Optimiser steps that a recipe takes on so many pictures."""
+    return recipe.steps if recipe.steps is not None else recipe.epochs * steps_an_epoch(samples, recipe.batch)
 
 
 def train(
@@ -67,7 +80,13 @@ def train(
     *,
     seed: int,
     listener: Listener,
+    ranks: Ranks | None = None,
     scales: Mapping[str, float] | None = None,
+    class_weights: Tensor | None = None,
+    chances: np.ndarray | None = None,
+    precision: str = "float32",
+    compiled: bool = False,
+    workers: int = 0,
     save_to: Path | None = None,
     signature: str = "",
     save_every_s: float = 15.0,
@@ -78,87 +97,253 @@ def train(
     Every epoch draws a fresh order and drops the samples that do not fill a batch, so that no batch is small.
 
     Args:
-        module: Inputs to logits, ``[n, classes]``. Parameters without ``requires_grad`` stay as they are.
+        module: Inputs to logits, ``[n, classes]``, on the device to train on. Parameters without ``requires_grad`` stay
+            as they are.
         feed: The training pictures.
         recipe: How.
         seed: Of order and dropout.
         listener: Hears of steps and epochs.
+        ranks: The processes that train together; None is this one alone.
         scales: Share of the rate for parameters whose name begins with a key.
+        class_weights: Factor of each class in the loss, ``[classes]``.
+        chances: How often each picture is drawn relative to others, ``[len(feed)]``; None takes each once an epoch.
+        precision: ``float32``, or ``bf16`` for the arithmetic alone.
+        compiled: Whether the network runs through ``torch.compile``.
+        workers: Processes that prepare pictures ahead.
         save_to: Where training's state is kept; it goes on from there when the file exists and bears `signature`.
         signature: Names everything that training depends on. A file with another one is not used.
         save_every_s: Seconds between two savings.
-        evaluate: Called in evaluation mode after every epoch; its figures join the curve.
+        evaluate: Called in evaluation mode after every epoch; its figures join the curve, and the accuracy ``top1``
+            among them moves a schedule of kind ``plateau``.
 
     Raises:
-        NonFiniteLossError: The loss is no longer a number.
+        NonFiniteLossError: The loss is no longer a number, and going back once to the last state with half the rate did
+            not help.
+        PlanError: The recipe's groups cannot be shared by so many processes.
+        KeyboardInterrupt: Somebody asked to stop; the state was saved first.
     """
-    per_epoch = steps_an_epoch(len(feed), recipe.batch)
-    steps = per_epoch * recipe.epochs
-    optimizer = optim.make(module, recipe, scales)
-    trainable = [p for group in optimizer.param_groups for p in group["params"]]
-    state: dict[str, Any] = {"step": 0, "loss": 0.0, "curve": [], "seconds": 0.0}
-    if save_to is not None and save_to.exists():
-        state = _restore(save_to, signature, module, optimizer) or state
-    first = int(state["step"])
-    began, saved = time.monotonic() - float(state["seconds"]), time.monotonic()
-
-    order, epoch_of_order = np.empty(0, dtype=np.int64), -1
-    module.train()
-    listener.phase("training", steps, "step")
-    for step in range(first, steps):
-        epoch, index = divmod(step, per_epoch)
-        if epoch != epoch_of_order:
-            order, epoch_of_order = generator(seed, "order", epoch).permutation(len(feed)), epoch
-        inputs, labels = feed.batch(order[index * recipe.batch : (index + 1) * recipe.batch], epoch)
-        torch.manual_seed(derive(seed, "step", step))
-        optim.set_rate(optimizer, recipe.rate * rise_and_fall(step, steps, recipe.warmup))
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(module(inputs), labels, label_smoothing=recipe.smoothing)
-        loss.backward()
-        if recipe.clip is not None:
-            nn.utils.clip_grad_norm_(trainable, recipe.clip)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise NonFiniteLossError(
-                f"the loss became {value} at step {step} of {steps} (epoch {epoch + 1})",
-                hint=f"lower the learning rate (now {recipe.rate:g}), or look for broken pictures",
-            )
-        optimizer.step()
-        state["loss"] += value
-        state["step"] = step + 1
-        listener.step(step + 1)
-        if index == per_epoch - 1:
-            row = {"epoch": float(epoch + 1), "loss": state["loss"] / per_epoch}
-            if evaluate is not None:
-                module.eval()
-                row |= evaluate()
-                module.train()
-            state["curve"].append(row)
-            state["loss"] = 0.0
-            listener.record("epoch", row)
-        if save_to is not None and (time.monotonic() - saved > save_every_s or step == steps - 1):
-            _save(save_to, signature, module, optimizer, state | {"seconds": time.monotonic() - began})
-            saved = time.monotonic()
+    device = next(module.parameters()).device
+    run = _Run(module, feed, recipe, ranks or Ranks(device), device, seed, chances, save_to, signature)
+    run.objective = Objective(
+        module, smoothing=recipe.smoothing, aux=recipe.aux, class_weights=class_weights, precision=precision
+    ).to(device)
+    run.wrapped = run.ranks.wrap(run.objective)
+    if compiled:
+        run.wrapped = torch.compile(run.wrapped)  # pyright: ignore[reportAttributeAccessIssue]
+    run.optimizer = optim.make(module, recipe, scales)
+    run.restore()
+    first = run.progress.step
+    listener.phase("training", run.steps, "step")
+    with deferred() as pending:
+        while run.progress.step < run.steps:
+            try:
+                run.go(listener, evaluate, pending, workers, save_every_s)
+            except NonFiniteLossError as error:
+                if run.progress.halved_at is not None or save_to is None:
+                    raise
+                run.go_back(error, listener)
     module.eval()
-    return Trained(steps=steps, resumed_at=first, curve=tuple(state["curve"]), seconds=time.monotonic() - began)
+    if run.average is not None:
+        run.average.keep()
+    found = run.progress
+    return Trained(
+        steps=run.steps,
+        resumed_at=first,
+        resumes=tuple(found.resumes),
+        curve=tuple(found.curve),
+        seconds=found.seconds,
+        halved_at=found.halved_at,
+    )
 
 
-def _save(
-    path: Path, signature: str, module: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
-) -> None:
-    tensors = {f"module:{name}": tensor for name, tensor in module.state_dict().items()}
-    tensors |= {f"optimizer:{name}": t for name, t in optim.state_tensors(optimizer, module).items()}
-    checkpoint.write(path, tensors, {"signature": signature, **state})
+@final
+class _Run:
+    """A training under way: what it works with, and where it stands."""
+
+    objective: nn.Module
+    wrapped: nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def __init__(
+        self,
+        module: nn.Module,
+        feed: Feed,
+        recipe: Recipe,
+        ranks: Ranks,
+        device: torch.device,
+        seed: int,
+        chances: np.ndarray | None,
+        save_to: Path | None,
+        signature: str,
+    ) -> None:
+        self.module, self.feed, self.recipe, self.ranks, self.device = module, feed, recipe, ranks, device
+        self.seed, self.save_to, self.signature = seed, save_to, signature
+        self.layout = Layout(
+            samples=len(feed),
+            batch=recipe.batch,
+            group=min(recipe.group or recipe.batch, max(1, len(feed))),
+            seed=seed,
+            chances=chances,
+            rank=ranks.rank,
+            world=ranks.world,
+        )
+        if self.layout.groups % ranks.world:
+            raise PlanError(
+                f"{ranks.world} processes cannot share {self.layout.groups} groups of {self.layout.group} pictures",
+                hint=f"set the recipe's group to a divisor of {recipe.batch // ranks.world}, or start fewer processes",
+            )
+        self.steps = total_steps(recipe, len(feed))
+        self.average = None if recipe.ema is None else Average(module, recipe.ema)
+        self.progress = _Progress()
+
+    def go(
+        self,
+        listener: Listener,
+        evaluate: Callable[[], dict[str, float]] | None,
+        pending: Pending,
+        workers: int,
+        save_every_s: float,
+    ) -> None:
+        """Take steps until the last."""
+        now = self.progress
+        began, saved = time.monotonic() - now.seconds, time.monotonic()
+        statistics = Statistics(self.module, self.layout.passes, self.ranks)
+        per_epoch, every = self.layout.steps_an_epoch, 1 if self.device.type == "cpu" else CHECKED_EVERY
+        if self.save_to is not None and not self.save_to.exists():
+            self.save()  # so that there is a state to go back to
+        self.module.train()
+        fallen, unread = schedule.drops(self.recipe.schedule, self._history()), torch.zeros((), device=self.device)
+        with groups(self.feed, self.layout, first=now.step, last=self.steps, workers=workers) as batches:
+            for step in range(now.step, self.steps):
+                rate = self.recipe.rate * schedule.share(self.recipe.schedule, step, self.steps, fallen)
+                optim.set_rate(self.optimizer, rate * (1.0 if now.halved_at is None else 0.5))
+                unread += self._step(step, batches, statistics)
+                last = step == self.steps - 1
+                ends, stop = last or (step + 1) % per_epoch == 0, self.ranks.anywhere(pending.asked)
+                due = self.save_to is not None and (last or time.monotonic() - saved > save_every_s)
+                if ends or stop or due or (step + 1) % every == 0:
+                    now.loss += self._read(unread, step)
+                    unread.zero_()
+                now.step = step + 1
+                listener.step(step + 1)
+                now.seconds = time.monotonic() - began
+                if ends:
+                    self._end_epoch(step, listener, evaluate)
+                    fallen = schedule.drops(self.recipe.schedule, self._history())
+                if due or stop:
+                    self.save()
+                    saved = time.monotonic()
+                if stop:
+                    raise KeyboardInterrupt
+
+    def _step(self, step: int, batches: Iterator[tuple[Tensor, Tensor]], statistics: Statistics) -> Tensor:
+        """One optimiser step; its mean loss, not yet waited for."""
+        self.optimizer.zero_grad(set_to_none=True)
+        statistics.begin_step()
+        total = torch.zeros((), device=self.device)
+        passes = self.layout.passes
+        for k in range(passes):
+            inputs, labels = next(batches)
+            number = step * self.layout.groups + self.layout.rank * passes + k
+            torch.manual_seed(derive(self.seed, "step", number))
+            last = k == passes - 1
+            with nullcontext() if last else self.ranks.unsynchronised(self.wrapped):
+                loss = self.wrapped(inputs.to(self.device, non_blocking=True), labels.to(self.device)) / passes
+                loss.backward()
+            total += loss.detach()
+            statistics.end_group()
+        statistics.end_step()
+        if self.recipe.clip is not None:
+            nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], self.recipe.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update(step)
+        return total
+
+    def _read(self, unread: Tensor, step: int) -> float:
+        value = float(self.ranks.mean(unread))
+        if not math.isfinite(value):
+            epoch = step // self.layout.steps_an_epoch + 1
+            raise NonFiniteLossError(
+                f"the loss became {value} at step {step} of {self.steps} (epoch {epoch})",
+                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+            )
+        return value
+
+    def _end_epoch(self, step: int, listener: Listener, evaluate: Callable[[], dict[str, float]] | None) -> None:
+        now = self.progress
+        epoch, index = divmod(step, self.layout.steps_an_epoch)
+        row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1)}
+        if evaluate is not None:
+            self.module.eval()
+            with self.average.applied() if self.average is not None else nullcontext():
+                row |= evaluate()
+            self.module.train()
+        now.curve.append(row)
+        now.loss = 0.0
+        listener.record("epoch", row)
+
+    def _history(self) -> list[float]:
+        return [row["top1"] for row in self.progress.curve if "top1" in row]
+
+    # ------------------------------------------------------------------ state on disk
+
+    def save(self) -> None:
+        """Write the state, whole or not at all.
+
+        Raises:
+            NonFiniteLossError: A weight is no number; what was saved before stays.
+        """
+        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
+            raise NonFiniteLossError(
+                f"a weight is no number after step {self.progress.step} of {self.steps}",
+                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+            )
+        if self.save_to is None or not self.ranks.first:
+            return
+        tensors = {f"module:{name}": tensor for name, tensor in self.module.state_dict().items()}
+        tensors |= {f"optimizer:{name}": t for name, t in optim.state_tensors(self.optimizer, self.module).items()}
+        if self.average is not None:
+            tensors |= {f"average:{name}": tensor for name, tensor in self.average.state().items()}
+        checkpoint.write(self.save_to, tensors, {"signature": self.signature, **asdict(self.progress)})
+
+    def restore(self) -> None:
+        """Go on from the file, where it is of this training."""
+        if self.save_to is None or not self.save_to.exists():
+            return
+        tensors, facts = checkpoint.read(self.save_to)
+        if facts.pop("signature", None) != self.signature:
+            self.save_to.unlink()
+            return
+        self._put_back(tensors, facts)
+        if self.progress.step:
+            self.progress.resumes.append(self.progress.step)
+
+    def go_back(self, error: NonFiniteLossError, listener: Listener) -> None:
+        """Take the last state up again, with half the rate from there on."""
+        assert self.save_to is not None
+        self.ranks.wait()
+        self.optimizer.state.clear()
+        self._put_back(*_without_signature(self.save_to))
+        now = self.progress
+        now.halved_at = now.step
+        listener.note(f"{error.message}; went back to step {now.step}, and on with half the rate", step=now.step)
+        listener.record("halved", {"step": now.step, "reason": error.message})
+        self.save()
+
+    def _put_back(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}, "average": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(":")
+            parts[part][rest] = tensor
+        self.module.load_state_dict(parts["module"])
+        optim.restore(self.optimizer, self.module, parts["optimizer"])
+        if self.average is not None:
+            self.average.restore(parts["average"])
+        self.progress = _Progress(**facts)
 
 
-def _restore(path: Path, signature: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def _without_signature(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, facts = checkpoint.read(path)
-    if facts.get("signature") != signature:
-        return None
-    parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition(":")
-        parts[part][rest] = tensor
-    module.load_state_dict(parts["module"])
-    optim.restore(optimizer, module, parts["optimizer"])
-    return {key: facts[key] for key in ("step", "loss", "curve", "seconds")}
+    facts.pop("signature", None)
+    return tensors, facts

@@ -16,8 +16,8 @@ def make(module: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None =
 
     Args:
         module: What is trained.
-        recipe: Names the optimiser, its rate and its decay. Parameters of one dimension (biases, normalisations) do not
-            decay.
+        recipe: Names the optimiser, its rate and its decay. Parameters of one dimension (biases, normalisations) decay
+            only where it says so.
         scales: Share of the rate for parameters whose name begins with a key; the longest key wins, 1 without one.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
@@ -25,14 +25,17 @@ def make(module: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None =
         if parameter.requires_grad:
             key = max((k for k in scales or {} if name.startswith(k)), key=len, default=None)
             scale = 1.0 if key is None or scales is None else scales[key]
-            groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((scale, recipe.decay_all or parameter.ndim > 1), []).append(parameter)
     settings: list[dict[str, Any]] = [
         {"params": each, "scale": scale, "weight_decay": recipe.weight_decay if decays else 0.0}
         for (scale, decays), each in groups.items()
     ]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(settings, lr=recipe.rate)
-    return torch.optim.SGD(settings, lr=recipe.rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(settings, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum)
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(settings, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -3,21 +3,58 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from striate.records.recipes import Schedule
 
 
-def rise_and_fall(step: int, steps: int, warmup: float) -> float:
-    """The share of the peak rate at a step: a straight rise, then half a cosine down to 0.
+def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
+    """The share of the peak rate at a step.
 
     Args:
+        schedule: The kind of movement.
         step: Steps already taken, from 0 to ``steps - 1``.
         steps: Steps in all.
-        warmup: Share of the steps over which the rate rises.
+        drops: How often the rate has fallen because validation stood still (kind ``plateau``).
 
     Source:
-        Loshchilov and Hutter 2016, SGDR (arXiv 1608.03983), equation 5, one cycle; warm-up as in Goyal et al. 2017
-        (arXiv 1706.02677), section 2.2.
+        Warm-up: Goyal et al. 2017 (arXiv 1706.02677), section 2.2. ``cosine``: Loshchilov and Hutter 2016, SGDR (arXiv
+        1608.03983), equation 5, one cycle. ``steps`` and ``plateau``: He et al. 2015, sections 4.2 and 3.4. ``line``:
+        Smith 2017, Super-Convergence (arXiv 1708.07120).
     """
-    rise = max(1, round(warmup * steps))
+    rise = round(schedule.warmup * steps)
     if step < rise:
         return (step + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
+    done = (step - rise) / max(1, steps - rise)
+    match schedule.kind:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "line":
+            return 1 - (1 - schedule.floor) * done
+        case "steps":
+            return schedule.factor ** sum(step >= round(place * steps) for place in schedule.places)
+        case "plateau":
+            return schedule.factor**drops
+        case "constant":
+            return 1.0
+
+
+def drops(schedule: Schedule, history: Sequence[float]) -> int:
+    """How often the rate has fallen, from what validation gave after each epoch so far.
+
+    Args:
+        schedule: Its ``patience`` is the number of epochs without a new best after which the rate falls.
+        history: Accuracy after each epoch; more is better.
+
+    Example:
+        >>> drops(Schedule(kind="plateau", patience=2), [0.5, 0.6, 0.6, 0.59, 0.61, 0.6, 0.6])
+        2
+    """
+    if schedule.kind != "plateau":
+        return 0
+    best, waited, fallen = -math.inf, 0, 0
+    for value in history:
+        best, waited = (value, 0) if value > best else (best, waited + 1)
+        if waited == schedule.patience:
+            fallen, waited = fallen + 1, 0
+    return fallen

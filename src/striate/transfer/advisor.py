@@ -28,7 +28,8 @@ from striate.records.sizes import LayerRow
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
-from striate.train.loop import steps_an_epoch, train
+from striate.train.batches import steps_an_epoch
+from striate.train.loop import train
 from striate.transfer import probe
 from striate.transfer.clock import Clock
 from striate.transfer.finetune import finetune
@@ -215,7 +216,6 @@ class Advisor:
                 plan.augment,
                 seed=problem.plan.seed,
                 names=pictures.names,
-                device=problem.device,
             )
             result = train(
                 module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]

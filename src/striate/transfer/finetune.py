@@ -56,14 +56,12 @@ class MapFeed:
         maps: float16 ``[rows, channels, h, w]``, memory-mapped.
         places: The row of every view of every picture, ``[views, n]``.
         labels: int64 ``[n]``.
-        device: Where batches go.
     """
 
-    def __init__(self, maps: np.ndarray, places: np.ndarray, labels: np.ndarray, device: torch.device) -> None:
+    def __init__(self, maps: np.ndarray, places: np.ndarray, labels: np.ndarray) -> None:
         self.maps = maps
         self.places = places
         self.labels = labels
-        self.device = device
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,8 +69,8 @@ class MapFeed:
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         """The maps of this epoch's view of `samples`, and their labels."""
         rows = self.maps[self.places[epoch % len(self.places), samples]]
-        maps = torch.from_numpy(rows).to(self.device).float().contiguous(memory_format=torch.channels_last)
-        return maps, torch.from_numpy(self.labels[samples]).to(self.device)
+        maps = torch.from_numpy(rows).float().contiguous(memory_format=torch.channels_last)
+        return maps, torch.from_numpy(self.labels[samples])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,9 +134,7 @@ def finetune(
         module: nn.Module = model.cut(cut)[1]
     else:
         module = Classifier(model, preprocess).to(device)
-        feed = PixelFeed(
-            pictures.pixels, pictures.labels, recipe.augment, seed=seed, names=pictures.names, device=device
-        )
+        feed = PixelFeed(pictures.pixels, pictures.labels, recipe.augment, seed=seed, names=pictures.names)
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     result = train(
         module,
@@ -196,7 +192,7 @@ def _cached(
             )
             _fill(store, engine, pictures, recipe, seed, wanted, missing, listener)
     places = np.stack([store.places(row) for row in wanted])
-    return MapFeed(store.view(), places, pictures.labels, device)
+    return MapFeed(store.view(), places, pictures.labels)
 
 
 def _fill(

@@ -22,7 +22,6 @@ class PixelFeed:
         recipe: How each picture is varied.
         seed: Of the variation.
         names: Whole numbers that each picture's variation is keyed by, ``[n]``; None takes its place among them.
-        device: Where batches go.
     """
 
     def __init__(
@@ -33,14 +32,12 @@ class PixelFeed:
         *,
         seed: int,
         names: np.ndarray | None = None,
-        device: torch.device | str = "cpu",
     ) -> None:
         self.pixels = pixels
         self.labels = labels
         self.recipe = recipe
         self.seed = seed
         self.names = np.arange(len(labels)) if names is None else names
-        self.device = device
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,4 +46,4 @@ class PixelFeed:
         """The pictures of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[samples]))
         varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=self.names[samples])
-        return varied.to(self.device), torch.from_numpy(self.labels[samples]).to(self.device)
+        return varied, torch.from_numpy(self.labels[samples])

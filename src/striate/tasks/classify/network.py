@@ -31,3 +31,7 @@ class Classifier(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Normalise, then run the network."""
         return self.model(self.input(pixels))
+
+    def forward_with_aux(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits, and those of the network's auxiliary heads."""
+        return self.model.forward_with_aux(self.input(pixels))

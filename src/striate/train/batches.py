@@ -1,0 +1,153 @@
+"""The groups of pictures that this process trains on, in their order, from any step on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_all_start_methods
+from typing import Protocol, final
+
+import numpy as np
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from striate.core.errors import WorkerError
+from striate.core.seed import generator
+
+
+class Feed(Protocol):
+    """The training pictures, numbered from 0."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        """Inputs and labels of some samples, as they look in this epoch; the same call gives the same answer.
+
+        With workers this runs in another process, so both are on the CPU.
+        """
+        ...
+
+
+def steps_an_epoch(samples: int, batch: int) -> int:
+    """Full batches in one pass; one of all samples where they do not fill one."""
+    return max(1, samples // batch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """How steps are parted into groups, and groups among processes.
+
+    Args:
+        samples: Training pictures.
+        batch: Pictures a step.
+        group: Pictures of which a normalisation takes its statistics: those of one pass.
+        seed: Of the order.
+        chances: How often a picture is drawn relative to others, ``[samples]``; None takes each once an epoch.
+        rank: The number of this process.
+        world: How many there are.
+    """
+
+    samples: int
+    batch: int
+    group: int
+    seed: int
+    chances: np.ndarray | None = None
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def steps_an_epoch(self) -> int:
+        """Steps in one pass over the pictures; the pictures that do not fill a batch are left out, others each time."""
+        return steps_an_epoch(self.samples, self.batch)
+
+    @property
+    def groups(self) -> int:
+        """Groups a step, of all processes."""
+        return max(1, min(self.batch, self.samples) // self.group)
+
+    @property
+    def passes(self) -> int:
+        """Groups a step of this process."""
+        return self.groups // self.world
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The samples of an epoch."""
+        draw = generator(self.seed, "order", epoch)
+        if self.chances is None:
+            return draw.permutation(self.samples)
+        return draw.choice(self.samples, self.samples, p=self.chances / self.chances.sum())
+
+
+@final
+class _Groups(Dataset[tuple[Tensor, Tensor]]):
+    """Group number ``step * passes + k`` of this process."""
+
+    def __init__(self, feed: Feed, layout: Layout) -> None:
+        self.feed = feed
+        self.layout = layout
+        self._order, self._epoch = np.empty(0, dtype=np.int64), -1
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        step, k = divmod(number, self.layout.passes)
+        epoch, index = divmod(step, self.layout.steps_an_epoch)
+        if epoch != self._epoch:
+            self._order, self._epoch = self.layout.order(epoch), epoch
+        batch = self._order[index * self.layout.batch : (index + 1) * self.layout.batch]
+        part = self.layout.rank * self.layout.passes + k
+        parts = np.array_split(batch, self.layout.groups)
+        return self.feed.batch(parts[part], epoch)
+
+
+@contextmanager
+def groups(
+    feed: Feed, layout: Layout, *, first: int, last: int, workers: int
+) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
+    """This process's groups of the steps from `first` to before `last`.
+
+    Args:
+        feed: The pictures.
+        layout: How they are parted.
+        first: The first step; earlier ones cost nothing.
+        last: The step to stop before.
+        workers: Processes that prepare groups ahead; 0 prepares each when it is its turn. The groups are the same.
+
+    Raises:
+        WorkerError: A worker died.
+    """
+    numbers = range(first * layout.passes, last * layout.passes)
+    data = _Groups(feed, layout)
+    if workers == 0:
+        yield (data[number] for number in numbers)
+        return
+    loader = DataLoader(
+        data,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        prefetch_factor=2,
+        # a fork shares the pictures' memory, and pickling would copy it
+        multiprocessing_context="fork" if "fork" in get_all_start_methods() else None,
+    )
+    iterator = iter(loader)
+    try:
+        yield _named(iterator)
+    finally:
+        iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _named(iterator: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        try:
+            yield next(iterator)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if "worker" not in str(error).lower():
+                raise
+            raise WorkerError(
+                f"a process that prepares pictures died: {error}",
+                hint="often the memory is full: take fewer workers, or --workers 0; the run goes on where it stopped",
+            ) from error

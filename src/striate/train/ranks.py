@@ -1,0 +1,93 @@
+"""The processes that train together: one on a laptop, one a GPU on a cluster. The only user of Accelerate."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar, final
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def launched() -> int:
+    """How many processes ``torchrun`` or ``accelerate launch`` started; 1 without them. Needs no Accelerate."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@final
+class Ranks:
+    """This process among those that train together.
+
+    Args:
+        device: Where this process computes.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+
+        self._accelerator = Accelerator(
+            cpu=device.type == "cpu",
+            # statistics are averaged by `Statistics`, over all groups and not those of the first rank
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        )
+        self.device = self._accelerator.device if launched() > 1 else device
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+        return self._accelerator.process_index
+
+    @property
+    def world(self) -> int:
+        """How many processes there are."""
+        return self._accelerator.num_processes
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes and speaks for all."""
+        return self._accelerator.is_main_process
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """`module`, its gradients averaged over all processes after each backward pass."""
+        if self.world == 1:
+            return module
+        with warnings.catch_warnings():  # Accelerate knows `broadcast_buffers` by its old name alone
+            warnings.simplefilter("ignore", FutureWarning)
+            return self._accelerator.prepare_model(module, device_placement=False)
+
+    def unsynchronised(self, module: nn.Module) -> AbstractContextManager[Any]:
+        """Within this, backward passes leave gradients with each process."""
+        return self._accelerator.no_sync(module)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """The mean of a tensor over the processes."""
+        return self._accelerator.reduce(tensor, "mean") if self.world > 1 else tensor  # pyright: ignore[reportReturnType]
+
+    def anywhere(self, flag: bool) -> bool:
+        """Whether a flag is set in any process."""
+        if self.world == 1:
+            return flag
+        return float(self.mean(torch.tensor(float(flag), device=self.device))) > 0
+
+    def gather(self, value: T) -> list[T]:
+        """The value of every process, in their order."""
+        if self.world == 1:
+            return [value]
+        gathered: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(gathered, value)
+        return gathered
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's part of `items`: together the processes have every one once."""
+        each = math.ceil(len(items) / self.world)
+        return items[self.rank * each : (self.rank + 1) * each]
+
+    def wait(self) -> None:
+        """Go on when all are here."""
+        self._accelerator.wait_for_everyone()

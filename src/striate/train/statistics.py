@@ -1,0 +1,68 @@
+"""Batch statistics over groups of a fixed size, whatever the number of processes or of passes a step.
+
+A step's batch is parted into groups of as many pictures each. A normalisation sees one group at a time, and after the
+step its running statistics are what the mean over all groups would have made them. So the same recipe means the same on
+one process as on eight.
+
+Source:
+    Goyal et al. 2017, Accurate, Large Minibatch SGD (arXiv 1706.02677), section 2.3: the normalisation's batch is part
+    of the loss and stays fixed when the number of workers changes.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from striate.train.ranks import Ranks
+
+
+@final
+class Statistics:
+    """The running statistics of a network's normalisations.
+
+    Args:
+        module: The network.
+        passes: Groups that this process runs a step.
+        ranks: The processes.
+    """
+
+    def __init__(self, module: nn.Module, passes: int, ranks: Ranks) -> None:
+        norms = [each for each in module.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
+        self._counters = [norm.num_batches_tracked for norm in norms if norm.num_batches_tracked is not None]
+        self._live = [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
+        self._needed = bool(self._live) and (passes > 1 or ranks.world > 1)
+        self._passes = passes
+        self._ranks = ranks
+        self._before: list[Tensor] = []
+        self._sums: list[Tensor] = []
+
+    @torch.no_grad()
+    def begin_step(self) -> None:
+        """Remember the statistics that every group starts from."""
+        if self._needed:
+            self._before = [each.clone() for each in self._live]
+            self._sums = [torch.zeros_like(each) for each in self._live]
+
+    @torch.no_grad()
+    def end_group(self) -> None:
+        """Take what a group made of them, and put back what it started from."""
+        if self._needed:
+            for total, live in zip(self._sums, self._live, strict=True):
+                total.add_(live)
+            for live, before in zip(self._live, self._before, strict=True):
+                live.copy_(before)
+
+    @torch.no_grad()
+    def end_step(self) -> None:
+        """Make them the mean over the groups of all processes."""
+        if self._needed:
+            flat = self._ranks.mean(torch.cat([each.flatten() for each in self._sums]) / self._passes)
+            parts = flat.split([each.numel() for each in self._live])
+            for live, part in zip(self._live, parts, strict=True):
+                live.copy_(part.view_as(live))
+            for counter in self._counters:  # a step is one update, however many passes it took
+                counter.sub_(self._passes - 1)
