@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import torch
 
 from striate.core.device import pick
 from striate.core.errors import PlanError
-from striate.core.events import Listener, Several
+from striate.core.events import Listener, Several, Silent
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.core.seed import derive
 from striate.data.digest import digests
-from striate.data.index import scan
+from striate.data.index import ImageIndex, scan
 from striate.data.split import split
 from striate.features import keys
 from striate.features import run as running
@@ -28,14 +29,18 @@ from striate.jobs import artefact, folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
-from striate.records.plans import TrainPlan
-from striate.records.recipes import recipe
+from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.recipes import Augment, Recipe, recipe
 from striate.records.results import Score
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
+from striate.train import checkpoint
 from striate.train.loop import train
+from striate.train.ranks import Ranks, launched
 
+_EVALUATED = 100
+"""Pictures at a time in evaluation."""
 GREY_MEAN, GREY_STD = 0.13, 0.31
 """About those of handwritten digits, bright on black."""
 
@@ -51,7 +56,10 @@ class TrainRecord:
         recipe: How it was trained.
         curve: A row an epoch.
         steps: Optimiser steps.
-        resumed_at: The step that this process began with.
+        resumes: The steps from which the run went on after it had been stopped.
+        halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
+        best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
+        validation: Accuracy of that epoch on the validation pictures.
         seconds: Times.
     """
 
@@ -65,6 +73,10 @@ class TrainRecord:
     seed: int
     versions: dict[str, str]
     plan: dict[str, Any]
+    resumes: tuple[int, ...] = ()
+    halved_at: int | None = None
+    best_epoch: int | None = None
+    validation: float | None = None
     format: int = 1
 
 
@@ -103,85 +115,85 @@ def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
     return Preprocess(size=(height, width), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
-def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool = False) -> TrainOutcome:
+def run(
+    plan: TrainPlan, out: Path | None, listener: Listener, *, means: TrainMeans | None = None, resume: bool = False
+) -> TrainOutcome:
     """Train, or go on with a training that was stopped, to the same weights.
 
-    The schedule is fixed beforehand and nothing is chosen on the way, so no validation pictures are held back: all but
-    the test pictures train.
+    Without validation the schedule is fixed beforehand and nothing is chosen on the way, so no pictures are held back:
+    all but the test pictures train. Started by ``torchrun`` or ``accelerate launch``, its processes share each step.
 
     Args:
         plan: What is asked.
         out: The run's folder; None takes the next free ``runs/<network>-<n>``.
         listener: Hears of progress.
+        means: What may be used.
         resume: Whether there must be a run to go on with.
     """
     began = time.monotonic()
+    means = means or TrainMeans()
     where = out or folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
     if folder.look("train", plan, where).state == "finished":
         record = folder.record(TrainRecord, where)
         shutil.rmtree(where / folder.WORK, ignore_errors=True)  # where a kill came just before
         return TrainOutcome(record=record, folder=where)
-    entry = REGISTRY.get(plan.network)
+    if launched() > 1 and out is None:
+        raise PlanError("several processes need one folder that they agree on", hint="name it with --out")
+    ranks = Ranks(pick(plan.device))
+    if not ranks.first:
+        listener = Silent()
+    entry, method = REGISTRY.get(plan.network), _method(plan)
     entry.require("classify")
-    method = recipe(plan.recipe)
-    if plan.epochs is not None:
-        method = dataclasses.replace(method, epochs=plan.epochs)
-    device = pick(plan.device)
     index = scan(plan.data, root=plan.root)
     hashes = digests(index, listener)
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
-    claim = folder.claim("train", plan, where)
-    listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
-    listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
+    if ranks.first:
+        claim = folder.claim("train", plan, where)
+        listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
+        listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
+    ranks.wait()
+    claim = folder.look("train", plan, where)
     preprocess = natural_preprocess(entry.input)
-    store = RowStore(claim.work / "pixels", (*preprocess.size, preprocess.in_channels), "uint8")
-    positions = np.sort(np.concatenate([splits.train, splits.validation]))
-    done = fill(
-        store,
-        index,
-        [int(p) for p in positions],
-        hashes,
-        preprocess,
-        lambda pixels: pixels,
-        batch=256,
-        listener=listener,
-        most_unreadable=len(index) // 20,
-        besides=unreadable,
-        phase="decoding pictures",
-    )
-    for position, why in sorted({**unreadable, **done.unreadable}.items()):
-        listener.note(f"left out {index.names[position]}: {why}")
-    kept = np.array([p for p in positions if p not in done.unreadable], dtype=np.int64)
-    pixels = store.view()[store.places([keys.of_picture(hashes[p]) for p in kept])]
+    validates = plan.validate or method.schedule.kind == "plateau"
+    pictures = _Decoded(index, hashes, preprocess, claim.work / "pixels")
+    everything = np.sort(np.concatenate([splits.train, splits.validation]))
+    if ranks.first:
+        pictures.decode(everything, unreadable, listener)
+    ranks.wait()
+    kept = pictures.readable(splits.train if validates else everything)
+    held = pictures.readable(splits.validation if validates else splits.validation[:0])
 
     torch.manual_seed(derive(plan.seed, "weights"))
     model = entry.classifier(classes=len(index.classes))
-    network = Classifier(model, preprocess).to(device)
+    network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    labels = index.labels[kept]
+    per_class = np.bincount(labels, minlength=len(index.classes))
+    rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)
+    best = _Best(network, pictures, held, index.labels[held], ranks, claim.work / "best.safetensors")
     result = train(
-        network.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
-        PixelFeed(pixels, index.labels[kept], method.augment, seed=plan.seed),
+        network,
+        PixelFeed(pictures.pixels, labels, method.augment, seed=plan.seed, rows=pictures.rows(kept)),
         method,
         seed=plan.seed,
         listener=listener,
+        ranks=ranks,
+        class_weights=torch.tensor(rarity, dtype=torch.float32) if method.balance == "weights" else None,
+        chances=rarity[labels] if method.balance == "oversample" else None,
+        precision=plan.precision,
+        compiled=means.compiled,
+        workers=means.workers,
         save_to=claim.work / "training.safetensors",
         signature=keys.of_folder(plan=plan, recipe=method, pictures=[hashes[p] for p in kept]),
+        evaluate=best if validates else None,
     )
     listener.record("trained", {"step": result.resumed_at, "steps": result.steps, "seconds": result.seconds})
-    outputs = running.over(
-        network.eval(),
-        preprocess,
-        index,
-        splits.test,
-        width=len(index.classes),
-        listener=listener,
-        phase="the test pictures, once",
-        batch=100,
-        device=device,
-    )
-    for position, why in sorted(outputs.unreadable.items()):
-        listener.note(f"left out {index.names[position]}: {why}")
-    test = metrics.score(outputs.values, index.labels[outputs.positions], index.classes)
+    if validates:
+        model.load_state_dict(checkpoint.read(best.file)[0])
+    test = _tested(network, preprocess, index, splits.test, ranks, listener)
+    if not ranks.first:
+        ranks.wait()
+        return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
     card = artefact.ModelCard(
         network=entry.name,
         options={},
@@ -192,13 +204,18 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
         start={"weights": "random"},
     )
     artefact.save(claim.folder, model.cpu(), card)
+    top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     record = TrainRecord(
         network=entry.name,
         test=test,
-        data={"classes": index.classes, "train": len(kept), "test": test.n},
+        data={"classes": index.classes, "train": len(kept), "validation": len(held), "test": test.n},
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,
+        resumes=result.resumes,
+        halved_at=result.halved_at,
+        best_epoch=int(top["epoch"]) if top else None,
+        validation=top["top1"] if top else None,
         seconds={"total": time.monotonic() - began, "training": result.seconds},
         seed=plan.seed,
         versions=versions(),
@@ -206,4 +223,136 @@ def run(plan: TrainPlan, out: Path | None, listener: Listener, *, resume: bool =
     )
     io.write(claim.folder / folder.METRICS, record)
     shutil.rmtree(claim.work, ignore_errors=True)
+    ranks.wait()
     return TrainOutcome(record=record, folder=claim.folder)
+
+
+def _method(plan: TrainPlan) -> Recipe:
+    """The recipe as the plan changes it."""
+    method = recipe(plan.recipe)
+    if plan.epochs is not None:
+        method = dataclasses.replace(method, epochs=plan.epochs, steps=None)
+    return method.compressed(plan.share)
+
+
+@final
+class _Decoded:
+    """Pictures at the network's size, on disk.
+
+    Args:
+        index: All pictures.
+        hashes: Their digests.
+        preprocess: How they are decoded.
+        where: The folder of the store.
+    """
+
+    def __init__(self, index: ImageIndex, hashes: Sequence[str], preprocess: Preprocess, where: Path) -> None:
+        self._index, self._hashes, self._preprocess, self._where = index, hashes, preprocess, where
+
+    def decode(self, positions: np.ndarray, unreadable: Mapping[int, str], listener: Listener) -> None:
+        """Decode what is not there yet; what cannot be read is named."""
+        done = fill(
+            self._store(),
+            self._index,
+            [int(p) for p in positions],
+            self._hashes,
+            self._preprocess,
+            lambda pixels: pixels,
+            batch=256,
+            listener=listener,
+            most_unreadable=len(self._index) // 20,
+            besides=unreadable,
+            phase="decoding pictures",
+        )
+        for position, why in sorted({**unreadable, **done.unreadable}.items()):
+            listener.note(f"left out {self._index.names[position]}: {why}")
+
+    def readable(self, positions: np.ndarray) -> np.ndarray:
+        """Those of `positions` that were decoded."""
+        store = self._store()
+        keyed = [(int(p), keys.of_picture(self._hashes[int(p)])) for p in positions]
+        return np.array([p for p, key in keyed if key in store and not store.unreadable(key)], dtype=np.int64)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 ``[rows, h, w, channels]``, memory-mapped."""
+        return self._store().view()
+
+    def rows(self, positions: np.ndarray) -> np.ndarray:
+        """Where in `pixels` they are."""
+        return self._store().places([keys.of_picture(self._hashes[int(p)]) for p in positions])
+
+    def _store(self) -> RowStore:
+        return RowStore(self._where, (*self._preprocess.size, self._preprocess.in_channels), "uint8")
+
+
+@final
+class _Best:
+    """Looks at the validation pictures, and keeps the weights that did best on them.
+
+    Args:
+        network: As it is being trained.
+        pictures: Decoded.
+        positions: The validation pictures.
+        labels: Theirs.
+        ranks: Each process looks at a part.
+        file: Where the best weights go.
+    """
+
+    def __init__(
+        self,
+        network: Classifier,
+        pictures: _Decoded,
+        positions: np.ndarray,
+        labels: np.ndarray,
+        ranks: Ranks,
+        file: Path,
+    ) -> None:
+        self._network, self._ranks, self.file = network, ranks, file
+        self._feed = PixelFeed(pictures.pixels, labels, Augment(), seed=0, rows=pictures.rows(positions))
+        self._parts = ranks.share(range(len(positions)))
+        self._count = len(positions)
+
+    def __call__(self) -> dict[str, float]:
+        right = 0
+        with torch.inference_mode():
+            for first in range(0, len(self._parts), _EVALUATED):
+                inputs, labels = self._feed.batch(np.array(self._parts[first : first + _EVALUATED]), 0)
+                found = self._network(inputs.to(self._ranks.device)).argmax(1).cpu()
+                right += int((found == labels).sum())
+        top1 = sum(self._ranks.gather(right)) / self._count
+        if self._ranks.first and top1 > self._so_far():
+            checkpoint.write(self.file, self._network.model.state_dict(), {"top1": top1})
+        self._ranks.wait()
+        return {"top1": top1}
+
+    def _so_far(self) -> float:
+        return checkpoint.read(self.file)[1]["top1"] if self.file.exists() else -1.0
+
+
+def _tested(
+    network: Classifier,
+    preprocess: Preprocess,
+    index: ImageIndex,
+    positions: np.ndarray,
+    ranks: Ranks,
+    listener: Listener,
+) -> Score:
+    """The score on the test pictures; each process runs a part, and every picture counts once."""
+    mine = ranks.share([int(p) for p in positions])
+    outputs = running.over(
+        network.eval(),
+        preprocess,
+        index,
+        mine,
+        width=len(index.classes),
+        listener=listener,
+        phase="the test pictures, once",
+        batch=_EVALUATED,
+        device=ranks.device,
+    )
+    parts = ranks.gather((outputs.values, outputs.positions, outputs.unreadable))
+    for position, why in sorted(item for part in parts for item in part[2].items()):
+        listener.note(f"left out {index.names[position]}: {why}")
+    found = np.concatenate([part[1] for part in parts])
+    return metrics.score(np.concatenate([part[0] for part in parts]), index.labels[found], index.classes)

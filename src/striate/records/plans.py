@@ -68,7 +68,11 @@ class TrainPlan:
         root: Where the files of a standard set are.
         recipe: Name of a recipe (``recipes/*.toml``).
         epochs: Passes over the training pictures; None takes the recipe's.
+        share: Of the recipe's steps; every fall of the rate keeps its place among them.
         seed: Of weights, order and augmentation.
+        precision: ``float32``, or ``bf16`` for the arithmetic alone.
+        validate: Whether a validation split is held back and looked at after every epoch; the best epoch's weights are
+            then the result. A recipe whose rate waits for validation does so anyway.
         device: As `core.device.pick` takes it.
     """
 
@@ -77,12 +81,38 @@ class TrainPlan:
     root: str | None = None
     recipe: str = "cifar_short"
     epochs: int | None = None
+    share: float = 1.0
     seed: int = 0
+    precision: Literal["float32", "bf16"] = "float32"
+    validate: bool = False
     device: str | None = None
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.epochs < 1:
             raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
+        if not 0 < self.share <= 1:
+            raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.share}")
+        if self.precision not in ("float32", "bf16"):
+            raise PlanError(f"precision is float32 or bf16; got {self.precision!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainMeans:
+    """What a training run may use; another choice gives the same numbers.
+
+    Args:
+        workers: Processes that prepare pictures ahead.
+        compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
+        trackers: Names of Accelerate's experiment trackers (``tensorboard``, ``wandb``, ``mlflow``).
+    """
+
+    workers: int = 0
+    compiled: bool = False
+    trackers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise PlanError(f"there are 0 or more workers; got {self.workers}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

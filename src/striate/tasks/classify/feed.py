@@ -17,11 +17,12 @@ class PixelFeed:
     """Decoded pictures and their labels.
 
     Args:
-        pixels: uint8 ``[n, h, w, channels]``; may be memory-mapped.
+        pixels: uint8 ``[rows, h, w, channels]``; may be memory-mapped, and is then read as it is needed.
         labels: int64 ``[n]``.
         recipe: How each picture is varied.
         seed: Of the variation.
         names: Whole numbers that each picture's variation is keyed by, ``[n]``; None takes its place among them.
+        rows: Where in `pixels` each picture is, ``[n]``; None where they stand in order.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class PixelFeed:
         *,
         seed: int,
         names: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
     ) -> None:
         self.pixels = pixels
         self.labels = labels
         self.recipe = recipe
         self.seed = seed
+        self.rows = np.arange(len(labels)) if rows is None else rows
         self.names = np.arange(len(labels)) if names is None else names
 
     def __len__(self) -> int:
@@ -44,6 +47,6 @@ class PixelFeed:
 
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         """The pictures of `samples` as they look in this epoch, and their labels."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[samples]))
+        pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
         varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=self.names[samples])
         return varied, torch.from_numpy(self.labels[samples])
