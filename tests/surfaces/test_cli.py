@@ -20,7 +20,7 @@ import striate
 from striate.cli import options
 from striate.cli.app import app
 from striate.core.errors import DataError, PlanError
-from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainPlan
+from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainMeans, TrainPlan
 from striate.records.results import FitRecord
 
 HERE = [sys.executable, "-m", "striate.cli"]
@@ -214,13 +214,13 @@ def test_train_begins_and_goes_on(job, record):
     done = types.SimpleNamespace(network="lenet5", steps=40, seconds={"total": 2.0}, test=record.test)
     plan = TrainPlan(network="lenet5", data="mnist", recipe="sgd", epochs=2, seed=1, root="there")
     calls = job("train", types.SimpleNamespace(record=done, folder=Path("runs/l")), planned=lambda folder: plan)
-    typed = "train lenet5 mnist --recipe sgd --epochs 2 --seed 1 --root there --out runs/l"
+    typed = "train lenet5 mnist --recipe sgd --epochs 2 --seed 1 --root there --workers 2 --out runs/l"
     assert invoke(*typed.split()).exit_code == 0
     assert invoke("train", "--resume", "runs/l", "--out", "runs/l").exit_code == 0
     (begun, out, _), how = calls[0]
-    assert (begun, out, how) == (plan, Path("runs/l"), {"resume": False})
+    assert (begun, out, how) == (plan, Path("runs/l"), {"means": TrainMeans(workers=2), "resume": False})
     (again, out, _), how = calls[1]
-    assert (again, out, how) == (plan, Path("runs/l"), {"resume": True})
+    assert (again, out, how) == (plan, Path("runs/l"), {"means": TrainMeans(), "resume": True})
 
 
 def test_eval_prints_and_speaks_json(job, record):

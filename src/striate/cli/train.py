@@ -10,9 +10,10 @@ import typer
 from striate.cli.options import Debug, Device, Json, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
-from striate.records.plans import TrainPlan
+from striate.records.plans import TrainMeans, TrainPlan
 
 _DEFAULT = defaults(TrainPlan)
+_MEANS = TrainMeans()
 
 
 def train(
@@ -27,6 +28,28 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the pictures; without it the recipe's.", metavar="N")
     ] = _DEFAULT.epochs,
+    share: Annotated[
+        float, typer.Option(help="Of the recipe's steps; falls of the rate keep their places.", metavar="S")
+    ] = _DEFAULT.share,
+    validate: Annotated[
+        bool, typer.Option("--validate", help="Hold back a validation split, and keep the epoch that is best on it.")
+    ] = _DEFAULT.validate,
+    precision: Annotated[
+        str, typer.Option(help="Of the arithmetic: float32 or bf16.", metavar="P")
+    ] = _DEFAULT.precision,
+    workers: Annotated[
+        int, typer.Option(help="Processes that prepare pictures ahead; the numbers are the same.", metavar="N")
+    ] = _MEANS.workers,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Run the network through torch.compile.")
+    ] = _MEANS.compiled,
+    save_every: Annotated[
+        float, typer.Option(help="Seconds of work that a kill may cost.", metavar="SECONDS")
+    ] = _MEANS.save_every_s,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option(help="Also report to tensorboard, wandb or mlflow; may be given again.", metavar="NAME"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", metavar="DIR")] = None,
     resume: Annotated[
         Path | None,
@@ -44,22 +67,35 @@ def train(
         if name is None or data is None:
             raise typer.BadParameter("say which network to train, and on what: striate train NAME DATA")
         with asked():
-            plan = TrainPlan(network=name, data=data, root=root, recipe=recipe, epochs=epochs, seed=seed, device=device)
+            plan = TrainPlan(
+                network=name,
+                data=data,
+                root=root,
+                recipe=recipe,
+                epochs=epochs,
+                share=share,
+                seed=seed,
+                precision=precision,  # pyright: ignore[reportArgumentType]  # the plan looks
+                validate=validate,
+                device=device,
+            )
     elif name is not None or data is not None:
         raise typer.BadParameter(
             "the run's own network and data are used; leave NAME and DATA out", param_hint="--resume"
         )
     elif out is not None and out.resolve() != resume.resolve():
         raise typer.BadParameter("a run goes on in its own folder; leave --out out", param_hint="--resume")
+    with asked():
+        means = TrainMeans(workers=workers, compiled=compiled, save_every_s=save_every, trackers=tuple(tracker or ()))
     keep_freed_memory()
     spin_briefly()
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as listener:
         from striate.jobs import train as job
 
         if plan is None and resume is not None:
-            outcome = job.run(job.planned(resume), resume, listener, resume=True)
+            outcome = job.run(job.planned(resume), resume, listener, means=means, resume=True)
         elif plan is not None:
-            outcome = job.run(plan, out, listener, resume=False)
+            outcome = job.run(plan, out, listener, means=means, resume=False)
     if json:
         print_json(outcome.record)
         return

@@ -22,9 +22,8 @@ class Listener(Protocol):
         """Something a program should keep: an epoch's figures, a candidate's outcome."""
 
 
-@final
 class Silent:
-    """Hears everything and says nothing."""
+    """Hears everything and says nothing; a base for listeners that hear of little."""
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
         """Ignore the beginning of a phase."""

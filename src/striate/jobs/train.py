@@ -139,7 +139,7 @@ def run(
         return TrainOutcome(record=record, folder=where)
     if launched() > 1 and out is None:
         raise PlanError("several processes need one folder that they agree on", hint="name it with --out")
-    ranks = Ranks(pick(plan.device))
+    ranks = Ranks(pick(plan.device), trackers=means.trackers, folder=where)
     if not ranks.first:
         listener = Silent()
     entry, method = REGISTRY.get(plan.network), _method(plan)
@@ -151,6 +151,8 @@ def run(
     if ranks.first:
         claim = folder.claim("train", plan, where)
         listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
+        if means.trackers:
+            listener = Several(listener, ranks.track(where.name))
         listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     ranks.wait()
     claim = folder.look("train", plan, where)
@@ -183,6 +185,7 @@ def run(
         precision=plan.precision,
         compiled=means.compiled,
         workers=means.workers,
+        save_every_s=means.save_every_s,
         save_to=claim.work / "training.safetensors",
         signature=keys.of_folder(plan=plan, recipe=method, pictures=[hashes[p] for p in kept]),
         evaluate=best if validates else None,

@@ -103,16 +103,20 @@ class TrainMeans:
     Args:
         workers: Processes that prepare pictures ahead.
         compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
+        save_every_s: Seconds of work that a kill may cost.
         trackers: Names of Accelerate's experiment trackers (``tensorboard``, ``wandb``, ``mlflow``).
     """
 
     workers: int = 0
     compiled: bool = False
+    save_every_s: float = 15.0
     trackers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise PlanError(f"there are 0 or more workers; got {self.workers}")
+        if self.save_every_s < 0:
+            raise PlanError(f"seconds between two savings are 0 or more; got {self.save_every_s}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor, nn
+
+from striate.core.errors import MissingExtraError
+from striate.core.events import Listener, Silent
 
 T = TypeVar("T")
 
@@ -26,13 +31,23 @@ class Ranks:
 
     Args:
         device: Where this process computes.
+        trackers: Names of Accelerate's experiment trackers that hear of every epoch.
+        folder: Where trackers that write files put them.
+
+    Raises:
+        MissingExtraError: A tracker's package is not installed.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, trackers: Sequence[str] = (), folder: Path | None = None) -> None:
         from accelerate import Accelerator, DistributedDataParallelKwargs
 
+        for name in trackers:
+            if find_spec(name) is None:
+                raise MissingExtraError(f"the tracker {name!r} is not installed", hint=f"pip install {name}")
         self._accelerator = Accelerator(
             cpu=device.type == "cpu",
+            log_with=list(trackers) or None,
+            project_dir=folder,
             # statistics are averaged by `Statistics`, over all groups and not those of the first rank
             kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
@@ -88,6 +103,24 @@ class Ranks:
         each = math.ceil(len(items) / self.world)
         return items[self.rank * each : (self.rank + 1) * each]
 
+    def track(self, name: str) -> Listener:
+        """A listener that hands every epoch's figures to the trackers."""
+        self._accelerator.init_trackers(name)
+        return _Tracked(self._accelerator)
+
     def wait(self) -> None:
         """Go on when all are here."""
         self._accelerator.wait_for_everyone()
+
+
+class _Tracked(Silent):
+    """Hears of epochs, and passes their figures on."""
+
+    def __init__(self, accelerator: Any) -> None:
+        self._accelerator = accelerator
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        """Pass an epoch's figures on."""
+        if event == "epoch":
+            figures = {name: value for name, value in facts.items() if name != "epoch"}
+            self._accelerator.log(figures, step=int(facts["epoch"]))

@@ -1,0 +1,126 @@
+"""Training from random weights, end to end on a few drawn pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from drawings import draw
+from striate.core.errors import MissingExtraError, PlanError
+from striate.core.events import Silent
+from striate.jobs import train as job
+from striate.records import io, recipes
+from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.recipes import Recipe, Schedule
+
+QUICK = Recipe(rate=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, shift=0.1), source="test")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "recipe", lambda name: QUICK if name == "quick" else recipes.recipe(name))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    draw(tmp_path / "data", 20, colour=True)
+    return tmp_path / "data"
+
+
+def plan(data: Path, **fields: object) -> TrainPlan:
+    return dataclasses.replace(TrainPlan(network="resnet20_cifar", data=str(data), recipe="quick"), **fields)
+
+
+def weights(folder: Path) -> dict[str, np.ndarray]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> None:
+    done = job.run(plan(data), tmp_path / "run", Silent())
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert found["data"]["validation"] == 0
+    assert found["data"]["train"] + found["data"]["test"] == 60
+    assert [row["epoch"] for row in found["curve"]] == [1, 2, 3]
+    assert (found["best_epoch"], found["halved_at"], found["resumes"]) == (None, None, [])
+    assert {"model.safetensors", "model.json", "metrics.json", "log.jsonl"} <= {f.name for f in done.folder.iterdir()}
+    assert not (done.folder / "work").exists()
+    again = job.run(plan(data), tmp_path / "run", Silent())
+    assert io.to_json(again.record) == io.to_json(done.record)
+
+
+@pytest.mark.usefixtures("quick")
+def test_workers_and_folder_change_no_weight(data: Path, tmp_path: Path) -> None:
+    job.run(plan(data), tmp_path / "one", Silent())
+    job.run(plan(data), tmp_path / "two", Silent(), means=TrainMeans(workers=2))
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def test_a_rate_that_waits_for_validation_holds_pictures_back(data: Path, tmp_path: Path, monkeypatch) -> None:
+    waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
+    monkeypatch.setattr(job, "recipe", lambda name: waiting)
+    record = job.run(plan(data), tmp_path / "run", Silent()).record
+    assert record.data["validation"] > 0
+    history = [row["top1"] for row in record.curve]
+    assert record.validation == max(history)
+    assert record.best_epoch == 1 + history.index(max(history))  # the first of the best
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
+    assert len(job.run(plan(data, share=0.34), tmp_path / "run", Silent()).record.curve) == 1
+    with pytest.raises(PlanError, match="share"):
+        plan(data, share=1.5)
+
+
+def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingExtraError, match="no_such_tracker"):
+        job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(trackers=("no_such_tracker",)))
+    assert not (tmp_path / "run").exists()
+
+
+COMMAND = "train resnet20_cifar {data} --recipe cifar_short --epochs 12 --workers {workers} --save-every 0 --out {out}"
+
+
+def command(data: Path, out: Path, workers: int) -> list[str]:
+    return [sys.executable, "-m", "striate.cli", *COMMAND.format(data=data, out=out, workers=workers).split()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_twenty_kills_change_no_bit(tmp_path: Path, workers: int) -> None:
+    """Kill -9 at random moments, inside epochs too; each process takes at least a step before it is killed."""
+    draw(tmp_path / "data", 180, colour=True)
+    subprocess.run(command(tmp_path / "data", tmp_path / "whole", 0), check=True, capture_output=True)
+    out, rng, kills = tmp_path / "parts", random.Random(workers), 0
+    while kills < 20:
+        process = subprocess.Popen(command(tmp_path / "data", out, workers), start_new_session=True)
+        state = out / "work" / "training.safetensors"
+        before = state.stat().st_mtime if state.exists() else 0.0
+        while process.poll() is None and (not state.exists() or state.stat().st_mtime == before):
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 0.15))
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    subprocess.run(command(tmp_path / "data", out, workers), check=True, capture_output=True)
+    one, two = weights(tmp_path / "whole"), weights(out)
+    assert all((one[name] == two[name]).all() for name in one)
+    resumes = json.loads((out / "metrics.json").read_text())["resumes"]
+    assert kills == 20
+    assert len(resumes) >= 15  # a kill before the first saving leaves nothing to go on with
+    assert resumes == sorted(resumes)
