@@ -27,6 +27,8 @@ class Linear(TorchFunctionMode):
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
         if name in ACTIVATIONS:
             return args[0]
+        if name == "group_norm":  # statistics of the whole map are left out, as global gates are
+            return args[0] * kwargs["weight"][:, None, None]
         if name == "max_pool2d":
             given = dict(zip(("kernel_size", "stride", "padding", "dilation", "ceil_mode"), args[1:], strict=False))
             given |= kwargs
