@@ -33,6 +33,7 @@ KERAS = {
     "inception_v3": "InceptionV3",
     "inception_resnet_v2": "InceptionResNetV2",
     "xception": "Xception",
+    **{f"convnext_{size.lower()}": f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")},
     **{f"tf_efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
 }
 TIMM = {
@@ -48,6 +49,8 @@ VGGS = [f"vgg{depth}{suffix}" for depth in (11, 13, 16, 19) for suffix in ("", "
 DENSENETS = [f"densenet{depth}" for depth in (121, 161, 169, 201)]
 RESNETS = [f"resnet{depth}" for depth in (18, 34, 50, 101, 152)]
 RESNETS += ["wide_resnet50_2", "wide_resnet101_2", "resnext50_32x4d", "resnext101_32x8d", "resnext101_64x4d"]
+CONVNEXTS = [f"convnext_{size}" for size in ("tiny", "small", "base", "large")]
+V2_SIZES = ("atto", "femto", "pico", "nano", "tiny", "base", "large", "huge")
 EFFICIENTNETS = [f"efficientnet_b{number}" for number in range(8)]
 PEERS = [
     *(
@@ -58,6 +61,7 @@ PEERS = [
             "inception_v3",
             "mobilenet_v2",
             *DENSENETS,
+            *CONVNEXTS,
             *EFFICIENTNETS,
             *VGGS,
             *RESNETS,
@@ -68,7 +72,9 @@ PEERS = [
         for name in [
             *TIMM,
             *DENSENETS,
+            *CONVNEXTS,
             *EFFICIENTNETS,
+            *("convnext_xlarge", *(f"convnextv2_{size}" for size in V2_SIZES)),
             *(f"tf_{name}" for name in EFFICIENTNETS),
             *VGGS,
             *RESNETS,

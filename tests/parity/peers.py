@@ -199,10 +199,19 @@ def share(source: Any, target: Any) -> None:
     for layer in having:
         if unnamed(layer):
             queues.setdefault(type(layer), []).append(layer)
+
+    def twin(layer: Any) -> Any:
+        if not unnamed(layer):
+            return named[layer.name]
+        queue = queues.get(type(layer))
+        if queue:
+            return queue.pop(0)
+        # the last normalisation of ConvNeXt has a name with the top alone
+        return next(each for each in reversed(having) if type(each) is type(layer))
+
     for layer in target.layers:
         if layer.weights:
-            twin = queues[type(layer)].pop(0) if unnamed(layer) else named[layer.name]
-            layer.set_weights(twin.get_weights())
+            layer.set_weights(twin(layer).get_weights())
 
 
 def _keras() -> Any:

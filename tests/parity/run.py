@@ -114,7 +114,8 @@ def _plain(tensor: Any) -> Tensor:
 def _pooled(model: ImageModel, x: Tensor) -> Tensor:
     """What enters the classifier; of networks with hidden dense layers, the mean of the last maps."""
     features = model.forward_features(x)
-    if model.head.hidden:
+    hidden = [model.head.get_submodule(part) for part in model.head.hidden]
+    if any(isinstance(each, nn.Linear) for part in hidden for each in part.modules()):
         return features.mean((2, 3))
     before = [n for n, part in model.head.named_children() if not isinstance(part, nn.Dropout | nn.Linear)]
     return model.forward_head(features, upto=before[-1]).flatten(1)

@@ -43,11 +43,25 @@ class Branches(nn.Module):
         return self.long(x) + self.short(x)
 
 
+class Turned(nn.Module):
+    """A perceptron at each position, run with the channels last."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.perceptron = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.permute(0, 2, 3, 1)
+        return (last + self.perceptron(last)).permute(0, 3, 1, 2)
+
+
 @st.composite
 def stacks(draw: st.DrawFn) -> Stack:
     channels, layers = 2, []
     for _ in range(draw(st.integers(1, 4))):
-        form = draw(st.sampled_from(["conv", "same", "after", "dilated", "depthwise", "max", "mean", "branches"]))
+        form = draw(
+            st.sampled_from(["conv", "same", "after", "dilated", "depthwise", "max", "mean", "turned", "branches"])
+        )
         kernel, stride = draw(st.sampled_from([1, 3, 5])), draw(st.integers(1, 2))
         if form == "conv":
             layers.append(nn.Conv2d(channels, 4, (kernel, 3), stride=(stride, 1), padding=(draw(st.integers(0, 2)), 1)))
@@ -63,6 +77,8 @@ def stacks(draw: st.DrawFn) -> Stack:
             layers.append(nn.MaxPool2d(3, stride=stride, padding=1, ceil_mode=draw(st.booleans())))
         elif form == "mean":
             layers.append(nn.AvgPool2d(2))
+        elif form == "turned":
+            layers.append(Turned(channels))
         else:
             long = nn.Sequential(conv2d(channels, channels, 3), conv2d(channels, channels, 3, stride=stride))
             ways = [long, conv2d(channels, channels, 1, stride=stride)]

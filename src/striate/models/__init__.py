@@ -6,6 +6,8 @@ from striate.models import alexnet as alexnet
 from striate.models import alexnet_2012 as alexnet_2012
 from striate.models import alexnet_hml as alexnet_hml
 from striate.models import cifar_resnet as cifar_resnet
+from striate.models import convnext as convnext
+from striate.models import convnext_v2 as convnext_v2
 from striate.models import densenet as densenet
 from striate.models import efficientnet as efficientnet
 from striate.models import fcn as fcn

@@ -36,3 +36,16 @@ def xavier(module: nn.Module) -> None:
             nn.init.xavier_uniform_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def truncated(module: nn.Module, *, deviation: float = 0.02) -> None:
+    """Initialise convolutions and dense layers normally, nothing beyond two deviations; biases are zero.
+
+    Source:
+        Liu et al. 2022, A ConvNet for the 2020s (arXiv 2201.03545), Table 5.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=deviation, a=-2 * deviation, b=2 * deviation)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

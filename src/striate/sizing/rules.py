@@ -57,6 +57,7 @@ KINDS = {
     aten._adaptive_avg_pool2d: "pool",
     aten.mean: "pool",
     aten.add: "sum",
+    aten.addcmul: "sum",
     aten.mul: "product",
     aten.cat: "concat",
 }

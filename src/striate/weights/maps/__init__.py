@@ -11,6 +11,8 @@ from striate.core.errors import CheckpointError
 from striate.weights.maps import (
     alexnet,
     cifar_resnet,
+    convnext,
+    convnext_v2,
     densenet,
     efficientnet,
     googlenet,
@@ -39,6 +41,8 @@ SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster")
 _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "alexnet": alexnet.SOURCES,
     "cifar_resnet": cifar_resnet.SOURCES,
+    "convnext": convnext.SOURCES,
+    "convnext_v2": convnext_v2.SOURCES,
     "densenet": densenet.SOURCES,
     "efficientnet": efficientnet.SOURCES,
     "googlenet": googlenet.SOURCES,

@@ -1,0 +1,84 @@
+"""ConvNeXt."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from striate.models.base import ImageModel
+from striate.weights.maps import keras_layout as keras
+from striate.weights.maps.rules import Row, Rule
+
+UNIT = "stage{1+1}.unit{2+1}."
+
+
+def torchvision(model: ImageModel) -> list[Row]:
+    """ConvNeXt; what halves the resolution and the blocks behind it take turns in one numbered row."""
+    rules: list[Row] = [
+        Rule(r"features\.0\.0\.(\w+)", "stem.conv.{1}"),
+        Rule(r"features\.0\.1\.(\w+)", "stem.norm.{1}"),
+        Rule(r"classifier\.0\.(\w+)", "head.norm.{1}"),
+        Rule(r"classifier\.2\.(\w+)", "head.logits.{1}"),
+    ]
+    parts = {"0": "depthwise", "2": "perceptron.norm", "3": "perceptron.fc1", "5": "perceptron.fc2"}
+    for number, stage in enumerate(model.stages[1:]):
+        halving, blocks = rf"features\.{2 * number}\.", rf"features\.{2 * number + 1}\.(\d+)\."
+        rules += [
+            Rule(rf"{halving}0\.(\w+)", f"{stage}.norm.{{1}}"),
+            Rule(rf"{halving}1\.(\w+)", f"{stage}.conv.{{1}}"),
+            Rule(rf"{blocks}layer_scale", f"{stage}.unit{{1+1}}.perceptron.scale.weight", Tensor.flatten),
+        ]
+        for theirs, ours in parts.items():
+            rules.append(Rule(rf"{blocks}block\.{theirs}\.(\w+)", f"{stage}.unit{{1+1}}.{ours}.{{2}}"))
+    return rules
+
+
+def timm(_model: ImageModel) -> list[Row]:
+    """ConvNeXt, either version; where a file has the dense layers as 1x1 convolutions, they lose those two axes."""
+    stage, block = r"stages\.(\d)\.", r"stages\.(\d)\.blocks\.(\d+)\."
+    return [
+        Rule(r"stem\.0\.(\w+)", "stem.conv.{1}"),
+        Rule(r"stem\.1\.(\w+)", "stem.norm.{1}"),
+        Rule(stage + r"downsample\.0\.(\w+)", "stage{1+1}.norm.{2}"),
+        Rule(stage + r"downsample\.1\.(\w+)", "stage{1+1}.conv.{2}"),
+        Rule(block + r"conv_dw\.(\w+)", UNIT + "depthwise.{3}"),
+        Rule(block + r"norm\.(\w+)", UNIT + "perceptron.norm.{3}"),
+        Rule(block + r"mlp\.(fc\d)\.weight", UNIT + "perceptron.{3}.weight", _dense),
+        Rule(block + r"mlp\.(fc\d)\.bias", UNIT + "perceptron.{3}.bias"),
+        Rule(block + r"mlp\.grn\.(\w+)", UNIT + "perceptron.response.{3}"),
+        Rule(block + r"gamma", UNIT + "perceptron.scale.weight"),
+        Rule(r"head\.norm\.(\w+)", "head.norm.{1}"),
+        Rule(r"head\.fc\.(\w+)", "head.logits.{1}"),
+    ]
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor.flatten(1)
+
+
+def of_keras(_model: ImageModel) -> list[Row]:
+    """ConvNeXt; layers are named after the network, and each scale's tensor is counted through the file."""
+    block = r"convnext_\w+_stage_(\d)_block_(\d+)_"
+    halving = r"convnext_\w+_downsampling_block_(\d)"
+    return [
+        Rule(r"convnext_\w+_stem/kernel", "stem.conv.weight", keras.convolution),
+        Rule(r"convnext_\w+_stem/bias", "stem.conv.bias"),
+        *_norm(r"convnext_\w+_stem", "stem.norm"),
+        Rule(halving + "/kernel", "stage{1+2}.conv.weight", keras.convolution),
+        Rule(halving + "/bias", "stage{1+2}.conv.bias"),
+        *_norm(halving, "stage{1+2}.norm"),
+        Rule(block + "depthwise_conv/kernel", UNIT + "depthwise.weight", keras.convolution),
+        Rule(block + "depthwise_conv/bias", UNIT + "depthwise.bias"),
+        *_norm(block + "layernorm", UNIT + "perceptron.norm"),
+        Rule(block + r"pointwise_conv_(\d)/kernel", UNIT + "perceptron.fc{3}.weight", keras.dense),
+        Rule(block + r"pointwise_conv_(\d)/bias", UNIT + "perceptron.fc{3}.bias"),
+        Rule(block + r"layer_scale/\w+", UNIT + "perceptron.scale.weight"),
+        *_norm(r"convnext_\w+_head_layernorm", "head.norm"),
+        *keras.logits(r"convnext_\w+_head_dense"),
+    ]
+
+
+def _norm(theirs: str, ours: str) -> list[Row]:
+    return [Rule(f"{theirs}/gamma", f"{ours}.weight"), Rule(f"{theirs}/beta", f"{ours}.bias")]
+
+
+SOURCES = {"torchvision": torchvision, "timm": timm, "keras": of_keras}
