@@ -56,6 +56,7 @@ KINDS = {
     aten.avg_pool2d: "pool",
     aten._adaptive_avg_pool2d: "pool",
     aten.mean: "pool",
+    aten.linalg_vector_norm: "pool",
     aten.add: "sum",
     aten.addcmul: "sum",
     aten.mul: "product",
