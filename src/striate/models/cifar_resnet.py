@@ -17,7 +17,6 @@ have equally many.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import final
 
@@ -30,6 +29,7 @@ from striate.models.resnet import PAPER, Basic, Place, ResNetSpec, places, stack
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+from striate.nn.sequence import sequence
 
 
 def padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
@@ -104,8 +104,7 @@ class CifarResNet(ImageModel):
         self.add_stage("stem", ConvNorm(in_channels, channels, 3, eps=spec.eps), channels)
         for number, row in enumerate(places(spec.unit, spec.blocks, channels, spec.eps), start=1):
             channels = row[0].width * spec.unit.expansion
-            stage = nn.Sequential(OrderedDict(units(spec.unit, row)))
-            self.add_stage(f"stage{number}", stage, channels, stride=row[0].stride)
+            self.add_stage(f"stage{number}", sequence(**units(spec.unit, row)), channels, stride=row[0].stride)
         self.head = pooled_head(channels, classes)
         he(self)
 

@@ -18,7 +18,6 @@ do; ``unit.stride_place = "1x1"`` is the paper's place, which Keras' weights nee
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal, Protocol, final
 
@@ -30,6 +29,7 @@ from striate.models.registry import register
 from striate.nn.conv import ConvNorm, conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="He et al.",
@@ -211,9 +211,11 @@ def stacked(convs: list[nn.Conv2d], eps: float, *, last: type[nn.ReLU] | None = 
     """
     row = nn.Sequential()
     for number, conv in enumerate(convs, start=1):
+        part = sequence(conv=conv, norm=nn.BatchNorm2d(conv.out_channels, eps=eps))
         act = nn.ReLU if number < len(convs) else last
-        parts: dict[str, nn.Module] = {"conv": conv, "norm": nn.BatchNorm2d(conv.out_channels, eps=eps)}
-        row.add_module(f"conv{number}", nn.Sequential(OrderedDict(parts | ({"act": act(inplace=True)} if act else {}))))
+        if act:
+            part.add_module("act", act(inplace=True))
+        row.add_module(f"conv{number}", part)
     return row
 
 
@@ -267,11 +269,9 @@ class ResNet(ImageModel):
         channels = spec.stem_width
         self.add_stage("stem", ConvNorm(in_channels, channels, 7, stride=2, eps=spec.eps), channels, stride=2)
         for number, row in enumerate(places(spec.unit, spec.blocks, channels, spec.eps), start=1):
-            pool: dict[str, nn.Module] = {"pool": nn.MaxPool2d(3, stride=2, padding=1)} if number == 1 else {}
+            pool = {"pool": nn.MaxPool2d(3, stride=2, padding=1)} if number == 1 else {}
             channels = row[0].width * spec.unit.expansion
-            self.add_stage(
-                f"stage{number}", nn.Sequential(OrderedDict(pool | units(spec.unit, row))), channels, stride=2
-            )
+            self.add_stage(f"stage{number}", sequence(**pool, **units(spec.unit, row)), channels, stride=2)
         self.head = pooled_head(channels, classes)
         he(self)
 

@@ -19,7 +19,6 @@ pads with zeros, which count where maps are negative.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, final
@@ -33,6 +32,7 @@ from striate.models.resnet import Place, Shortcut, places, units
 from striate.nn.conv import conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="He et al.",
@@ -139,8 +139,7 @@ class Ordered:
         for number, conv in enumerate(convs, start=1):
             kinds = self.order.between if number < len(convs) else self.order.after
             following = layers(kinds, conv.out_channels, place.eps, over=True)
-            parts: dict[str, nn.Module] = {"conv": conv, **dict(following.named_children())}
-            row.add_module(f"conv{number}", nn.Sequential(OrderedDict(parts)))
+            row.add_module(f"conv{number}", sequence(conv=conv, **dict(following.named_children())))
         return row
 
 
@@ -268,16 +267,15 @@ class ResNetV2(ImageModel):
     def __init__(self, spec: ResNetV2Spec, *, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes)
         channels = spec.stem_width
-        stem: dict[str, nn.Module] = {"conv": conv2d(in_channels, channels, 7, stride=2, bias=True)}
-        self.add_stage("stem", nn.Sequential(OrderedDict(stem)), channels, stride=2)
+        stem = sequence(conv=conv2d(in_channels, channels, 7, stride=2, bias=True))
+        self.add_stage("stem", stem, channels, stride=2)
         unit = Ordered(body=BiasedBottleneck(), order=PREACTIVATION)
         pool = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, stride=2))
-        parts: dict[str, nn.Module] = {"pool": pool, "before": layers(BOTH, channels, spec.eps)}
+        first: dict[str, nn.Module] = {"pool": pool, "before": layers(BOTH, channels, spec.eps)}
         for number, row in enumerate(late(places(unit, spec.blocks, channels, spec.eps)), start=1):
             channels = row[-1].width * unit.expansion
-            stage = nn.Sequential(OrderedDict(parts | units(unit, row)))
-            self.add_stage(f"stage{number}", stage, channels, stride=2)
-            parts = {}
+            self.add_stage(f"stage{number}", sequence(**first, **units(unit, row)), channels, stride=2)
+            first = {}
         self.head = pooled_head(channels, classes)
         he(self)
 
