@@ -1,6 +1,7 @@
 """Residual networks with a clean path: normalise and rectify before a convolution, and leave the sum alone.
 
-Source: He et al. 2016, Figure 4 (five orders of the same layers) and section 5 (networks for 224 px).
+Source: He et al. 2016, Figure 4 (five orders of the same layers) and section 5 (networks for 224 px);
+the appendix says how a network begins and ends.
 
 ======  ==========  ========================================================
 stage   output      layers (50)
@@ -118,10 +119,10 @@ class Ordered:
             place: Where the unit stands.
         """
         order, eps, channels = self.order, place.eps, place.width * self.expansion
-        # Section 3.2: the stem's own layers serve the first unit, and the last unit must do what none after it will.
+        # Appendix: the stem's own layers serve the first unit, and the last unit must do what none after it will.
         before = order.before if place.index > 1 else ()
         joined = order.joined + (order.before if place.index == place.total else ())
-        # Where the shortcut projects, it reads what the convolutions read; else it is left clean.
+        # Where channels change, the shortcut reads what the convolutions read (authors' code); else it is left clean.
         shared, own = (before, ()) if channels != place.channels else ((), before)
         return OrderedResidual(
             before=layers(shared, place.channels, eps),

@@ -19,7 +19,7 @@ Caffe weights. ``unit.body.stride_place = "3x3"`` and ``pool = "padded"`` give t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, final
+from typing import Literal, final
 
 from torch import nn
 
@@ -27,6 +27,7 @@ from striate.core.paper import Paper
 from striate.models.base import ImageModel
 from striate.models.registry import register
 from striate.models.resnet import Bottleneck, Place, Residual, Shortcut, Unit, places, projection, stacked, units
+from striate.models.resnet_v2 import Body
 from striate.nn.conv import ConvNorm, conv2d
 from striate.nn.gate import SqueezeExcite
 from striate.nn.heads import pooled_head
@@ -40,24 +41,6 @@ PAPER = Paper(
     title="Squeeze-and-Excitation Networks",
     ref="arXiv 1709.01507",
 )
-
-
-class Body(Protocol):
-    """What a gated unit computes with: a maker of convolutions, and of what stands beside them."""
-
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        ...
-
-    @property
-    def shortcut(self) -> Shortcut:
-        """What stands beside the convolutions."""
-        ...
-
-    def convs(self, place: Place) -> list[nn.Conv2d]:
-        """The convolutions, in order."""
-        ...
 
 
 def wide_projection(place: Place, channels: int, *, normed: bool = True) -> nn.Module:

@@ -40,7 +40,7 @@ PAPER = Paper(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surviving:
-    """A residual unit whose function is sometimes left out (Figure 2).
+    """A residual unit whose function is sometimes left out (equation 2).
 
     Args:
         body: The convolutions.

@@ -1,6 +1,6 @@
 """Wide residual networks: fewer layers, and many more channels in each.
 
-Source: Zagoruyko and Komodakis 2016, Table 1 (CIFAR; depth is 6 n + 4 for n units a stage) and section 3.4 (ImageNet).
+Source: Zagoruyko and Komodakis 2016, Table 1 (CIFAR; depth is 6 n + 4 for n units a stage) and section 3 (ImageNet).
 
 ======  ==========  =================================
 stage   output      units (28 layers, 10 times wide)
@@ -105,12 +105,12 @@ def wide(factor: int) -> Ordered:
     return Ordered(body=Wide(factor=factor), order=PREACTIVATION)
 
 
-IMAGENET = {  # Table 8
+IMAGENET = {  # section 3
     "wide_resnet50_2": ResNetSpec(unit=WideBottleneck(factor=2), blocks=(3, 4, 6, 3)),
     "wide_resnet101_2": ResNetSpec(unit=WideBottleneck(factor=2), blocks=(3, 4, 23, 3)),
 }
 IMAGENET_TINY = ResNetSpec(unit=WideBottleneck(factor=2), blocks=(1, 1, 1, 1), stem_width=4)
-CIFAR = {  # Tables 4 and 5
+CIFAR = {  # Table 4
     "wrn16_4": ResNetSpec(unit=wide(4), blocks=(2, 2, 2), stem_width=16),
     "wrn28_10": ResNetSpec(unit=wide(10), blocks=(4, 4, 4), stem_width=16),
 }
