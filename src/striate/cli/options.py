@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
 
@@ -66,6 +67,7 @@ Seed = Annotated[int, typer.Option(help="Every draw of the run follows from it."
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:N or mps; without it the fastest at hand.", metavar="D")
 ]
+Plot = Annotated[Path | None, typer.Option(help="Draw it, as an SVG picture.", metavar="FILE.svg")]
 Root = Annotated[str | None, typer.Option(help="Where the files of a standard set are.", metavar="DIR")]
 Data = Annotated[
     str,

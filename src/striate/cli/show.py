@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Debug, Json, parse_shape
+from striate.cli.options import Debug, Json, Plot, parse_shape
 from striate.cli.session import command, print_json
 
 
@@ -23,17 +23,25 @@ def show(
     classes: Annotated[
         int | None, typer.Option(help="Length of the output; without it the published one.", metavar="N", min=1)
     ] = None,
+    plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a network costs, layer by layer: parameters, multiply-adds, memory, receptive field."""
+    """Say what a network costs, stage by stage and layer by layer, and where most of it sits."""
     with command(debug=debug):
         from striate.jobs import show as job
 
         size = job.run(name, input, classes)
+        if plot is not None:
+            from striate.core.atomic import write_text
+            from striate.report import figures
+
+            write_text(plot, figures.layers(size))
     if json:
         print_json(size)
         return
     from striate.cli.tables import show_size
 
     show_size(size)
+    if plot is not None:
+        typer.echo(f"\nfigure: {plot}")

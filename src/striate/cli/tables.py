@@ -15,6 +15,7 @@ from rich.table import Table
 from striate.records.results import Candidate, DepthPoint, FitRecord, Score
 from striate.records.sizes import SizeRecord
 from striate.report.findings import judged_on
+from striate.report.shares import whereabouts
 from striate.report.verdict import is_winner, judge, name_of
 from striate.report.words import compact, count, duration, interval, percent, plural, printable, storage
 
@@ -145,23 +146,23 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
         _table(
             console,
             None,
-            ("network", "task", "family", "year", "input", "params", "MACs", "weights"),
+            ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "as published for"),
             [
                 (
                     row["name"],
                     row["task"],
-                    row["family"],
                     str(row["year"]),
-                    "x".join(map(str, row["input"])),
+                    storage(row["file_bytes"]),
                     compact(row["params"]),
+                    str(row["depth"]),
                     compact(row["macs"]),
-                    ", ".join(row["weights"]),
+                    *_published(row["published"]),
                 )
                 for row in rows
             ],
-            numbers=(3, 4, 5, 6),
+            numbers=(2, 3, 4, 5, 6, 7, 8),
         )
-        console.print(plural(len(rows), "network"))
+        console.print(f"{plural(len(rows), 'network')}; depth counts layers with weights; --weights lists all weights")
         return
     listed = [(row["name"], each) for row in rows for each in row["weights"]]
     _table(
@@ -182,32 +183,79 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
     console.print(f"{plural(len(listed), 'checkpoint')} of {plural(len(rows), 'network')}")
 
 
+def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    if best is None:
+        return ("-", "-", "-")
+    top5 = "-" if best["top5"] is None else f"{best['top5']:.1f} %"
+    return (f"{best['top1']:.1f} %", top5, f"{best['source']} {best['weights']}, {best['dataset']}")
+
+
 def show_size(size: SizeRecord) -> None:
-    """A network's layers and totals."""
+    """A network's layers, its stages, where most of it sits, and the totals."""
     console, totals = _console(), size.totals
     _table(
         console,
         None,
-        ("layer", "type", "output", "params", "MACs", "sees", "step"),
+        ("layer", "type", "output", "units", "params", "MACs", "sees", "step"),
         [
             (
                 row.name,
                 row.type,
                 "x".join(map(str, row.output)),
-                count(row.params) if row.params else "",
-                count(row.macs) if row.macs else "",
+                *(count(each) if each else "" for each in (row.units, row.params, row.macs)),
                 _pair(row.receptive_field),
                 _pair(row.stride),
             )
             for row in size.layers
         ],
-        numbers=(2, 3, 4, 5, 6),
+        numbers=(2, 3, 4, 5, 6, 7),
     )
+    _table(
+        console,
+        "By stage",
+        ("stage", "layers", "output", "units", "weights", "MACs", "share", "activations", "sees", "step"),
+        [
+            (
+                row.name or "(between)",
+                str(row.layers),
+                "x".join(map(str, row.output)),
+                *(compact(each) if each else "" for each in (row.units, row.weights, row.macs)),
+                percent(row.macs / totals.macs) if totals.macs else "-",
+                storage(row.activation_bytes),
+                _pair(row.receptive_field),
+                _pair(row.stride),
+            )
+            for row in size.stages
+        ],
+        numbers=tuple(range(1, 10)),
+    )
+    _table(
+        console,
+        "Where most of it sits",
+        ("", "in all", "most in", "share", "largest layer", "share", "convolutions", "dense layers"),
+        [
+            (
+                each.quantity,
+                count(each.total),
+                each.stage,
+                percent(each.stage_share),
+                each.layer,
+                percent(each.layer_share),
+                percent(each.conv_share),
+                percent(1 - each.conv_share),
+            )
+            for each in whereabouts(size)
+        ],
+        numbers=(1, 3, 5, 6, 7),
+    )
+    console.print()
     lines = (
         ("network", size.name),
         ("input", "x".join(map(str, size.input))),
         ("classes", count(size.classes)),
-        ("parameters", f"{count(totals.params)}  ({storage(4 * totals.params)} in float32)"),
+        ("parameters", count(totals.params)),
+        ("file", f"{storage(totals.file_bytes)}, with the statistics of normalisations"),
+        ("depth", f"{plural(totals.depth, 'layer')} with weights"),
         ("weights", count(totals.weights)),
         ("units", count(totals.units)),
         ("connections", count(totals.connections)),

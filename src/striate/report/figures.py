@@ -1,0 +1,217 @@
+"""Figures that stand alone: what a network costs layer by layer, and accuracy against cost.
+
+Each is one SVG file that loads nothing, carries its colours, and suits light and dark.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from striate.records.sizes import SizeRecord
+from striate.report.shares import QUANTITIES, Quantity, counted, of
+from striate.report.words import compact, count, percent, printable
+
+STYLE = """
+svg { --paper: #fdfdfb; --ink: #1c2126; --soft: #59626b; --line: #dfe0da; --accent: #1d5a96; --other: #b0481e;
+  font-family: system-ui, "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif; }
+@media (prefers-color-scheme: dark) { svg { --paper: #15181b; --ink: #e4e6e8; --soft: #9ba4ad; --line: #33393f;
+  --accent: #7db3e8; --other: #ee8f62; } }
+.paper { fill: var(--paper); } text { fill: var(--ink); font-size: 12px; } .title { font-size: 15px; font-weight: 600; }
+.soft { fill: var(--soft); } .grid { stroke: var(--line); }
+.halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
+.conv { fill: var(--accent); } .dense { fill: var(--other); }
+.bubble { fill: var(--accent); fill-opacity: .28; stroke: var(--accent); stroke-width: 1.2; }
+"""
+
+WIDTH = 860.0
+LEFT, RIGHT = 56.0, 16.0
+PANEL, GAP = 130.0, 34.0
+
+
+def layers(size: SizeRecord) -> Markup:
+    """Units, connections and weights of every convolution and dense layer, as bars in the order in which they run.
+
+    Args:
+        size: What the network costs.
+    """
+    rows = counted(size)
+    slot = (WIDTH - LEFT - RIGHT) / max(len(rows), 1)
+    top = 58.0
+    height = top + len(QUANTITIES) * (PANEL + GAP) + 26
+    parts = [
+        _text(f"{size.name}: where units, connections and weights sit", LEFT, 24, "title"),
+        _text("share of the whole network, layer by layer, input at the left", LEFT, 42, "soft"),
+        _key((("conv", "convolution"), ("dense", "dense layer")), WIDTH - RIGHT - 190, 38),
+    ]
+    for place, quantity in enumerate(QUANTITIES):
+        parts.append(_panel(size, quantity, slot, top + place * (PANEL + GAP) + 18))
+    parts.append(_stage_marks(size, slot, top, height - 26))
+    return _page(WIDTH, height, f"Where the units, connections and weights of {size.name} sit", parts)
+
+
+def _panel(size: SizeRecord, quantity: Quantity, slot: float, top: float) -> Markup:
+    rows = counted(size)
+    total = max(sum(of(row, quantity) for row in rows), 1)
+    most = max((of(row, quantity) for row in rows), default=0) / total
+    end = next((tick for tick in (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if tick >= most), 1.0)
+    parts = [_text(f"{quantity} ({compact(total)})", LEFT, top - 6)]
+    for step in range(3):
+        level = top + PANEL * (1 - step / 2)
+        parts.append(_grid(LEFT, level, WIDTH - RIGHT, level))
+        parts.append(_text(f"{100 * end * step / 2:g} %", LEFT - 6, level + 4, "soft", anchor="end"))
+    for place, row in enumerate(rows):
+        tall = PANEL * of(row, quantity) / total / end
+        parts.append(
+            Markup(
+                '<rect class="{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}">'
+                "<title>{}: {} {}, {}</title></rect>"
+            ).format(
+                row.type,
+                LEFT + slot * place + 0.08 * slot,
+                top + PANEL - tall,
+                0.84 * slot,
+                tall,
+                printable(row.name),
+                count(of(row, quantity)),
+                quantity,
+                percent(of(row, quantity) / total),
+            )
+        )
+    return Markup("\n").join(parts)
+
+
+def _stage_marks(size: SizeRecord, slot: float, top: float, bottom: float) -> Markup:
+    """A line where each stage begins, and its name below where there is room."""
+    names = [row.name.partition(".")[0] for row in counted(size)]
+    parts, free = [], 0.0
+    for place, name in enumerate(names):
+        if place and names[place - 1] == name:
+            continue
+        wide = slot * sum(1 for each in names if each == name)
+        left = LEFT + slot * place
+        if place:
+            parts.append(_grid(left, top + 14, left, bottom + 4))
+        middle = left + wide / 2
+        half = 3.4 * len(name)
+        if middle - half >= free:
+            parts.append(_text(printable(name), middle, bottom + 10, "soft", anchor="middle"))
+            free = middle + half + 6
+    return Markup("\n").join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bubble:
+    """One network in the chart of accuracy against cost.
+
+    Args:
+        name: Of the network.
+        cost: What it costs, above 0.
+        top1: Published accuracy in percent.
+        params: Its parameters; the bubble's area follows them.
+    """
+
+    name: str
+    cost: float
+    top1: float
+    params: int
+
+
+def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
+    """Accuracy against cost, the cost on a logarithmic axis; a bubble's area is the number of parameters.
+
+    Args:
+        points: The networks.
+        axis: What the cost is, for the axis.
+        source: Where the accuracies come from.
+    """
+    height, top, bottom = 560.0, 62.0, 52.0
+    lows, highs = [math.log10(p.cost) for p in points] or [0.0], [p.top1 for p in points] or [0.0, 100.0]
+    low, high = min(lows) - 0.15, max(lows) + 0.3
+    floor, ceiling = 2 * math.floor(min(highs) / 2 - 0.5), 2 * math.ceil(max(highs) / 2 + 0.5)
+    largest = max((p.params for p in points), default=1)
+
+    def x(cost: float) -> float:
+        return LEFT + (math.log10(cost) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def y(top1: float) -> float:
+        return height - bottom - (top1 - floor) / (ceiling - floor) * (height - bottom - top)
+
+    parts = [
+        _text("Accuracy against cost", LEFT, 24, "title"),
+        _text(f"top-1 in percent as published ({source}); area by parameters", LEFT, 42, "soft"),
+        _text(axis, (LEFT + WIDTH - RIGHT) / 2, height - 12, "soft", anchor="middle"),
+    ]
+    step = next(s for s in (2, 5, 10, 20) if (ceiling - floor) / s <= 9 or s == 20)
+    for level in range(-(-floor // step) * step, ceiling + 1, step):
+        parts.append(_grid(LEFT, y(level), WIDTH - RIGHT, y(level)))
+        parts.append(_text(str(level), LEFT - 8, y(level) + 4, "soft", anchor="end"))
+    for tick in _round_costs(low, high):
+        parts.append(_grid(x(tick), top, x(tick), height - bottom))
+        parts.append(
+            _text(compact(tick) if tick >= 1 else f"{tick:g}", x(tick), height - bottom + 18, "soft", anchor="middle")
+        )
+    for point in sorted(points, key=lambda p: -p.params):  # small ones on top
+        parts.append(
+            Markup(
+                '<circle class="bubble" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">'
+                "<title>{}: {} %, {} parameters</title></circle>"
+            ).format(
+                x(point.cost),
+                y(point.top1),
+                34 * math.sqrt(point.params / largest),
+                printable(point.name),
+                point.top1,
+                compact(point.params),
+            )
+        )
+    parts += _names([(x(p.cost), y(p.top1), printable(p.name)) for p in points])
+    return _page(WIDTH, height, f"Accuracy against {axis}", parts)
+
+
+def _names(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
+    """Each name beside its bubble, moved down where it would lie on another."""
+    parts: list[Markup] = []
+    taken: list[tuple[float, float, float]] = []
+    for left, level, name in sorted(places, key=lambda place: (place[1], place[0])):
+        wide = 6.4 * len(name)
+        at = min(left + 5, WIDTH - RIGHT - wide)
+        while any(abs(level - other) < 13 and at < end and at + wide > start for start, end, other in taken):
+            level += 4
+        taken.append((at, at + wide, level))
+        parts.append(_text(name, at, level + 4, "halo"))
+    return parts
+
+
+def _round_costs(low: float, high: float) -> list[float]:
+    ticks = [m * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for m in (1, 2, 5)]
+    return [tick for tick in ticks if low <= math.log10(tick) <= high]
+
+
+def _key(kinds: Sequence[tuple[str, str]], left: float, level: float) -> Markup:
+    parts = []
+    for kind, word in kinds:
+        parts.append(
+            Markup('<rect class="{}" x="{:.0f}" y="{:.0f}" width="10" height="10"/>').format(kind, left, level - 9)
+        )
+        parts.append(_text(word, left + 15, level))
+        left += 100
+    return Markup("\n").join(parts)
+
+
+def _text(words: str, x: float, y: float, kind: str = "ink", *, anchor: str = "start") -> Markup:
+    return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(kind, x, y, anchor, words)
+
+
+def _grid(x1: float, y1: float, x2: float, y2: float) -> Markup:
+    return Markup('<line class="grid" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(x1, y1, x2, y2)
+
+
+def _page(width: float, height: float, title: str, parts: Sequence[Markup]) -> Markup:
+    return Markup(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0:g} {1:g}" width="{0:g}" height="{1:g}" role="img" '
+        'aria-label="{2}">\n<style>{3}</style>\n<rect class="paper" width="100%" height="100%"/>\n{4}\n</svg>\n'
+    ).format(width, height, printable(title), Markup(STYLE), Markup("\n").join(parts))
