@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import striate
+from striate.cli.bench import bench
 from striate.cli.check import check
 from striate.cli.evaluate import evaluate
 from striate.cli.fit import fit
@@ -35,6 +36,7 @@ app.command("eval")(evaluate)
 app.command()(check)
 app.command()(models)
 app.command()(show)
+app.command()(bench)
 app.command()(train)
 
 

@@ -1,29 +1,62 @@
-"""``striate models``: the zoo. Imports no torch."""
+"""``striate models``: the zoo. Imports no torch, except to check a published table against the networks themselves."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import typer
 
-from striate.cli.options import Debug, Json
+from striate.cli.options import Debug, Json, Plot
 from striate.cli.session import command, print_json
 
 
 def models(
     family: Annotated[str | None, typer.Option(help="Only networks of this family.", metavar="F")] = None,
     weights: Annotated[bool, typer.Option("--weights", help="List each network's published weights too.")] = False,
+    table: Annotated[
+        Literal["keras"] | None,
+        typer.Option(help="Check a published table against our networks instead: that of Keras Applications."),
+    ] = None,
+    plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List the networks, oldest first."""
+    if table is not None:
+        _check_keras(json=json, debug=debug)
+        return
     with command(debug=debug):
         from striate.jobs import models as job
 
         rows = job.run(family, weights)
+        if plot is not None:
+            from striate.cli.figures import accuracy_against_cost
+
+            accuracy_against_cost(plot, [(row["name"], row["macs"], _top1(row), row["params"]) for row in rows])
     if json:
         print_json(rows)
         return
     from striate.cli.tables import show_models
 
     show_models(rows, weights=weights)
+    if plot is not None:
+        typer.echo(f"\nfigure: {plot}")
+
+
+def _top1(row: Mapping[str, Any]) -> float | None:
+    best = row["published"]
+    return best["top1"] if best and best["dataset"].startswith("imagenet") else None
+
+
+def _check_keras(*, json: bool, debug: bool) -> None:
+    with command(debug=debug):
+        from striate.jobs import keras_table as job
+
+        rows = job.run()
+    if json:
+        print_json(rows)
+        return
+    from striate.cli.tables import show_keras_table
+
+    show_keras_table(rows)

@@ -33,10 +33,9 @@ def show(
 
         size = job.run(name, input, classes)
         if plot is not None:
-            from striate.core.atomic import write_text
-            from striate.report import figures
+            from striate.cli.figures import layers_of
 
-            write_text(plot, figures.layers(size))
+            layers_of(plot, size)
     if json:
         print_json(size)
         return

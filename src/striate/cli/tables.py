@@ -12,6 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from striate.records.bench import BenchRow
 from striate.records.results import Candidate, DepthPoint, FitRecord, Score
 from striate.records.sizes import SizeRecord
 from striate.report.findings import judged_on
@@ -20,6 +21,7 @@ from striate.report.verdict import is_winner, judge, name_of
 from striate.report.words import compact, count, duration, interval, percent, plural, printable, storage
 
 if TYPE_CHECKING:
+    from striate.jobs.keras_table import KerasRow
     from striate.jobs.train import TrainRecord
 
 PIPE_WIDTH = 160
@@ -213,7 +215,7 @@ def show_size(size: SizeRecord) -> None:
     _table(
         console,
         "By stage",
-        ("stage", "layers", "output", "units", "weights", "MACs", "share", "activations", "sees", "step"),
+        ("stage", "layers", "output", "units", "weights", "MACs", "of all", "activations", "sees", "step"),
         [
             (
                 row.name or "(between)",
@@ -267,6 +269,63 @@ def show_size(size: SizeRecord) -> None:
         console.print(f"{name:<14} {value}")
     if size.note:
         _say(console, size.note, style="yellow")
+
+
+def show_bench(rows: Sequence[BenchRow]) -> None:
+    """Networks and their times on this machine."""
+    console = _console()
+    _table(
+        console,
+        None,
+        ("network", "input", "inference", "95 % interval", "training step", "95 % interval", "pictures/s", "top-1"),
+        [
+            (
+                row.name,
+                "x".join(map(str, row.input)),
+                f"{row.forward_ms:.1f} ms",
+                "{:.1f} to {:.1f}".format(*row.forward_interval_ms),
+                f"{row.step_ms:.1f} ms",
+                "{:.1f} to {:.1f}".format(*row.step_interval_ms),
+                count(row.pictures_per_s),
+                "-" if row.top1 is None else f"{row.top1:.1f} %",
+            )
+            for row in rows
+        ],
+        numbers=(1, 2, 3, 4, 5, 6, 7),
+    )
+    for first in rows[:1]:
+        where = f"{first.device}, {plural(first.threads, 'thread')}" if first.threads else first.device
+        console.print(f"{where}; {plural(first.batch, 'picture')} at a time; medians; accuracy as published, ImageNet")
+
+
+def show_keras_table(rows: Sequence[KerasRow]) -> None:
+    """The published table of Keras Applications beside what our networks count."""
+    console = _console()
+    _table(
+        console,
+        "As printed, and as our networks count",
+        ("Keras", "network", "MB", "MiB counted", "params", "counted", "depth", "counted", ""),
+        [
+            (
+                row.published.keras,
+                row.published.network,
+                str(row.published.size_mb),
+                "-" if row.size_mib is None else f"{row.size_mib:.1f}",
+                f"{row.published.params_m} M",
+                "-" if row.params is None else count(row.params),
+                str(row.published.depth),
+                "-" if row.depth is None else str(row.depth),
+                "missing" if row.params is None else "wrong" if row.wrong else "right",
+            )
+            for row in rows
+        ],
+        numbers=(2, 3, 4, 5, 6, 7),
+    )
+    for row in rows:
+        for each in row.wrong:
+            _say(console, f"{row.published.keras}: {each}.", style="yellow")
+    right = sum(not row.wrong for row in rows)
+    console.print(f"{right} of {plural(len(rows), 'row')} follow from the networks")
 
 
 def _pair(sides: tuple[int, int] | None) -> str:

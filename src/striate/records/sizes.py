@@ -90,7 +90,7 @@ class SizeTotals:
         receptive_field: Of what enters the head, height and width in pixels; of a decoder that reads several stages,
             of the highest. None where it is not known.
         stride: Of what enters the head; None where it is not known.
-        depth: Layers with weights: modules that hold parameters or statistics of their own, normalisations included.
+        depth: Layers with weights: modules that hold parameters of their own, normalisations included.
         file_bytes: Size of all parameters and statistics, which is that of a file of weights but for its header.
     """
 

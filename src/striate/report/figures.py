@@ -47,9 +47,9 @@ def layers(size: SizeRecord) -> Markup:
         _text("share of the whole network, layer by layer, input at the left", LEFT, 42, "soft"),
         _key((("conv", "convolution"), ("dense", "dense layer")), WIDTH - RIGHT - 190, 38),
     ]
+    parts.append(_stage_marks(size, slot, top, height - 26))
     for place, quantity in enumerate(QUANTITIES):
         parts.append(_panel(size, quantity, slot, top + place * (PANEL + GAP) + 18))
-    parts.append(_stage_marks(size, slot, top, height - 26))
     return _page(WIDTH, height, f"Where the units, connections and weights of {size.name} sit", parts)
 
 
@@ -58,7 +58,7 @@ def _panel(size: SizeRecord, quantity: Quantity, slot: float, top: float) -> Mar
     total = max(sum(of(row, quantity) for row in rows), 1)
     most = max((of(row, quantity) for row in rows), default=0) / total
     end = next((tick for tick in (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if tick >= most), 1.0)
-    parts = [_text(f"{quantity} ({compact(total)})", LEFT, top - 6)]
+    parts = [_text(f"{quantity} ({compact(total)})", LEFT, top - 6, "halo")]
     for step in range(3):
         level = top + PANEL * (1 - step / 2)
         parts.append(_grid(LEFT, level, WIDTH - RIGHT, level))
@@ -177,7 +177,7 @@ def _names(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
     parts: list[Markup] = []
     taken: list[tuple[float, float, float]] = []
     for left, level, name in sorted(places, key=lambda place: (place[1], place[0])):
-        wide = 6.4 * len(name)
+        wide = 7.0 * len(name)
         at = min(left + 5, WIDTH - RIGHT - wide)
         while any(abs(level - other) < 13 and at < end and at + wide > start for start, end, other in taken):
             level += 4

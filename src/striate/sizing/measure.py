@@ -67,7 +67,7 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         activation_bytes=picture_bytes + sum(row.activation_bytes for row in rows),
         receptive_field=None if entered is None else entered.size,
         stride=None if entered is None else entered.stride,
-        depth=len(_holders(copied)),
+        depth=sum(any(True for _ in each.parameters(recurse=False)) for each in _holders(copied)),
         file_bytes=sum(each.nbytes for module in _holders(copied) for each in _own(module)),
     )
     return SizeRecord(

@@ -1,0 +1,40 @@
+"""``striate bench``: what networks take on this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from striate.cli.options import Debug, Device, Json, Plot
+from striate.cli.session import command, print_json
+
+
+def bench(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Networks; without any, the lightest of every family.", metavar="[NAME..]"),
+    ] = None,
+    device: Device = None,
+    batch: Annotated[int, typer.Option(help="Pictures at a time.", metavar="N", min=1)] = 8,
+    plot: Plot = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Time an inference step and a training step of networks on this machine."""
+    with command(debug=debug) as progress:
+        from striate.jobs import bench as job
+
+        rows = job.run(names or (), device, batch, progress)
+        if plot is not None:
+            from striate.cli.figures import accuracy_against_cost
+
+            accuracy_against_cost(plot, [(row.name, row.macs, row.top1, row.params) for row in rows])
+    if json:
+        print_json(rows)
+        return
+    from striate.cli.tables import show_bench
+
+    show_bench(rows)
+    if plot is not None:
+        typer.echo(f"\nfigure: {plot}")

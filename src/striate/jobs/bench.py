@@ -1,0 +1,114 @@
+"""Times networks on this machine: an inference step and a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from striate.core.device import cpu_threads, pick
+from striate.core.errors import PlanError
+from striate.core.events import Listener, Silent
+from striate.jobs.models import published
+from striate.models import REGISTRY
+from striate.records import zoo
+from striate.records.bench import BenchRow
+from striate.sizing.clock import Timing, timed
+
+
+def run(
+    names: Sequence[str] = (),
+    device: str | None = None,
+    batch: int = 8,
+    listener: Listener | None = None,
+    *,
+    seconds: float = 1.0,
+) -> list[BenchRow]:
+    """Time networks with random weights, each at the input it was made for.
+
+    Args:
+        names: Networks, or aliases; empty takes the lightest classifier of every family.
+        device: As `core.device.pick` takes it; None takes the fastest at hand.
+        batch: Pictures at a time.
+        listener: Hears of progress; None for silence.
+        seconds: For about how long each of the two steps is repeated.
+
+    Raises:
+        UnknownModelError: No network has that name.
+        PlanError: The device is not here, its memory does not hold the batch, or the batch is no number of pictures.
+    """
+    if batch < 1:
+        raise PlanError(f"a batch holds at least 1 picture; got {batch}")
+    on, hears = pick(device), listener or Silent()
+    rows = [zoo.find(name) for name in names] or lightest()
+    hears.phase("timing", len(rows), "network")
+    timings = []
+    for done, row in enumerate(rows, start=1):
+        timings.append(_bench(row, on, batch, seconds))
+        hears.step(done)
+    return timings
+
+
+def lightest() -> list[zoo.ZooRow]:
+    """The classifier of every family that needs the fewest multiply-adds, oldest paper first."""
+    best: dict[str, zoo.ZooRow] = {}
+    for row in zoo.rows():
+        if row.task == "classify" and (row.family not in best or row.macs < best[row.family].macs):
+            best[row.family] = row
+    return list(best.values())
+
+
+def _bench(row: zoo.ZooRow, device: torch.device, batch: int, seconds: float) -> BenchRow:
+    model = REGISTRY.get(row.name).create().to(device)
+    pictures = torch.rand(batch, *row.input, device=device)
+    try:
+        forward = _inference(model, pictures, seconds)
+        step = _training(model, pictures, seconds)
+    except torch.OutOfMemoryError as error:
+        raise PlanError(
+            f"{row.name} with {batch} pictures at a time does not fit into the memory of {device}",
+            hint="give a smaller --batch",
+        ) from error
+    accuracy = published(row.name)
+    if accuracy is not None and not accuracy["dataset"].startswith("imagenet"):
+        accuracy = None
+    return BenchRow(
+        name=row.name,
+        device=str(device),
+        threads=cpu_threads() if device.type == "cpu" else 0,
+        batch=batch,
+        input=row.input,
+        forward_ms=1e3 * forward.median_s,
+        forward_interval_ms=(1e3 * forward.low_s, 1e3 * forward.high_s),
+        step_ms=1e3 * step.median_s,
+        step_interval_ms=(1e3 * step.low_s, 1e3 * step.high_s),
+        pictures_per_s=batch / forward.median_s,
+        params=row.params,
+        macs=row.macs,
+        top1=accuracy["top1"] if accuracy else None,
+        weights=f"{accuracy['source']} {accuracy['weights']}" if accuracy else "",
+    )
+
+
+def _inference(model: nn.Module, pictures: torch.Tensor, seconds: float) -> Timing:
+    model.eval()
+    with torch.inference_mode():
+        return timed(lambda: model(pictures), pictures.device, seconds=seconds)
+
+
+def _training(model: nn.Module, pictures: torch.Tensor, seconds: float) -> Timing:
+    model.train()
+    optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)  # a small rate: values must stay ordinary
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        logits = model(pictures)
+        answers = logits.new_zeros(
+            (logits.shape[0], *logits.shape[2:]), dtype=torch.long
+        )  # a class each, or each pixel
+        F.cross_entropy(logits, answers).backward()
+        optimiser.step()
+
+    return timed(step, pictures.device, seconds=seconds)

@@ -1,0 +1,116 @@
+"""What `show`, `models` and `bench` print and draw."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from striate.cli.app import app
+from striate.jobs import show
+from striate.records.sizes import SizeRecord
+from striate.report import figures
+from striate.report.figures import Bubble
+from striate.report.shares import counted, whereabouts
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def invoke(*arguments: str):
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def vgg16() -> SizeRecord:
+    return show.run("vgg16")
+
+
+def drawn(svg: str) -> ET.Element:
+    return ET.fromstring(svg)
+
+
+def test_most_units_are_in_front_and_most_weights_behind(vgg16: SizeRecord) -> None:
+    units, connections, weights = whereabouts(vgg16)
+    assert (units.stage, units.layer, units.total) == ("stem", "stem.conv1.conv", vgg16.totals.units)
+    assert units.stage_share == pytest.approx(2 * 224 * 224 * 64 / vgg16.totals.units)
+    assert (weights.stage, weights.total) == ("head", vgg16.totals.weights)
+    assert weights.layer_share == pytest.approx(102760448 / 138344128)
+    assert weights.conv_share == pytest.approx(1 - (102760448 + 16777216 + 4096000) / 138344128)
+    assert connections.conv_share > 0.99
+
+
+def test_show_prints_layers_stages_and_where_it_sits() -> None:
+    out = invoke("show", "vgg16").stdout
+    for words in ("stem.conv1", "By stage", "Where most of it sits", "102,764,544", "16 layers with weights", "553 MB"):
+        assert words in out
+    document = json.loads(invoke("show", "vgg16", "--json").stdout)
+    assert [row["name"] for row in document["stages"]][-1] == "head"
+
+
+def test_bars_are_as_tall_as_their_shares(vgg16: SizeRecord) -> None:
+    picture = drawn(figures.layers(vgg16))
+    bars = [bar for bar in picture.iter(f"{SVG}rect") if bar.find(f"{SVG}title") is not None]
+    layers = counted(vgg16)
+    assert len(bars) == 3 * len(layers)
+    heights = [float(bar.get("height", "")) for bar in bars[2 * len(layers) :]]  # the last panel is the weights
+    shares = [row.weights / vgg16.totals.weights for row in layers]
+    assert heights == pytest.approx([130 * share / 0.8 for share in shares], abs=0.06)
+    assert {bar.get("class") for bar in bars} == {"conv", "dense"}
+
+
+def test_a_bubbles_area_is_its_parameters() -> None:
+    points = [Bubble(name="a", cost=1e9, top1=70.0, params=4), Bubble(name="b<c>", cost=4e9, top1=80.0, params=1)]
+    picture = drawn(figures.bubbles(points, axis="cost", source="test"))
+    large, small = picture.iter(f"{SVG}circle")
+    assert float(large.get("r", "")) == pytest.approx(2 * float(small.get("r", "")))
+    assert float(large.get("cx", "")) < float(small.get("cx", ""))
+    assert float(large.get("cy", "")) > float(small.get("cy", ""))
+    assert "b<c>" in [text.text for text in picture.iter(f"{SVG}text")]
+
+
+def test_figures_load_nothing(vgg16: SizeRecord) -> None:
+    for element in drawn(figures.layers(vgg16)).iter():
+        assert not {"href", "src"} & {name.rpartition("}")[2] for name in element.attrib}
+        assert not element.tag.endswith(("script", "image", "foreignObject"))
+
+
+def test_plots_are_written_and_named(tmp_path: Path) -> None:
+    for typed in (["show", "lenet5"], ["models"], ["models", "--family", "vgg"]):
+        file = tmp_path / f"{'-'.join(typed)}.svg"
+        result = invoke(*typed, "--plot", str(file))
+        assert result.exit_code == 0
+        assert f"figure: {file}" in result.stdout
+        assert len(drawn(file.read_text())) > 5
+    nothing = invoke("models", "--family", "mlp", "--plot", str(tmp_path / "none.svg"))
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
+    assert not (tmp_path / "none.svg").exists()
+
+
+def test_models_names_size_depth_and_the_published_accuracy() -> None:
+    out = invoke("models").stdout
+    row = next(line for line in out.splitlines() if line.startswith("resnet50 "))
+    for cell in ("2015", "102 MB", "25.6 M", "107", "80.9 %", "95.4 %", "torchvision imagenet1k_v2"):
+        assert cell in row
+    rows = {each["name"]: each for each in json.loads(invoke("models", "--json").stdout)}
+    assert rows["resnet50"]["published"]["top1"] == 80.858
+    assert rows["plain20_cifar"]["published"] is None
+
+
+def test_bench_prints_a_row_and_speaks_json(tmp_path: Path) -> None:
+    result = invoke("bench", "lenet5", "--batch", "1", "--device", "cpu")
+    assert result.exit_code == 0
+    assert "lenet5" in result.stdout
+    (row,) = json.loads(invoke("bench", "lenet5", "--batch", "1", "--device", "cpu", "--json").stdout)
+    assert row["name"] == "lenet5"
+    assert row["forward_ms"] > 0
+    assert invoke("bench", "lenet5", "--batch", "0").exit_code == 2
+
+
+def test_the_keras_table_is_checked_row_by_row() -> None:
+    out = invoke("models", "--table", "keras").stdout
+    assert "138,357,544" in out
+    assert "rows follow from the networks" in out
+    assert len(json.loads(invoke("models", "--table", "keras", "--json").stdout)) == 21
