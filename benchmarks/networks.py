@@ -49,6 +49,7 @@ SAME = 1e-3
 """Greatest difference of logits over their greatest size at which two float32 networks count as the same."""
 
 Turn = Callable[[], object]
+Clock = Callable[[], float]
 
 
 def peers() -> ModuleType:
@@ -132,16 +133,16 @@ def fast_turns(model: ImageModel, pixels: np.ndarray) -> dict[str, Turn]:
     return turns
 
 
-def rounds(turns: dict[str, Turn], count: int) -> dict[str, np.ndarray]:
+def rounds(turns: dict[str, Turn], count: int, clock: Clock = time.perf_counter) -> dict[str, np.ndarray]:
     """Seconds of every turn in `count` rounds, after one that does not count."""
     names = list(turns)
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for number in range(count + 1):
         for name in names if number % 2 else reversed(names):
-            began = time.perf_counter()
+            began = clock()
             turns[name]()
             if number:
-                seconds[name].append(time.perf_counter() - began)
+                seconds[name].append(clock() - began)
     return {name: np.array(each) for name, each in seconds.items()}
 
 
@@ -155,7 +156,9 @@ def compared(peer_s: np.ndarray, ours_s: np.ndarray) -> dict[str, float]:
     return {key: round(float(value), 4) for key, value in facts.items()}
 
 
-def forward_rows(peer: nn.Module, ours: ImageModel, pixels: np.ndarray, count: int) -> list[dict[str, Any]]:
+def forward_rows(
+    peer: nn.Module, ours: ImageModel, pixels: np.ndarray, count: int, clock: Clock
+) -> list[dict[str, Any]]:
     """Our forward pass in both layouts and on the fast ways, each against the peer's."""
     classifier = Classifier(ours, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
     floats = classifier.input(torch.from_numpy(pixels))
@@ -172,7 +175,7 @@ def forward_rows(peer: nn.Module, ours: ImageModel, pixels: np.ndarray, count: i
         gaps[path] = difference(got, want)
         if gaps[path] > SAME:
             raise SystemExit(f"not the same network: logits differ by {gaps[path]:.1e} of their size ({path})")
-    seconds = rounds(turns, count)
+    seconds = rounds(turns, count, clock)
     fastest = min(LAYOUTS, key=lambda path: float(np.median(seconds[f"peer {path}"])))
     rows = []
     for path, gap in gaps.items():
@@ -182,7 +185,9 @@ def forward_rows(peer: nn.Module, ours: ImageModel, pixels: np.ndarray, count: i
     return sorted(rows, key=lambda row: row["path"] not in LAYOUTS)
 
 
-def step_rows(peer: nn.Module, ours: ImageModel, batch: int, side: int, count: int) -> list[dict[str, Any]]:
+def step_rows(
+    peer: nn.Module, ours: ImageModel, batch: int, side: int, count: int, clock: Clock
+) -> list[dict[str, Any]]:
     """Our training step in both layouts against the peer's."""
     x = torch.rand(batch, 3, side, side)
     labels = torch.arange(batch) % ours.classes
@@ -192,7 +197,7 @@ def step_rows(peer: nn.Module, ours: ImageModel, batch: int, side: int, count: i
             who: step_turn(laid_out(model, layout), x.contiguous(memory_format=layout), labels)
             for who, model in (("peer", peer), ("ours", ours))
         }
-        seconds = rounds(turns, count)
+        seconds = rounds(turns, count, clock)
         rows.append({"mode": "step", "path": path, **compared(seconds["peer"], seconds["ours"])})
     return rows
 
@@ -206,18 +211,25 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=224, help="height and width of the pictures, in pixels")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--modes", nargs="+", choices=("forward", "step"), default=["forward", "step"])
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count processor time; fairer beside other work, and then with one thread",
+    )
     parser.add_argument("--dry", action="store_true", help="print the figures, and write none")
     asked = parser.parse_args()
     keep_freed_memory()  # for both alike: fresh pages cost a third of a step, and would drown the difference
     torch.set_num_threads(asked.threads)
+    clock = time.process_time if asked.cpu_time else time.perf_counter
     pixels = np.random.default_rng(0).integers(0, 256, (asked.batch, asked.side, asked.side, 3), dtype=np.uint8)
     slow = []
     for name in asked.networks:
         peer, ours = pair(name)
-        rows = forward_rows(peer, ours, pixels, asked.pairs) if "forward" in asked.modes else []
-        rows += step_rows(peer, ours, asked.batch, asked.side, asked.pairs) if "step" in asked.modes else []
+        rows = forward_rows(peer, ours, pixels, asked.pairs, clock) if "forward" in asked.modes else []
+        rows += step_rows(peer, ours, asked.batch, asked.side, asked.pairs, clock) if "step" in asked.modes else []
         facts = {"benchmark": "networks", "network": name, "peer": f"torchvision {version('torchvision')}"}
         more = {"batch": asked.batch, "side": asked.side, "pairs": asked.pairs, "threads": asked.threads}
+        more |= {"clock": "processor" if asked.cpu_time else "wall"}
         more |= {"torch": torch.__version__, "machine": platform.machine()}
         for row in rows:
             print(
