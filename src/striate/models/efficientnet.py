@@ -161,7 +161,7 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The narrow maps, on top of the input where they can be."""
-        return x + self.drop(self.residual(x)) if self.adds else self.residual(x)
+        return self.drop(self.residual(x)).add_(x) if self.adds else self.residual(x)
 
 
 @final

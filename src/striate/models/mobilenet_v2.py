@@ -137,7 +137,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Figure 4 (d)."""
-        return x + self.residual(x) if self.adds else self.residual(x)
+        return self.residual(x).add_(x) if self.adds else self.residual(x)
 
 
 @final
