@@ -22,7 +22,19 @@ STYLE = """<style>
 </style>"""
 TILT = 0.32  # of a block's height goes into its depth
 GAP = 30.0
-COLOURS = ("#3b7dd8", "#d1603d", "#3d9a5f", "#8e5bc0", "#c2952b", "#2a9d9d", "#c04f86", "#6b7a8f")
+COLOURS = (
+    "#3b7dd8",
+    "#d1603d",
+    "#3d9a5f",
+    "#8e5bc0",
+    "#c2952b",
+    "#2a9d9d",
+    "#c04f86",
+    "#6b7a8f",
+    "#7a9a01",
+    "#a0522d",
+    "#00708f",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +124,7 @@ def bubbles(points: Sequence[Bubble], label: str) -> str:
             if low_x <= math.log10(macs) <= high_x:
                 at = f"{x(macs):.1f}"
                 parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{top}" y2="{height - bottom}"/>')
-                parts.append(_text(x(macs), height - bottom + 18, _amount(macs), small=True))
+                parts.append(_text(x(macs), height - bottom + 18, amount(macs), small=True))
     groups = list(dict.fromkeys(point.group for point in points))
     for number, group in enumerate(groups):
         colour = COLOURS[number % len(COLOURS)]
@@ -122,27 +134,30 @@ def bubbles(points: Sequence[Bubble], label: str) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-opacity=".45"/>')
         for point in mine:
             circle = f'cx="{x(point.macs):.1f}" cy="{y(point.top1):.1f}" r="{_radius(point.params):.1f}"'
-            says = f"{point.top1:.1f} %, {_amount(point.macs)} multiply-adds, {_amount(point.params)} parameters"
+            says = f"{point.top1:.1f} %, {amount(point.macs)} multiply-adds, {amount(point.params)} parameters"
             title = f"<title>{escape(point.name)}: {says}</title>"
             parts.append(f'<circle class="bubble" {circle} fill="{colour}" stroke="{colour}">{title}</circle>')
     parts += _labels([(point.name, x(point.macs), y(point.top1), _radius(point.params)) for point in points], width)
     parts.append(_text((left + width - right) / 2, height - 12, "multiply-adds for one picture"))
     parts.append(f'<text transform="translate(16 {height / 2}) rotate(-90)" text-anchor="middle">top-1, %</text>')
-    for i, amount in enumerate((5e6, 25e6, 140e6)):
+    for i, params in enumerate((5e6, 25e6, 140e6)):
         place = width - right - 190 + 62 * i
-        parts.append(f'<circle class="line" cx="{place}" cy="{height - bottom - 38}" r="{_radius(amount):.1f}"/>')
-        parts.append(_text(place, height - bottom - 8, _amount(amount), small=True))
+        parts.append(f'<circle class="line" cx="{place}" cy="{height - bottom - 38}" r="{_radius(params):.1f}"/>')
+        parts.append(_text(place, height - bottom - 8, amount(params), small=True))
     parts.append(_text(width - right - 128, height - bottom - 66, "parameters", small=True))
     return _svg(width, height, label, parts)
 
 
 def _labels(points: Sequence[tuple[str, float, float, float]], width: float) -> list[str]:
     """Names beside their bubbles, each where it covers neither a name nor a bubble; those without room are left out."""
-    taken = [(x - min(r, 6), y - min(r, 6), x + min(r, 6), y + min(r, 6)) for _, x, y, r in points]
+    taken = [(x - min(r, 9), y - min(r, 9), x + min(r, 9), y + min(r, 9)) for _, x, y, r in points]
     parts = []
     for name, x, y, r in points:
         long = 6.1 * len(name)
-        for dx, dy, anchor in ((r + 3, 4, "start"), (-r - 3, 4, "end"), (0, -r - 4, "middle"), (0, r + 12, "middle")):
+        slant = 0.7 * r + 2
+        places = [(r + 3, 4.0, "start"), (-r - 3, 4.0, "end"), (0.0, -r - 4, "middle"), (0.0, r + 12, "middle")]
+        places += [(dx, dy, side) for dx, side in ((slant, "start"), (-slant, "end")) for dy in (-slant, slant + 9)]
+        for dx, dy, anchor in places:
             begin = x + dx - {"start": 0.0, "end": long, "middle": long / 2}[anchor]
             box = (begin, y + dy - 10, begin + long, y + dy + 2)
             inside = box[0] >= 60 and box[2] <= width - 4
@@ -170,7 +185,8 @@ def _radius(params: float) -> float:
     return 2.0 + math.sqrt(params / 1e6) * 1.2
 
 
-def _amount(number: float) -> str:
+def amount(number: float) -> str:
+    """Three digits and a letter: 4.09 G, 25.6 M, 61.7 k."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.3g} {letter}"

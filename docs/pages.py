@@ -108,7 +108,7 @@ def index(found: Sequence[Family]) -> str:
             tops = [f"{top.top1:.1f}", "-" if top.top5 is None else f"{top.top5:.1f}"] if top else ["-", "-"]
             sources = ", ".join(dict.fromkeys(each.source for each in catalogue.entries_for(row.name))) or "-"
             cells = [f"[`{row.name}`]({family.name}.md)", str(row.year), _sides(row.input)]
-            lines.append([*cells, f"{row.params:,}", f"{row.macs / 1e6:,.0f} M", *tops, sources])
+            lines.append([*cells, f"{row.params:,}", figures.amount(row.macs), *tops, sources])
     head = ["network", "year", "input, px", "parameters", "multiply-adds", "top-1, %", "top-5, %", "weights from"]
     parts = [
         "# Networks",
@@ -129,10 +129,14 @@ def variants(rows: Sequence[ZooRow]) -> str:
     lines = []
     for row in rows:
         others = ", ".join(f"`{each}`" for each in row.aliases) or "-"
-        numbers = [f"{row.params:,}", f"{row.macs:,}"]
+        sees = _sides(row.receptive_field) if row.receptive_field else "-"
+        numbers = [f"{row.params:,}", f"{row.macs:,}", str(row.depth), sees]
         lines.append([f"`{row.name}`", f"{row.input[0]} x {_sides(row.input)}", str(row.classes), *numbers, others])
-    head = ["network", "input", "classes", "parameters", "multiply-adds", "also called"]
-    return _table(head, lines, numbers=(2, 3, 4))
+    head = ["network", "input", "classes", "parameters", "multiply-adds", "depth", "sees, px", "also called"]
+    table = _table(head, lines, numbers=range(2, 7))
+    return (
+        f"{table}\n\nDepth counts layers with weights, normalisations included; the last maps see so many pixels each."
+    )
 
 
 def weights(entries: Sequence[Checkpoint]) -> str:
@@ -224,7 +228,7 @@ def readme_table(found: Sequence[Family]) -> str:
     lines = []
     for family in found:
         params = sorted(row.params for row in family.rows)
-        spread = _millions(params[0]) + (f" to {_millions(params[-1])}" if params[-1] > params[0] else "")
+        spread = figures.amount(params[0]) + (f" to {figures.amount(params[-1])}" if params[-1] > params[0] else "")
         sources = ", ".join(dict.fromkeys(each.source for each in family.weights)) or "-"
         names = ", ".join(f"`{row.name}`" for row in family.rows[:3]) + (", ..." if len(family.rows) > 3 else "")
         title = f"[{family.title}](docs/networks/{family.name}.md)"
@@ -272,10 +276,6 @@ def _paper(words: str) -> str:
 def _sides(shape: Sequence[int]) -> str:
     height, width = shape[-2:]
     return f"{height} x {width}"
-
-
-def _millions(number: int) -> str:
-    return f"{number / 1e6:.3g} M"
 
 
 def _sentence(words: str) -> str:

@@ -30,6 +30,7 @@ def _row(entry: models.Entry) -> ZooRow:
         macs=totals.macs,
         units=totals.units,
         depth=totals.depth,
+        receptive_field=totals.receptive_field,
         file_bytes=totals.file_bytes,
         stages=model.stages,
         task=entry.task,

@@ -1,4 +1,4 @@
-"""The small networks of an introductory workshop, one written in PyTorch and one in Keras: a first network to build.
+"""The workshop's networks: a first network to build, once as PyTorch has it and once as Keras does.
 
 Source: ACM AI at UCLA 2021, Advanced Track, Workshop 4, the two listings.
 

@@ -33,6 +33,7 @@ class ZooRow:
         macs: Multiply-adds of convolutions and dense layers for one picture of `input`.
         units: Output elements of convolutions and dense layers for one picture of `input`.
         depth: Layers with weights, normalisations included.
+        receptive_field: Height and width in pixels of what one position of the last maps sees; None where not known.
         file_bytes: Size of its parameters and statistics in float32.
         stages: Names, from the picture upwards.
         task: What it is for: ``classify`` (one class a picture) or ``segment`` (one class a position).
@@ -49,6 +50,7 @@ class ZooRow:
     macs: int
     units: int
     depth: int
+    receptive_field: tuple[int, int] | None
     file_bytes: int
     stages: tuple[str, ...]
     task: str = "classify"
