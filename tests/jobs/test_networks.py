@@ -108,7 +108,7 @@ def test_show_answers_for_another_input_and_other_classes() -> None:
     assert record.layers[-1].output == (7,)
     assert record.totals.stride == (32, 32)
     document = to_json(record)
-    assert set(document) == {"name", "input", "classes", "totals", "stages", "layers"}
+    assert set(document) == {"name", "input", "classes", "totals", "stages", "layers", "note"}
     assert document["totals"]["receptive_field"] == [491, 491]
 
 
