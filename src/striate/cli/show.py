@@ -23,6 +23,10 @@ def show(
     classes: Annotated[
         int | None, typer.Option(help="Length of the output; without it the published one.", metavar="N", min=1)
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Say what fits into so much memory: 8GB, 512MB, 24GiB.", metavar="AMOUNT"),
+    ] = None,
     plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
@@ -31,7 +35,7 @@ def show(
     with command(debug=debug):
         from striate.jobs import show as job
 
-        size = job.run(name, input, classes)
+        size = job.run(name, input, classes, memory)
         if plot is not None:
             from striate.cli.figures import layers_of
 

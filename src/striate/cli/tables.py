@@ -14,7 +14,7 @@ from rich.table import Table
 
 from striate.records.bench import BenchRow
 from striate.records.results import Candidate, DepthPoint, FitRecord, Score
-from striate.records.sizes import SizeRecord
+from striate.records.sizes import MemoryRecord, SizeRecord
 from striate.report.findings import judged_on
 from striate.report.shares import whereabouts
 from striate.report.verdict import is_winner, judge, name_of
@@ -269,6 +269,32 @@ def show_size(size: SizeRecord) -> None:
         console.print(f"{name:<14} {value}")
     if size.note:
         _say(console, size.note, style="yellow")
+    if size.memory is not None:
+        _show_memory(console, size, size.memory)
+
+
+def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> None:
+    modes = ("forward", memory.forward), (f"training ({memory.optimiser})", memory.training)
+    channels = size.input[0]
+    _table(
+        console,
+        f"What fits into {storage(memory.given_bytes)}",
+        ("", "at batch 1", "largest batch", "largest picture"),
+        [
+            (
+                mode,
+                storage(fits.peak_bytes),
+                count(fits.largest_batch),
+                f"{channels}x{fits.largest_side}x{fits.largest_side}" if fits.largest_side else "none",
+            )
+            for mode, fits in modes
+        ],
+        numbers=(1, 2, 3),
+    )
+    kept = sum(memory.kept_bytes.values())
+    stage = max(memory.kept_bytes, key=memory.kept_bytes.__getitem__)
+    share = memory.kept_bytes[stage] / kept
+    console.print(f"Training keeps {storage(kept)} a picture for the backward pass, {share:.0%} of it from {stage}.")
 
 
 def show_bench(rows: Sequence[BenchRow]) -> None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from striate import models, sizing
 from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.records.sizes import SizeRecord
 
 
-def run(name: str, input: tuple[int, int, int] | None = None, classes: int | None = None) -> SizeRecord:
+def run(
+    name: str, input: tuple[int, int, int] | None = None, classes: int | None = None, memory: str | None = None
+) -> SizeRecord:
     """Measure a network without running it on data.
 
     Args:
         name: Of the network, or an alias.
         input: Channels, height and width of the picture, in pixels; None takes what it was made for.
         classes: Length of the output; None takes the published one.
+        memory: An amount such as ``8GB``: the record then says what fits into it.
 
     Raises:
         UnknownModelError: No network has that name.
         InputShapeError: The network does not take such a picture.
-        PlanError: A number is below 1.
+        PlanError: A number is below 1, or `memory` is no amount.
     """
     entry = models.REGISTRY.get(name)
     shape = entry.input if input is None else input
@@ -29,4 +34,5 @@ def run(name: str, input: tuple[int, int, int] | None = None, classes: int | Non
         )
     with shapes_only():
         model = entry.create(classes=classes, in_channels=shape[0])
-    return sizing.measure(model, shape, name=entry.name)
+    size = sizing.measure(model, shape, name=entry.name)
+    return size if memory is None else replace(size, memory=sizing.fits(model, shape, memory))

@@ -107,6 +107,40 @@ class SizeTotals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fits:
+    """What fits into a memory, in one mode.
+
+    Args:
+        peak_bytes: The most that is held at once for one picture.
+        largest_batch: Pictures at once; 0 where not one fits.
+        largest_side: Of one square picture, to within a sixty-fourth; 0 where none fits.
+    """
+
+    peak_bytes: int
+    largest_batch: int
+    largest_side: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRecord:
+    """What fits into a memory.
+
+    Args:
+        given_bytes: The memory.
+        optimiser: Whose state training holds too.
+        kept_bytes: What autograd keeps of one picture for the backward pass, by stage.
+        forward: Without gradients.
+        training: A whole step.
+    """
+
+    given_bytes: int
+    optimiser: str
+    kept_bytes: dict[str, int]
+    forward: Fits
+    training: Fits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRecord:
     """A network's cost for one input.
 
@@ -118,6 +152,7 @@ class SizeRecord:
         stages: In the order in which they run, the head last.
         layers: In the order in which they run.
         note: What should be said beside the numbers; empty for most networks.
+        memory: What fits into a given memory; None where none was given.
     """
 
     name: str
@@ -127,3 +162,4 @@ class SizeRecord:
     stages: tuple[StageRow, ...]
     layers: tuple[LayerRow, ...]
     note: str = ""
+    memory: MemoryRecord | None = None

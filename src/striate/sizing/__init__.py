@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from striate.sizing.measure import measure
+from striate.sizing.memory import fits, kept_bytes, largest_batch, largest_side, peak_bytes
 
-__all__ = ["measure"]
+__all__ = ["fits", "kept_bytes", "largest_batch", "largest_side", "measure", "peak_bytes"]
