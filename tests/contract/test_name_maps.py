@@ -34,6 +34,8 @@ KERAS = {
     "inception_resnet_v2": "InceptionResNetV2",
     "xception": "Xception",
     **{f"convnext_{size.lower()}": f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")},
+    "nasnet_mobile": "NASNetMobile",
+    "nasnet_large": "NASNetLarge",
     **{f"tf_efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
 }
 TIMM = {
@@ -42,6 +44,7 @@ TIMM = {
     "xception": "legacy_xception",
     "inception_v3": "inception_v3",
     "inception_resnet_v2": "inception_resnet_v2",
+    "nasnet_large": "nasnetalarge",
     "se_resnet50": "legacy_seresnet50",
     "senet154": "legacy_senet154",
 }

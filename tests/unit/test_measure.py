@@ -50,6 +50,30 @@ def test_a_module_that_runs_twice_has_its_parameters_once_and_its_work_twice() -
     assert totals.receptive_field == (5, 5)
 
 
+class Apart(nn.Module):
+    """Two convolutions side by side; some of their channels go on."""
+
+    def __init__(self, kept: slice) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(3, 3, 3, padding=1)
+        self.far = nn.Conv2d(3, 4, 7, padding=3)
+        self.kept = kept
+        self.aux = nn.ModuleDict()
+        self.head = pooled_head(len(range(7)[kept]), 2)
+        self.classes = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.cat((self.near(x), self.far(x)), 1)[:, self.kept])
+
+
+@pytest.mark.parametrize(
+    ("kept", "side"),
+    [(slice(0, 3), 3), (slice(0, 4), 7), (slice(2, 7), 7), (slice(-4, None), 7), (slice(0, 3, 2), 7), (slice(1, 2), 3)],
+)
+def test_maps_put_side_by_side_and_taken_apart_see_what_they_saw(kept: slice, side: int) -> None:
+    assert measure(Apart(kept), (3, 16, 16)).totals.receptive_field == (side, side)
+
+
 def test_frozen_parameters_count_and_half_precision_halves_the_bytes() -> None:
     model = REGISTRY.get("lenet5").create()
     whole = measure(model, (1, 32, 32)).totals

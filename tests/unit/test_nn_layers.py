@@ -13,7 +13,7 @@ from striate.models.vgg import ResponseNormalised
 from striate.nn.conv import ConvNorm, SeparableConv, conv2d
 from striate.nn.heads import Head, global_pool, pooled_head
 from striate.nn.init import he, xavier
-from striate.nn.pool import max_pool2d
+from striate.nn.pool import avg_pool2d, max_pool2d
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 32, 33])
@@ -55,23 +55,42 @@ def test_an_unknown_padding_is_an_error() -> None:
 
 @pytest.mark.parametrize("side", [7, 8, 9, 32, 33])
 @pytest.mark.parametrize(("window", "stride"), [(3, 2), (2, 2), (3, 1), (3, 3)])
-def test_a_same_max_pool_sees_every_position_and_no_padding(side: int, window: int, stride: int) -> None:
-    x = -1 - torch.rand(1, 2, side, side)  # below zero, so that a padding of zeros would win
-    y = max_pool2d(window, stride=stride, padding="same")(x)
-    outputs = -(-side // stride)
-    before = max((outputs - 1) * stride + window - side, 0) // 2
-    starts = [max(place * stride - before, 0) for place in range(outputs)]
-    ends = [min(place * stride - before + window, side) for place in range(outputs)]
-    for i in range(outputs):
-        for j in range(outputs):
-            assert torch.equal(y[..., i, j], x[..., starts[i] : ends[i], starts[j] : ends[j]].amax((2, 3)))
+def test_same_pools_see_every_position_and_no_padding(side: int, window: int, stride: int) -> None:
+    x = -1 - torch.rand(1, 2, side, side + 1)  # below zero, so that a padding of zeros would show
+    greatest = max_pool2d(window, stride=stride, padding="same")(x)
+    mean = avg_pool2d(window, stride=stride, padding="same")(x)
+
+    def windows(size: int) -> list[slice]:
+        outputs = -(-size // stride)
+        before = max((outputs - 1) * stride + window - size, 0) // 2
+        starts = [place * stride - before for place in range(outputs)]
+        return [slice(max(start, 0), min(start + window, size)) for start in starts]
+
+    down, across = windows(side), windows(side + 1)
+    assert greatest.shape[2:] == mean.shape[2:] == (len(down), len(across))
+    for i, rows in enumerate(down):
+        for j, columns in enumerate(across):
+            assert torch.equal(greatest[..., i, j], x[..., rows, columns].amax((2, 3)))
+            torch.testing.assert_close(mean[..., i, j], x[..., rows, columns].mean((2, 3)))
+
+
+def test_an_even_window_of_stride_1_has_no_same_average() -> None:
+    with pytest.raises(ValueError, match="a window of 2 at stride 1"):
+        avg_pool2d(2, stride=1, padding="same")
+
+
+def test_zeros_around_a_pool_take_part() -> None:
+    x = torch.full((1, 1, 4, 4), -9.0)
+    assert max_pool2d(3, stride=2, padding="zeros")(x).tolist() == [[[[-9, 0], [0, 0]]]]
+    assert avg_pool2d(3, stride=2, padding="zeros")(x).tolist() == [[[[-9, -6], [-6, -4]]]]
+    assert avg_pool2d(3, stride=2)(x).tolist() == avg_pool2d(3, stride=2, padding="same")(x).tolist()
 
 
 def test_on_even_sides_same_and_symmetric_pools_disagree() -> None:
     x = torch.arange(64.0).reshape(1, 1, 8, 8)
     assert not torch.equal(max_pool2d(3, stride=2, padding="same")(x), max_pool2d(3, stride=2)(x))
     assert torch.equal(max_pool2d(3, stride=2)(x), nn.MaxPool2d(3, 2, 1)(x))
-    with pytest.raises(ValueError, match="a pool's padding is one of symmetric, same; got 'valid'"):
+    with pytest.raises(ValueError, match="a pool's padding is one of symmetric, same, zeros; got 'valid'"):
         max_pool2d(3, stride=2, padding="valid")  # pyright: ignore[reportArgumentType]
 
 

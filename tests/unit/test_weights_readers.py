@@ -154,6 +154,7 @@ def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
     with h5py.File(file, "w") as h5:
         for group, name, shapes in [
             ("conv2d", "conv1", [(3, 3, 3, 8), (8,)]),
+            ("separable_conv2d", "conv2", [(3, 3, 8, 1), (1, 1, 8, 4)]),
             ("batch_normalization", "conv1_bn", [(8,)] * 4),
             ("batch_normalization_1", "conv2_bn", [(8,)] * 3),
             ("separable_conv2d", "conv2", [(3, 3, 8, 1), (1, 1, 8, 4)]),
@@ -167,10 +168,10 @@ def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
     assert set(state) == {
         "conv1/kernel",
         "conv1/bias",
-        *(f"conv1_bn/{each}" for each in ("gamma", "beta", "moving_mean", "moving_variance")),
-        *(f"conv2_bn/{each}" for each in ("beta", "moving_mean", "moving_variance")),
         "conv2/depthwise_kernel",
         "conv2/pointwise_kernel",
+        *(f"conv1_bn/{each}" for each in ("gamma", "beta", "moving_mean", "moving_variance")),
+        *(f"conv2_bn/{each}" for each in ("beta", "moving_mean", "moving_variance")),
     }
     assert state["conv1_bn/moving_variance"][0] == 3
     assert state["conv2_bn/moving_variance"][0] == 2

@@ -18,6 +18,7 @@ from striate.models import lenet as lenet
 from striate.models import mlp as mlp
 from striate.models import mobilenet_v1 as mobilenet_v1
 from striate.models import mobilenet_v2 as mobilenet_v2
+from striate.models import nasnet as nasnet
 from striate.models import odenet as odenet
 from striate.models import resnet as resnet
 from striate.models import resnet_v2 as resnet_v2

@@ -218,5 +218,5 @@ class DenseNet(ImageModel):
         he(self)
 
 
-register(DenseNet, CIFAR_VARIANTS, tiny=CIFAR_TINY, paper=PAPER, input=(3, 32, 32), classes=10)
 register(DenseNet, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 224, 224), classes=1000)
+register(DenseNet, CIFAR_VARIANTS, tiny=CIFAR_TINY, paper=PAPER, input=(3, 32, 32), classes=10)

@@ -182,10 +182,13 @@ class Sight:
         field: Of its positions.
         dims: What each dimension counts: n pictures, c channels, h and w positions, several where they are merged
             (``("nhw", "c")`` are rows of channels, as a dense layer takes them), nothing for a dimension of 1.
+        parts: Where maps of several fields stand side by side: how many channels have which field, in order. For one
+            that takes them apart again.
     """
 
     field: Field
     dims: tuple[str, ...] = MAPS
+    parts: tuple[tuple[int, Field], ...] = ()
 
     def at(self, dim: int) -> str:
         """What a dimension counts; `dim` may count from the end."""
@@ -291,7 +294,22 @@ def _slice(operation: Operation, sight: Sight) -> Sight | None:
         return None
     step, first = operation.arguments["step"], operation.arguments["start"] or 0
     first, count = max(first + given[dim], 0) if first < 0 else first, operation.output.shape[dim]
+    if letters == "c" and step == 1:
+        return _part(sight, first, first + count)
     return Sight(sight.along(letters, lambda a: a.window(1, stride=step, before=-first, count=count)), sight.dims)
+
+
+def _part(sight: Sight, first: int, end: int) -> Sight | None:
+    """Channels from `first` to before `end`."""
+    found, start = [], 0
+    for channels, field in sight.parts:
+        if start < end and start + channels > first:
+            found.append((min(start + channels, end) - max(start, first), field))
+        start += channels
+    if not found:
+        return Sight(sight.field, sight.dims)
+    field = meet(field for _, field in found)
+    return None if field is None else Sight(field, sight.dims, tuple(found))
 
 
 def _split(operation: Operation, sight: Sight) -> Sight | None:
@@ -339,7 +357,9 @@ def _permute(operation: Operation, sight: Sight) -> Sight:
 
 def _dense(operation: Operation, sight: Sight) -> Sight | None:
     """A dense layer reads channels, row by row."""
-    return None if set(sight.at(-1)) & {"h", "w"} and sight.field.counts != (1, 1) else sight
+    if set(sight.at(-1)) & {"h", "w"} and sight.field.counts != (1, 1):
+        return None
+    return Sight(sight.field, sight.dims)  # every output reads all channels
 
 
 def _same(_operation: Operation, sight: Sight) -> Sight:
@@ -397,5 +417,9 @@ def sight_after(operation: Operation, sights: list[Sight]) -> Sight | None:
         dims = {sight.dims for sight in sights if field and sight.field.counts == field.counts}
         if len(dims) > 1 and field is not None and field.counts == (1, 1):
             dims = {max(dims, key=len)}  # a single position lies anywhere
-        return Sight(field, dims.pop()) if field is not None and len(dims) == 1 else None
+        parts: list[tuple[int, Field]] = []
+        if packet is aten.cat and len(sights) == len(operation.arguments["tensors"]):
+            for each, sight in zip(operation.arguments["tensors"], sights, strict=True):
+                parts += sight.parts or [(each.shape[operation.arguments["dim"]], sight.field)]
+        return Sight(field, dims.pop(), tuple(parts)) if field is not None and len(dims) == 1 else None
     return None

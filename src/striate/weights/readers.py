@@ -196,6 +196,8 @@ def _keras_3(path: Path, arrays: Mapping[str, Any], titles: Mapping[str, Any]) -
             kinds = ("depthwise_kernel", "pointwise_kernel", "bias")
         elif ranks in ((2,), (4,), (2, 1), (4, 1)):
             kinds = ("kernel", "bias")
+        elif ranks in ((4, 4), (4, 4, 1)):  # a separable convolution
+            kinds = ("depthwise_kernel", "pointwise_kernel", "bias")
         else:
             raise CheckpointError(f"{path}: layer {title!r} is of no known kind (weights of rank {ranks})")
         named |= {f"{title}/{kind}": weights[position] for kind, position in zip(kinds, sorted(weights), strict=False)}
