@@ -2,7 +2,8 @@
 
 Its block looks around by one wide depthwise convolution, and then runs a small perceptron at each position.
 
-Source: Liu et al. 2022, Figure 4, Table 9 and section 3; random depth is that of Table 5.
+Source: Liu et al. 2022, Figure 4 (the block), Table 9 (tiny in full), section 3 (the sizes), Table 5 (random depth; the
+largest network's is that of its first training, on ImageNet-22k).
 
 ======  ==========  ==============================================================
 stage   output      layers (tiny)
@@ -80,7 +81,7 @@ class Scaled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvNeXtSpec:
-    """One row of Table 9.
+    """One of the sizes of section 3.
 
     Args:
         blocks: Blocks a stage.
@@ -101,7 +102,7 @@ class ConvNeXtSpec:
             raise ValueError(f"a chance to survive is above 0 and at most 1; got {self.survival}")
 
 
-VARIANTS = {  # Table 9, and Table 5 for survival
+VARIANTS = {  # section 3, and Table 5 for survival
     "convnext_tiny": ConvNeXtSpec(blocks=(3, 3, 9, 3), width=96, survival=0.9),
     "convnext_small": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=96, survival=0.6),
     "convnext_base": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=128, survival=0.5),
@@ -158,10 +159,10 @@ class Block(nn.Module):
 
 @final
 class ConvNeXt(ImageModel):
-    """The network of Table 9.
+    """The network of Table 9, at any size.
 
     Args:
-        spec: The row of the table.
+        spec: The size.
         classes: Length of the output.
         in_channels: Channels of the pictures.
     """

@@ -3,7 +3,8 @@
 That keeps maps from dying or doubling when the network learns by filling in masked pictures; the scales of the first
 version are dropped.
 
-Source: Woo et al. 2023, section 4 and Algorithm 1 (the normalisation), Figure 5 (the block), Table 15 (the sizes).
+Source: Woo et al. 2023, section 4 and Algorithm 1 (the normalisation), Figure 5 (the block), appendix (the sizes).
+Random depth is that of the authors' commands for atto, tiny and base; femto to nano follow atto, large and huge base.
 
 ======  ==========  ==============================================================
 stage   output      layers (atto)
@@ -65,8 +66,8 @@ VARIANTS = {
     "convnextv2_nano": _row((2, 2, 8, 2), 80, 0.9),
     "convnextv2_tiny": _row((3, 3, 9, 3), 96, 0.8),
     "convnextv2_base": _row((3, 3, 27, 3), 128, 0.9),
-    "convnextv2_large": _row((3, 3, 27, 3), 192, 0.8),
-    "convnextv2_huge": _row((3, 3, 27, 3), 352, 0.7),
+    "convnextv2_large": _row((3, 3, 27, 3), 192, 0.9),
+    "convnextv2_huge": _row((3, 3, 27, 3), 352, 0.9),
 }
 TINY = _row((1, 1, 1, 1), 8, 0.9)
 
@@ -76,7 +77,7 @@ class GlobalResponseNorm(nn.Module):
     """Scale every channel by its length over all positions, next to that of the others; add the input.
 
     Source:
-        Woo et al. 2023, section 4, equations 1 to 4, with the residual and the two learned vectors of Algorithm 1.
+        Woo et al. 2023, section 4 and Algorithm 1.
 
     Shape:
         ``[n, h, w, channels]`` to the same.
@@ -94,12 +95,4 @@ class GlobalResponseNorm(nn.Module):
         return torch.addcmul(self.bias, x, 1 + self.weight * response)
 
 
-register(
-    ConvNeXt,
-    VARIANTS,
-    tiny=TINY,
-    paper=PAPER,
-    input=(3, 224, 224),
-    classes=1000,
-    family=__name__,
-)
+register(ConvNeXt, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 224, 224), classes=1000, family=__name__)
