@@ -29,7 +29,9 @@ def test_listing_networks_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "vgg16", "mobilenet_v2", "googlenet"])
+@pytest.mark.parametrize(
+    "name", ["resnet50", "vgg16", "mobilenet_v2", "googlenet", "xception", "efficientnet_b0", "convnext_tiny"]
+)
 def test_show_does_not_load_the_compiler(name: str) -> None:
     """PyTorch loads it at its first random draw on the meta device, and for the shapes of some operations: 1.5 s."""
     code = f"import sys; from striate.jobs import show; show.run({name!r}); assert 'torch._dynamo' not in sys.modules"

@@ -114,3 +114,17 @@ def test_the_keras_table_is_checked_row_by_row() -> None:
     assert "138,357,544" in out
     assert "rows follow from the networks" in out
     assert len(json.loads(invoke("models", "--table", "keras", "--json").stdout)) == 21
+
+
+def test_names_lie_on_no_other_name_and_every_bubble_tells_its_own() -> None:
+    """Thirty networks within one percent: those that find no place are left to the pointer, the best is named."""
+    points = [Bubble(name=f"network_{i}", cost=1e9 * (1 + 0.01 * i), top1=75 + 0.03 * i, params=10) for i in range(30)]
+    picture = drawn(figures.bubbles(points, axis="cost", source="test"))
+    titles = [(bubble.find(f"{SVG}title").text or "").partition(":")[0] for bubble in picture.iter(f"{SVG}circle")]
+    assert sorted(titles) == sorted(point.name for point in points)
+    names = [text for text in picture.iter(f"{SVG}text") if (text.text or "").startswith("network_")]
+    assert "network_29" in [name.text for name in names]
+    assert 1 < len(names) < 30
+    corners = [(float(name.get("x", "")), float(name.get("y", ""))) for name in names]
+    for i, (x, y) in enumerate(corners):
+        assert all(abs(x - left) > 60 or abs(y - level) >= 10 for left, level in corners[:i])

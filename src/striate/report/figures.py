@@ -30,6 +30,8 @@ svg { --paper: #fdfdfb; --ink: #1c2126; --soft: #59626b; --line: #dfe0da; --acce
 WIDTH = 860.0
 LEFT, RIGHT = 56.0, 16.0
 PANEL, GAP = 130.0, 34.0
+FEW = 20
+"""Up to so many bubbles fit a small chart."""
 
 
 def layers(size: SizeRecord) -> Markup:
@@ -123,31 +125,40 @@ class Bubble:
 def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
     """Accuracy against cost, the cost on a logarithmic axis; a bubble's area is the number of parameters.
 
+    Names stand beside their bubbles where there is room, those of the most accurate networks first; the rest are shown
+    when the pointer rests on a bubble.
+
     Args:
         points: The networks.
         axis: What the cost is, for the axis.
         source: Where the accuracies come from.
     """
-    height, top, bottom = 560.0, 62.0, 52.0
+    width, height = (WIDTH, 560.0) if len(points) <= FEW else (1180.0, 720.0)
+    top, bottom = 62.0, 52.0
     lows, highs = [math.log10(p.cost) for p in points] or [0.0], [p.top1 for p in points] or [0.0, 100.0]
     low, high = min(lows) - 0.15, max(lows) + 0.3
     floor, ceiling = 2 * math.floor(min(highs) / 2 - 0.5), 2 * math.ceil(max(highs) / 2 + 0.5)
     largest = max((p.params for p in points), default=1)
 
     def x(cost: float) -> float:
-        return LEFT + (math.log10(cost) - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+        return LEFT + (math.log10(cost) - low) / (high - low) * (width - LEFT - RIGHT)
 
     def y(top1: float) -> float:
         return height - bottom - (top1 - floor) / (ceiling - floor) * (height - bottom - top)
 
     parts = [
         _text("Accuracy against cost", LEFT, 24, "title"),
-        _text(f"top-1 in percent as published ({source}); area by parameters", LEFT, 42, "soft"),
-        _text(axis, (LEFT + WIDTH - RIGHT) / 2, height - 12, "soft", anchor="middle"),
+        _text(
+            f"top-1 in percent as published ({source}); area by parameters; point at a bubble for its figures",
+            LEFT,
+            42,
+            "soft",
+        ),
+        _text(axis, (LEFT + width - RIGHT) / 2, height - 12, "soft", anchor="middle"),
     ]
     step = next(s for s in (2, 5, 10, 20) if (ceiling - floor) / s <= 9 or s == 20)
     for level in range(-(-floor // step) * step, ceiling + 1, step):
-        parts.append(_grid(LEFT, y(level), WIDTH - RIGHT, y(level)))
+        parts.append(_grid(LEFT, y(level), width - RIGHT, y(level)))
         parts.append(_text(str(level), LEFT - 8, y(level) + 4, "soft", anchor="end"))
     for tick in _round_costs(low, high):
         parts.append(_grid(x(tick), top, x(tick), height - bottom))
@@ -168,22 +179,33 @@ def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
                 compact(point.params),
             )
         )
-    parts += _names([(x(p.cost), y(p.top1), printable(p.name)) for p in points])
-    return _page(WIDTH, height, f"Accuracy against {axis}", parts)
+    best_first = sorted(points, key=lambda p: -p.top1)
+    parts += _names([(x(p.cost), y(p.top1), printable(p.name)) for p in best_first], width - RIGHT)
+    return _page(width, height, f"Accuracy against {axis}", parts)
 
 
-def _names(places: Sequence[tuple[float, float, str]]) -> list[Markup]:
-    """Each name beside its bubble, moved down where it would lie on another."""
+def _names(places: Sequence[tuple[float, float, str]], right: float) -> list[Markup]:
+    """Each name beside its bubble's middle, at the first of six places where it lies on no other name or middle."""
     parts: list[Markup] = []
-    taken: list[tuple[float, float, float]] = []
-    for left, level, name in sorted(places, key=lambda place: (place[1], place[0])):
-        wide = 7.0 * len(name)
-        at = min(left + 5, WIDTH - RIGHT - wide)
-        while any(abs(level - other) < 13 and at < end and at + wide > start for start, end, other in taken):
-            level += 4
-        taken.append((at, at + wide, level))
-        parts.append(_text(name, at, level + 4, "halo"))
+    taken = [(x - 4, x + 4, y - 4, y + 4) for x, y, _ in places]
+    for x, y, name in places:
+        wide = 6.9 * len(name)
+        for left, level in (
+            (x + 6, y),
+            (x - 6 - wide, y),
+            *((x + side, y + up) for up in (-12, 12) for side in (4, -4 - wide)),
+        ):
+            box = (left, left + wide, level - 5, level + 5)
+            free = left >= LEFT and left + wide <= right
+            if free and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                parts.append(_text(name, left, level + 4, "halo"))
+                break
     return parts
+
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _round_costs(low: float, high: float) -> list[float]:

@@ -96,7 +96,7 @@ def kind(operation: Operation) -> str | None:
 
 _ELEMENTWISE = frozenset(
     getattr(aten, f"{name}{place}")
-    for name in ("add", "sub", "mul", "div", "sigmoid", "tanh", "silu", "leaky_relu", "hardtanh", "clamp")
+    for name in ("add", "sub", "mul", "div", "sigmoid", "tanh", "relu", "silu", "leaky_relu", "hardtanh", "clamp")
     for place in ("", "_")
 ) | {aten.gelu, aten.pow, aten.sqrt, aten.rsqrt}
 
