@@ -77,7 +77,7 @@ def _fold(model: ImageModel, before: Preprocess, after: Preprocess, mix: Tensor)
     constant = torch.einsum("oihw,i->o", weight, shift).to(conv.weight.dtype)
     if conv.bias is not None:
         conv.bias.data += constant
-    else:
+    elif shift.abs().max() > 1e-9:  # means that are alike may differ by rounding
         _following_mean(model, conv).sub_(constant)
     _replace(model, conv, torch.einsum("oihw,ij->ojhw", weight, scale).to(conv.weight.dtype))
 
@@ -87,8 +87,13 @@ def _replace(model: ImageModel, conv: nn.Conv2d, weight: Tensor) -> None:
     conv.in_channels = model.in_channels = weight.shape[1]
 
 
+def _first_layers(model: ImageModel) -> list[nn.Module]:
+    """The single layers of the stem, in the order in which they run; whatever its modules are nested in."""
+    return [layer for layer in model.get_submodule(model.stages[0]).modules() if not list(layer.children())]
+
+
 def _first_convolution(model: ImageModel) -> nn.Conv2d:
-    first = next((layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)), None)
+    first = next((layer for layer in _first_layers(model) if isinstance(layer, nn.Conv2d | nn.Linear)), None)
     if not isinstance(first, nn.Conv2d) or first.groups != 1:
         raise PlanError(
             f"a {type(model).__name__} does not begin with a plain convolution that could be folded",
@@ -98,8 +103,12 @@ def _first_convolution(model: ImageModel) -> nn.Conv2d:
 
 
 def _following_mean(model: ImageModel, conv: nn.Conv2d) -> Tensor:
-    layers = [layer for layer in model.modules() if not list(layer.children())]
-    after = layers[next(place for place, layer in enumerate(layers) if layer is conv) + 1]
+    """The running mean of what normalises the convolution's maps; in a later stage it would not be all that reads them."""
+    layers = _first_layers(model)
+    after = next(iter(layers[next(place for place, layer in enumerate(layers) if layer is conv) + 1 :]), None)
     if not isinstance(after, nn.BatchNorm2d) or after.running_mean is None:
-        raise PlanError(f"the first convolution of this {type(model).__name__} has nowhere to put a constant")
+        raise PlanError(
+            f"the first convolution of this {type(model).__name__} has nowhere to put a constant",
+            hint="normalise all channels by the same mean, or build it with in_channels=... and random weights",
+        )
     return after.running_mean
