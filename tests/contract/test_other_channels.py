@@ -1,4 +1,4 @@
-"""Grey pictures through a folded colour network, and colour through a grey one: every family, and every published row."""
+"""Grey pictures through a folded colour network, and colour through a grey one, in every family."""
 
 from __future__ import annotations
 

@@ -9,6 +9,9 @@ from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.records.sizes import SizeRecord
 
+MOST_CHANNELS, MOST_SIDE_PX, MOST_CLASSES = 2**16, 2**20, 2**20
+"""Above these, byte counts of the larger networks no longer fit into 64 bits."""
+
 
 def run(
     name: str, input: tuple[int, int, int] | None = None, classes: int | None = None, memory: str | None = None
@@ -24,7 +27,7 @@ def run(
     Raises:
         UnknownModelError: No network has that name.
         InputShapeError: The network does not take such a picture.
-        PlanError: A number is below 1, or `memory` is no amount.
+        PlanError: A number is below 1 or too large to count with, or `memory` is no amount.
     """
     entry = models.REGISTRY.get(name)
     shape = entry.input if input is None else input
