@@ -7,6 +7,7 @@ import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,13 @@ from typer.testing import CliRunner
 
 from drawings import draw
 from striate.cli.app import app
+from striate.core.errors import CheckpointError, InputShapeError, PlanError
 from striate.core.events import Silent
-from striate.jobs import fit
+from striate.jobs import fit, show
+from striate.models import entries
+from striate.models.lenet import LeNet, LeNetSpec
 from striate.records.plans import FitPlan
-from striate.weights import create_model, save_state
+from striate.weights import create_model, load_state_dict, save_state
 
 
 @pytest.fixture(scope="module")
@@ -191,3 +195,93 @@ def test_there_is_no_such_run(place: Path, tmp_path: Path) -> None:
     assert str(tmp_path / "nothing") in said
     said = refusal("train", "--resume", tmp_path / "nothing")
     assert "no run to go on with" in said
+
+
+# ---------------------------------------------------------------------- states, numbers and pictures that cannot be
+
+
+def spoilt(kind: str) -> dict[str, Any]:
+    state: dict[str, Any] = {name: value.clone() for name, value in create_model("resnet20_cifar").state_dict().items()}
+    if kind == "missing":
+        del state["stage2.unit1.residual.conv1.norm.bias"]
+    elif kind == "extra":
+        state["more.weight"] = torch.zeros(3)
+    elif kind == "not finite":
+        state["stem.conv.weight"][0, 0, 0, 0] = torch.nan
+    elif kind == "not tensors":
+        state["stem.conv.weight"] = 3
+    else:
+        state["stem.conv.weight"] = state["stem.conv.weight"].to(getattr(torch, kind))
+    return state
+
+
+STATES = {
+    "missing": r"1 tensors are missing \(stage2.unit1.residual.conv1.norm.bias\)",
+    "extra": r"1 are left over \(more.weight\)",
+    "not finite": r"not finite, in stem.conv.weight",
+    "not tensors": r"more than tensors: stem.conv.weight",
+    "int8": r"stem.conv.weight hold int8",
+    "bool": r"stem.conv.weight hold bool",
+    "complex64": r"stem.conv.weight hold complex64",
+}
+
+
+@pytest.mark.parametrize(("kind", "said"), STATES.items(), ids=STATES)
+def test_a_state_with_something_wrong_changes_nothing(kind: str, said: str) -> None:
+    model = create_model("resnet20_cifar")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(CheckpointError, match=said):
+        load_state_dict(model, spoilt(kind))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_other_precisions_are_cast_and_other_classes_named() -> None:
+    model = create_model("resnet20_cifar")
+    for dtype in ("float16", "bfloat16", "float64"):
+        state = {n: t.to(getattr(torch, dtype)) if t.is_floating_point() else t for n, t in model.state_dict().items()}
+        assert list(load_state_dict(model, state).cast) == [f"{dtype} to float32"]
+    with pytest.raises(CheckpointError, match="classifies 7 classes, the network 10"):
+        load_state_dict(model, create_model("resnet20_cifar", classes=7).state_dict())
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, "ten", None, 10**12], ids=repr)
+def test_classes_and_channels_that_cannot_be(number: Any) -> None:
+    if number is not None:
+        with pytest.raises(PlanError, match="class"):
+            create_model("lenet5", classes=number)
+        with pytest.raises(PlanError, match="channel"):
+            create_model("lenet5", in_channels=number)
+    with pytest.raises(PlanError, match="class"):
+        LeNet(LeNetSpec(), classes=number)
+
+
+def test_pictures_that_are_no_floating_point_numbers() -> None:
+    for dtype in (torch.uint8, torch.complex64):
+        with pytest.raises(InputShapeError, match="takes floating-point numbers"):
+            create_model("lenet5")(torch.zeros(1, 1, 32, 32, dtype=dtype))
+
+
+FIRSTS = {entry.family: entry for entry in reversed(list(entries()))}
+
+
+@pytest.mark.parametrize("family", FIRSTS)
+def test_show_answers_or_refuses_enormous_and_tiny_pictures(family: str) -> None:
+    entry = FIRSTS[family]
+    for side in (1, 1_000_000, 10**9):
+        refused = None
+        try:
+            totals = show.run(entry.name, (entry.input[0], side, side)).totals
+        except (InputShapeError, PlanError) as error:
+            refused = error
+        else:
+            assert min(totals.macs, totals.activation_bytes) > 0
+        assert refused is None or (str(side) in refused.message and refused.hint)
+
+
+def test_show_refuses_what_cannot_be_counted() -> None:
+    assert "too large to count" in refusal("show", "resnet18", "--input", "3x99999999999999999999x5")
+    assert "too large to count" in refusal("show", "resnet18", "--classes", "100000000000000000000")
+    for wrong in ("-3x224x224", "3x-5x224", "3x0x224", "3x224", "picture"):
+        result = CliRunner().invoke(app, ["show", "resnet18", f"--input={wrong}"])
+        assert result.exit_code == 2
+        assert "Traceback" not in result.output

@@ -35,6 +35,11 @@ def run(
         raise PlanError(
             f"a picture has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
         )
+    if shape[0] > MOST_CHANNELS or max(shape[1:]) > MOST_SIDE_PX or (classes or 0) > MOST_CLASSES:
+        raise PlanError(
+            f"{'x'.join(map(str, shape))}{f' and {classes} classes' if classes else ''} is too large to count with",
+            hint=f"at most {MOST_CHANNELS} channels, {MOST_SIDE_PX} px a side and {MOST_CLASSES} classes",
+        )
     with shapes_only():
         model = entry.create(classes=classes, in_channels=shape[0])
     size = sizing.measure(model, shape, name=entry.name)

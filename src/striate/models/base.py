@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -59,6 +60,8 @@ class StagedModel(nn.Module):
     def __init__(
         self, *, in_channels: int, classes: int, min_side: int = 1, max_side: int | None = None, side_step: int = 1
     ) -> None:
+        if not all(isinstance(each, Integral) and each < 2**31 for each in (in_channels, classes)):
+            raise PlanError(f"channels and classes are whole numbers below 2^31; got {in_channels!r} and {classes!r}")
         if in_channels < 1 or classes < 1:
             raise PlanError(f"a network needs at least 1 channel in and 1 class out; got {in_channels} and {classes}")
         super().__init__()
@@ -157,6 +160,11 @@ class StagedModel(nn.Module):
     def _check(self, x: Tensor) -> None:
         if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
             return
+        if not x.is_floating_point():
+            raise InputShapeError(
+                f"this network takes floating-point numbers; got {str(x.dtype).removeprefix('torch.')}",
+                hint="normalise the pictures first, as their preprocessing says",
+            )
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise InputShapeError(
                 f"this network takes [n, {self.in_channels}, h, w]; got {list(x.shape)}",

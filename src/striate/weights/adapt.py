@@ -103,7 +103,7 @@ def _first_convolution(model: ImageModel) -> nn.Conv2d:
 
 
 def _following_mean(model: ImageModel, conv: nn.Conv2d) -> Tensor:
-    """The running mean of what normalises the convolution's maps; a later stage's norm need not be all that reads them."""
+    """The running mean of what normalises the convolution's maps; a later stage's need not be all that reads them."""
     layers = _first_layers(model)
     after = next(iter(layers[next(place for place, layer in enumerate(layers) if layer is conv) + 1 :]), None)
     if not isinstance(after, nn.BatchNorm2d) or after.running_mean is None:

@@ -132,7 +132,7 @@ def load_state_dict(
         What was matched, skipped, left fresh, and cast.
 
     Raises:
-        CheckpointError: A tensor is missing, left over, or of another shape.
+        CheckpointError: A tensor is missing, left over, or of another shape; or holds what no weight can be.
 
     Example:
         >>> from striate.models import REGISTRY
@@ -141,6 +141,9 @@ def load_state_dict(
         116
     """
     family = family if family is not None else type(model).__module__.rsplit(".", 1)[-1]
+    others = [name for name, tensor in state.items() if not isinstance(tensor, Tensor)]
+    if others:
+        raise CheckpointError(f"the weights hold more than tensors: {_some(others)}", hint="give tensors alone")
     found = fit(model, maps.tidied(state, source), maps.get(source, family)(model))
     skipped, fresh = found.skipped, found.fresh
     if replace_head and found.other_classes:
@@ -158,12 +161,26 @@ def load_state_dict(
     if not found.complete:
         raise refusal(found, model, source)
     target = model.state_dict()
+    _check_values(found.tensors, target)
     casts: Counter[str] = Counter()
     for name, tensor in found.tensors.items():
         if tensor.dtype != target[name].dtype:
             casts[f"{_word(tensor)} to {_word(target[name])}"] += 1
     model.load_state_dict(found.tensors, strict=False)  # what may be absent is known by now
     return LoadRecord(source=source, matched=len(found.tensors), skipped=skipped, fresh=fresh, cast=dict(casts))
+
+
+def _check_values(tensors: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    """Refuse what a copy would turn into wrong weights without a word."""
+    kinds = [n for n, t in tensors.items() if target[n].is_floating_point() and not t.is_floating_point()]
+    if kinds:
+        raise CheckpointError(
+            f"weights are floating-point numbers, but {_some(kinds)} hold {_word(tensors[kinds[0]])}",
+            hint="quantised weights are not read; fetch them unquantised",
+        )
+    bad = [n for n, t in tensors.items() if t.is_floating_point() and not t.is_meta and not t.isfinite().all()]
+    if bad:
+        raise CheckpointError(f"numbers that are not finite, in {_some(bad)}", hint="fetch the file again")
 
 
 def _first(rules: list[Rule], name: str) -> tuple[Rule | None, str | None]:
