@@ -294,7 +294,9 @@ def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> No
     kept = sum(memory.kept_bytes.values())
     stage = max(memory.kept_bytes, key=memory.kept_bytes.__getitem__)
     share = memory.kept_bytes[stage] / kept
-    console.print(f"Training keeps {storage(kept)} a picture for the backward pass, {share:.0%} of it from {stage}.")
+    console.print(
+        f"Training keeps {storage(kept)} a picture for the backward pass, {percent(share)} of it from {stage}."
+    )
 
 
 def show_bench(rows: Sequence[BenchRow]) -> None:
