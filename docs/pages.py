@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-import figures
+import stage_figure
 import torch
 
 from striate.models import REGISTRY, ImageModel
 from striate.records import zoo
 from striate.records.zoo import ZooRow
+from striate.report import figures
+from striate.report.words import compact
 from striate.weights import catalogue
 from striate.weights.catalogue import Checkpoint
 
@@ -108,7 +110,7 @@ def index(found: Sequence[Family]) -> str:
             tops = [f"{top.top1:.1f}", "-" if top.top5 is None else f"{top.top5:.1f}"] if top else ["-", "-"]
             sources = ", ".join(dict.fromkeys(each.source for each in catalogue.entries_for(row.name))) or "-"
             cells = [f"[`{row.name}`]({family.name}.md)", str(row.year), _sides(row.input)]
-            lines.append([*cells, f"{row.params:,}", figures.amount(row.macs), *tops, sources])
+            lines.append([*cells, f"{row.params:,}", compact(row.macs), *tops, sources])
     head = ["network", "year", "input, px", "parameters", "multiply-adds", "top-1, %", "top-5, %", "weights from"]
     parts = [
         "# Networks",
@@ -116,8 +118,8 @@ def index(found: Sequence[Family]) -> str:
         "a row of named stages and a head, takes any number of channels and of classes, and gives every stage's maps.",
         "![Accuracy against multiply-adds](figures/accuracy.svg)",
         f"Top-1 on ImageNet's validation pictures as published, for the {len(measured)} networks that have it, against "
-        "multiply-adds at their native size (logarithmic). The area of a bubble is the number of parameters; a line "
-        "joins a family. What a network reaches depends on its training too, and newer trainings are better ones.",
+        "multiply-adds at their native size (logarithmic). The area of a bubble is the number of "
+        "parameters. What a network reaches depends on its training too, and newer trainings are better ones.",
         _table(head, lines, numbers=range(1, 7)),
         "Accuracies are the publishers', each at the picture size of its weights; of several weights the best count.",
     ]
@@ -197,13 +199,13 @@ def figure(row: ZooRow) -> str:
     with torch.device("meta"), torch.no_grad():
         model = REGISTRY.get(row.name).create().eval()
         maps = model.forward_stages(torch.empty(1, *row.input))
-    picture = figures.Block(name="picture", channels=row.input[0], side=row.input[1])
-    drawn = [figures.Block(name=name, channels=each.shape[1], side=each.shape[2]) for name, each in maps.items()]
+    picture = stage_figure.Block(name="picture", channels=row.input[0], side=row.input[1])
+    drawn = [stage_figure.Block(name=name, channels=each.shape[1], side=each.shape[2]) for name, each in maps.items()]
     if isinstance(model, ImageModel):
         parts = [*(part for part in model.head.part_names if part != "logits"), f"{row.classes:,} logits"]
     else:
         parts = ["reads", *model.head.reads, f"{row.classes:,} maps of logits"]
-    return figures.stages([picture, *drawn], parts, f"The stages of {row.name}")
+    return stage_figure.stages([picture, *drawn], parts, f"The stages of {row.name}")
 
 
 def best(network: str) -> catalogue.Metric | None:
@@ -215,12 +217,12 @@ def best(network: str) -> catalogue.Metric | None:
 def accuracy(found: Sequence[Family]) -> str:
     """Every network with an accuracy, drawn."""
     points = [
-        figures.Bubble(name=row.name, group=family.name, macs=row.macs, params=row.params, top1=top.top1)
+        figures.Bubble(name=row.name, cost=row.macs, top1=top.top1, params=row.params)
         for family in found
         for row in family.rows
         if (top := best(row.name))
     ]
-    return figures.bubbles(points, "Top-1 accuracy on ImageNet against multiply-adds")
+    return figures.bubbles(points, axis="multiply-adds for one picture", source=IMAGENET)
 
 
 def readme_table(found: Sequence[Family]) -> str:
@@ -228,7 +230,7 @@ def readme_table(found: Sequence[Family]) -> str:
     lines = []
     for family in found:
         params = sorted(row.params for row in family.rows)
-        spread = figures.amount(params[0]) + (f" to {figures.amount(params[-1])}" if params[-1] > params[0] else "")
+        spread = compact(params[0]) + (f" to {compact(params[-1])}" if params[-1] > params[0] else "")
         sources = ", ".join(dict.fromkeys(each.source for each in family.weights)) or "-"
         names = ", ".join(f"`{row.name}`" for row in family.rows[:3]) + (", ..." if len(family.rows) > 3 else "")
         title = f"[{family.title}](docs/networks/{family.name}.md)"
