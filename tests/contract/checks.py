@@ -25,7 +25,7 @@ def build(entry: Entry, *, in_channels: int = 3, classes: int = CLASSES) -> Stag
 
 
 def side_of(model: StagedModel) -> int:
-    steps = max(0, math.ceil((32 - model.min_side) / model.side_step))
+    steps = max(0, math.ceil((max(32, model.aux_side) - model.min_side) / model.side_step))
     return model.max_side or model.min_side + steps * model.side_step
 
 
@@ -37,9 +37,13 @@ def answer(model: StagedModel, x: Tensor) -> tuple[int, ...]:
 
 
 def loss(model: StagedModel) -> Tensor:
-    logits = model(pictures(model))
+    """As in training, auxiliary heads and all."""
+    logits, aux = model.forward_with_aux(pictures(model))
     labels = torch.tensor([0, 1, 2, 0]).view(-1, *[1] * (logits.ndim - 2))
-    return nn.functional.cross_entropy(logits, labels.expand(len(logits), *logits.shape[2:]))
+    losses = [
+        nn.functional.cross_entropy(each, labels.expand(len(each), *each.shape[2:])) for each in (logits, *aux.values())
+    ]
+    return torch.stack(losses).sum()
 
 
 def pictures(model: StagedModel, count: int = 4) -> Tensor:
@@ -57,7 +61,7 @@ def settled(entry: Entry) -> StagedModel:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
     with torch.no_grad():
-        model(pictures(model, 8))
+        model.forward_with_aux(pictures(model, 8))
     return model.eval()
 
 
@@ -257,6 +261,40 @@ def check_every_parameter_gets_a_gradient(entry: Entry) -> None:
         assert parameter.grad.isfinite().all(), name
 
 
+def check_auxiliary_heads_classify_beside_the_network(entry: Entry) -> None:
+    model = settled(entry)
+    x = pictures(model)
+    logits, aux = model.forward_with_aux(x)
+    assert torch.equal(logits, model(x))
+    assert set(aux) == {name.replace("/", ".") for name in model.aux}
+    for path, each in aux.items():
+        assert each.shape == logits.shape
+        tapped = model.get_submodule(path)
+        model.zero_grad()
+        each.sum().backward(retain_graph=True)
+        assert any(parameter.grad is not None and parameter.grad.any() for parameter in tapped.parameters())
+
+
+def check_published_variants_have_the_auxiliary_heads_of_the_tiny_one(entry: Entry) -> None:
+    with torch.device("meta"):
+        assert bool(entry.create().aux) == bool(build(entry).aux)
+
+
+def check_pictures_too_small_for_auxiliary_heads_are_named(entry: Entry) -> None:
+    model = build(entry).eval()
+    if not model.aux or model.aux_side == model.min_side:
+        return
+    least = torch.zeros(1, 3, model.aux_side, model.aux_side)
+    assert set(model.forward_with_aux(least)[1]) == {name.replace("/", ".") for name in model.aux}
+    small = torch.zeros(1, 3, model.aux_side - 1, model.aux_side)
+    assert model(small).shape == answer(model, small)
+    with pytest.raises(InputShapeError, match=f"below {model.aux_side}, the least that the auxiliary heads"):
+        model.forward_with_aux(small)
+    model.aux_side -= 1  # the check asleep, so that the layers answer for themselves
+    with pytest.raises(RuntimeError):
+        model.forward_with_aux(small)
+
+
 def check_evaluation_is_deterministic(entry: Entry) -> None:
     model = settled(entry)
     before = copy.deepcopy(model.state_dict())
@@ -353,7 +391,7 @@ def check_thawing(entry: Entry) -> None:
 def check_parameter_stages_part_the_parameters(entry: Entry) -> None:
     model = build(entry)
     groups = model.parameter_stages()
-    assert tuple(groups) == (*model.stages, "head")
+    assert tuple(groups) == (*model.stages, "head", *(["aux"] if model.aux else []))
     grouped = [id(parameter) for group in groups.values() for parameter in group]
     assert sorted(grouped) == sorted(id(parameter) for parameter in model.parameters())
 

@@ -192,7 +192,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def rebuild(card: ModelCard) -> ImageModel:
-    """The network of a card, with random weights.
+    """The network of a card, with random weights and without auxiliary heads, which are of use in training alone.
 
     Raises:
         CheckpointError: The network cannot be built as the card says.
@@ -201,12 +201,13 @@ def rebuild(card: ModelCard) -> ImageModel:
     entry = REGISTRY.get(card.network)
     classes, channels = len(card.classes), card.preprocess.in_channels
     try:
-        if card.point is None:
-            return entry.classifier(classes=classes, in_channels=channels, options=card.options)
-        model = entry.classifier(in_channels=channels, options=card.options)
+        own = classes if card.point is None else None
+        model = entry.classifier(classes=own, in_channels=channels, options=card.options)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
-    model.truncate(card.point, classes)
+    if card.point is not None:
+        model.truncate(card.point, classes)
+    model.aux.clear()
     return model
 
 

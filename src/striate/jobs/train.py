@@ -168,6 +168,8 @@ def run(
 
     torch.manual_seed(derive(plan.seed, "weights"))
     model = entry.classifier(classes=len(index.classes))
+    if not method.aux:
+        model.aux.clear()  # nothing would train them
     network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     labels = index.labels[kept]
     per_class = np.bincount(labels, minlength=len(index.classes))
@@ -206,6 +208,7 @@ def run(
         temperature=1.0,
         start={"weights": "random"},
     )
+    model.aux.clear()  # their work is done
     artefact.save(claim.folder, model.cpu(), card)
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     record = TrainRecord(

@@ -51,6 +51,8 @@ class StagedModel(nn.Module):
         min_side: The least height and width that the network accepts, in pixels.
         max_side: The greatest, in pixels; None where any larger picture serves.
         side_step: From one accepted side to the next, in pixels.
+        aux_side: The least height and width at which auxiliary heads work too, in pixels; None where that is
+            `min_side`.
     """
 
     head: nn.Module
@@ -58,7 +60,14 @@ class StagedModel(nn.Module):
     """What whoever counts the network's cost should say beside the numbers."""
 
     def __init__(
-        self, *, in_channels: int, classes: int, min_side: int = 1, max_side: int | None = None, side_step: int = 1
+        self,
+        *,
+        in_channels: int,
+        classes: int,
+        min_side: int = 1,
+        max_side: int | None = None,
+        side_step: int = 1,
+        aux_side: int | None = None,
     ) -> None:
         if not all(isinstance(each, Integral) and each < 2**31 for each in (in_channels, classes)):
             raise PlanError(f"channels and classes are whole numbers below 2^31; got {in_channels!r} and {classes!r}")
@@ -70,6 +79,7 @@ class StagedModel(nn.Module):
         self.min_side = min_side
         self.max_side = max_side
         self.side_step = side_step
+        self.aux_side = min_side if aux_side is None else aux_side
         self.aux = nn.ModuleDict()
         self._stage_table: list[StageInfo] = []
         self._frozen: frozenset[str] = frozenset()
@@ -139,7 +149,17 @@ class StagedModel(nn.Module):
         return maps
 
     def forward_with_aux(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and the logits of every auxiliary head under the dotted path of the module that it taps."""
+        """Logits, and the logits of every auxiliary head under the dotted path of the module that it taps.
+
+        Raises:
+            InputShapeError: The network does not take such pictures, or its auxiliary heads do not.
+        """
+        side = min(int(x.shape[-2]), int(x.shape[-1]))
+        if self.aux and self.min_side <= side < self.aux_side:
+            raise InputShapeError(
+                f"picture side {side} px is below {self.aux_side}, the least that the auxiliary heads accept",
+                hint="resize the pictures, or run the network without them: forward, or a recipe whose aux is 0",
+            )
         tapped: dict[str, Tensor] = {}
 
         def listen(path: str) -> Any:
@@ -203,8 +223,8 @@ class StagedModel(nn.Module):
 
         Args:
             upto: The last frozen stage; None thaws all.
-            fixed_statistics: Whether the batch statistics of the stages above stay fixed as well, their scale and
-                shift still trainable. Right for pretrained stages on little data.
+            fixed_statistics: Whether all other batch statistics stay fixed as well, their scale and shift still
+                trainable. Right for pretrained stages on little data.
         """
         below = () if upto is None else self.stages[: self._position(upto) + 1]
         self._frozen = frozenset(below)
@@ -221,8 +241,8 @@ class StagedModel(nn.Module):
             for name in self._frozen:
                 self.get_submodule(name).eval()
             if self._fixed_statistics:
-                for name in self.stages:
-                    for layer in self.get_submodule(name).modules():
+                for part in (*map(self.get_submodule, self.stages), self.aux):
+                    for layer in part.modules():
                         if isinstance(layer, _NORMS):
                             layer.eval()
         return self

@@ -14,9 +14,8 @@ stage4  7 x 7       max pool; 2 modules, 1024                           pool4, 5
 
 Departures: ``googlenet`` is the network of the published weights (torchvision's): batch normalisation instead of biases
 and response normalisation, 3x3 kernels where Table 1 has 5x5, a pool4 of 2x2, dropout of 0.2. ``googlenet_paper`` is
-Table 1, its response normalisation with the constants of Krizhevsky et al. 2012. Auxiliary classifiers are built when
-asked for, ``create(options={"aux": Auxiliary()})``; their pool adapts to pictures of any size, where the paper's has
-windows of 5x5.
+Table 1, its response normalisation with the constants of Krizhevsky et al. 2012. The pool of the auxiliary classifiers
+adapts to pictures of any size, where the paper's has windows of 5x5.
 """
 
 from __future__ import annotations
@@ -252,10 +251,16 @@ class GoogLeNetSpec:
 
 
 VARIANTS = {
-    "googlenet": GoogLeNetSpec(unit=Reduced(large=3), layer=Normalised(), last_pool=2, dropout=0.2),
-    "googlenet_paper": GoogLeNetSpec(),  # Table 1
+    "googlenet": GoogLeNetSpec(unit=Reduced(large=3), layer=Normalised(), last_pool=2, dropout=0.2, aux=Auxiliary()),
+    "googlenet_paper": GoogLeNetSpec(aux=Auxiliary()),  # Table 1
 }
-TINY = GoogLeNetSpec(layer=Normalised(), rows=((Row(2, 2, 3, 2, 2, 1),),) * 3, stem=(4, 4, 6), last_pool=2)
+TINY = GoogLeNetSpec(
+    layer=Normalised(),
+    rows=((Row(2, 2, 3, 2, 2, 1),),) * 3,
+    stem=(4, 4, 6),
+    last_pool=2,
+    aux=Auxiliary(taps=("stage2.unit1", "stage3.unit1"), side=2, width=4, hidden=8, dropout=0.0),
+)
 
 
 @final

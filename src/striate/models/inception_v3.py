@@ -14,8 +14,7 @@ stage4  8 x 8       reduction, 1280; 2 modules that end in 1x3 and 3x1, 2048
 
 Departures, all from the published weights (the authors'): after the first pool, one 1x1 and one 3x3 convolution and
 a second pool stand for Table 1's three 3x3 convolutions; modules of stage2 keep one 5x5 kernel. Keras' weights need
-``average="picture"``. The auxiliary classifier is built when asked for, ``create(options={"aux": Auxiliary()})``, and
-takes pictures from 299 px.
+``average="picture"``. The auxiliary classifier takes pictures from 299 px.
 """
 
 from __future__ import annotations
@@ -128,11 +127,18 @@ class Auxiliary:
 
     Args:
         width: Maps of its 1x1 convolution.
-        hidden: Maps of its 5x5 convolution.
+        side: Side of its second convolution's kernel.
+        hidden: Maps of that convolution.
     """
 
     width: int = 128
+    side: int = 5
     hidden: int = 768
+
+    @property
+    def positions(self) -> int:
+        """The least positions along each side of the maps that it taps."""
+        return 5 + 3 * (self.side - 1)
 
     def build(self, channels: int, classes: int, eps: float) -> Head:
         """A classifier of maps with `channels`."""
@@ -140,7 +146,7 @@ class Auxiliary:
             {
                 "before": nn.AvgPool2d(5, stride=3),
                 "conv1": ConvNorm(channels, self.width, 1, eps=eps),
-                "conv2": ConvNorm(self.width, self.hidden, 5, padding="valid", eps=eps),
+                "conv2": ConvNorm(self.width, self.hidden, self.side, padding="valid", eps=eps),
                 "pool": global_pool(),
                 "logits": nn.Linear(self.hidden, classes),
             }
@@ -178,7 +184,7 @@ class InceptionV3Spec:
             raise ValueError(f"average is one of {', '.join(get_args(Average))}, dropout from 0 to below 1; got {self}")
 
 
-VARIANTS = {"inception_v3": InceptionV3Spec()}
+VARIANTS = {"inception_v3": InceptionV3Spec(aux=Auxiliary())}
 TINY = InceptionV3Spec(
     stem=(2, 2, 3, 3, 4),
     modules=(
@@ -186,6 +192,7 @@ TINY = InceptionV3Spec(
         (((Conv(3, 3, 2),), (Pool(2),)), ((Conv(3),), (Conv(2), Conv(2, (1, 7)), Conv(3, (7, 1))))),
         (((Conv(3, 3, 2),), (Pool(2),)), ((Conv(2), Fork(Conv(3, (1, 3)), Conv(3, (3, 1)))),)),
     ),
+    aux=Auxiliary(width=2, side=1, hidden=3),
 )
 
 
@@ -243,14 +250,14 @@ def stem(in_channels: int, widths: tuple[int, int, int, int, int], eps: float) -
     return first, second
 
 
-def least_side(stages: int) -> int:
-    """The side of a picture that leaves one position after `stages` stages of modules, as nothing strided is padded.
+def least_side(stages: int, positions: int = 1) -> int:
+    """The side of a picture that leaves `positions` after `stages` stages of modules, as nothing strided is padded.
 
     Example:
-        >>> least_side(3)
-        75
+        >>> least_side(3), least_side(2, positions=17)
+        (75, 299)
     """
-    side = 1
+    side = positions
     for _ in range(stages):  # a reduction each, and the pool before the first
         side = 2 * side + 1
     side = 2 * (side + 2) + 1  # conv5, pool
@@ -268,7 +275,12 @@ class InceptionV3(ImageModel):
     """
 
     def __init__(self, spec: InceptionV3Spec, *, classes: int = 1000, in_channels: int = 3) -> None:
-        super().__init__(in_channels=in_channels, classes=classes, min_side=least_side(len(spec.modules)))
+        super().__init__(
+            in_channels=in_channels,
+            classes=classes,
+            min_side=least_side(len(spec.modules)),
+            aux_side=spec.aux and least_side(len(spec.modules) - 1, spec.aux.positions),
+        )
         first, second = stem(in_channels, spec.stem, spec.eps)
         channels = spec.stem[4]
         self.add_stage("stem", first, spec.stem[2], stride=2)

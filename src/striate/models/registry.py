@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Protocol
+from types import NoneType
+from typing import Any, Protocol, get_args, get_type_hints
 
 from striate.core.errors import PlanError, UnknownModelError
 from striate.core.paper import Paper
@@ -154,7 +155,7 @@ def with_options(spec: Any, options: Mapping[str, Any]) -> Any:
             raise PlanError(f"{type(spec).__name__} has no option {dotted!r}", hint=f"options: {', '.join(known)}")
         value = tuple(value) if isinstance(value, list) else value
         inner = with_options(getattr(spec, name), {rest: value}) if rest else value
-        if not _alike(getattr(spec, name), inner):
+        if not (_alike(getattr(spec, name), inner) or (inner is None and _optional(spec, name))):
             raise PlanError(f"option {dotted!r} cannot be {value!r}", hint=f"now it is {getattr(spec, name)!r}")
         try:
             spec = replace(spec, **{name: inner})
@@ -170,6 +171,11 @@ def _alike(old: Any, new: Any) -> bool:
     if is_dataclass(old):
         return is_dataclass(new)
     return isinstance(new, int | float if isinstance(old, float) else type(old)) and not isinstance(new, bool)
+
+
+def _optional(spec: Any, name: str) -> bool:
+    """Whether a spec's field may also hold nothing."""
+    return NoneType in get_args(get_type_hints(type(spec))[name])
 
 
 def entries() -> Iterator[Entry]:

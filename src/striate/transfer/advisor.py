@@ -208,6 +208,7 @@ class Advisor:
             model = problem.entry.classifier(
                 classes=problem.classes, in_channels=preprocess.in_channels, options=problem.options
             )
+            model.aux.clear()  # of use in longer trainings than these
             module = Classifier(model, preprocess).to(problem.device)
             pictures = problem.pixels(positions, preprocess, "pixels")
             feed = PixelFeed(

@@ -29,7 +29,7 @@ CONVOLUTIONS = {  # of a module, in the order of the branches, by the beginning 
         "branch_pool",
     ),
 }
-SCALE = Constant(r".+\.norm\.weight", 1.0, "the file's normalisations do not scale")
+SCALE = Constant(r"(?!aux\.).+\.norm\.weight", 1.0, "the file's normalisations do not scale")
 
 
 def torchvision(model: ImageModel) -> list[Row]:
