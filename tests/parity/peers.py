@@ -218,6 +218,9 @@ def _keras() -> Any:
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
+    from keras.src.backend.common import dtypes
+
+    dtypes.BIT64_TO_BIT32_DTYPE.pop("float64", None)  # or normalisations round to float32, as they do on JAX
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     return keras
