@@ -217,7 +217,6 @@ def share(source: Any, target: Any) -> None:
 def _keras() -> Any:
     os.environ["KERAS_BACKEND"] = "torch"
     import keras
-
     from keras.src.backend.common import dtypes
 
     dtypes.BIT64_TO_BIT32_DTYPE.pop("float64", None)  # or normalisations round to float32, as they do on JAX
