@@ -52,11 +52,13 @@ class Schedule:
 
     Args:
         kind: After the warm-up: ``cosine`` (half a cosine to 0), ``line`` (straight down to `floor`), ``steps`` (times
-            `factor` at each of `places`), ``plateau`` (times `factor` whenever validation stood still for `patience`
+            `factor` at each of `places`, or `every` so often), ``plateau`` (times `factor` whenever validation stood still for `patience`
             epochs) or ``constant``.
         warmup: Share of all steps over which the rate rises from 0 to its peak.
         places: Where it falls, as shares of all steps.
+        every: Share of all steps from one fall to the next, in place of `places`.
         factor: What it is multiplied by there.
+        factors: Those of each of `places`, where they differ; empty takes `factor`.
         patience: Epochs without a new best accuracy.
         floor: Share of the peak where a straight line ends.
     """
@@ -64,7 +66,9 @@ class Schedule:
     kind: Literal["cosine", "line", "steps", "plateau", "constant"] = "cosine"
     warmup: float = 0.0
     places: tuple[float, ...] = ()
+    every: float | None = None
     factor: float = 0.1
+    factors: tuple[float, ...] = ()
     patience: int = 10
     floor: float = 0.0
 
@@ -73,8 +77,12 @@ class Schedule:
             raise ValueError(f"kind is one of {', '.join(_KINDS)}; got {self.kind!r}")
         if not 0 <= self.warmup < 1 or not all(0 < place < 1 for place in self.places):
             raise ValueError(f"warmup and places are shares of all steps, below 1; got {self}")
-        if (self.kind == "steps") != bool(self.places):
-            raise ValueError("places go with kind 'steps', and with no other")
+        if (self.kind == "steps") != (bool(self.places) != (self.every is not None)):
+            raise ValueError("kind 'steps' takes either places or every, and no other kind takes them")
+        if self.every is not None and not 0 < self.every < 1:
+            raise ValueError(f"every is a share of all steps, above 0 and below 1; got {self.every}")
+        if self.factors and len(self.factors) != len(self.places):
+            raise ValueError(f"each of {len(self.places)} places has a factor; got {len(self.factors)} factors")
 
 
 _KINDS = ("cosine", "line", "steps", "plateau", "constant")

@@ -32,11 +32,19 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
         case "line":
             return 1 - (1 - schedule.floor) * done
         case "steps":
-            return schedule.factor ** sum(step >= round(place * steps) for place in schedule.places)
+            return math.prod(_factors(schedule, step, steps))
         case "plateau":
             return schedule.factor**drops
         case "constant":
             return 1.0
+
+
+def _factors(schedule: Schedule, step: int, steps: int) -> list[float]:
+    """What the rate was multiplied by at the falls so far."""
+    if schedule.every is not None:
+        return [schedule.factor] * int(step / (schedule.every * steps) + 1e-9)
+    factors = schedule.factors or [schedule.factor] * len(schedule.places)
+    return [factor for place, factor in zip(schedule.places, factors, strict=True) if step >= round(place * steps)]
 
 
 def drops(schedule: Schedule, history: Sequence[float]) -> int:

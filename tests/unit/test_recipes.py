@@ -1,0 +1,108 @@
+"""Recipes read, say where they come from, and train."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from striate.core.events import Silent
+from striate.models import REGISTRY
+from striate.records.recipes import Schedule, recipe, recipe_names
+from striate.train.loop import total_steps, train
+from striate.train.schedule import share
+
+PAPERS = {  # recipe to the network that the paper trains
+    "lenet_1998": "lenet5",
+    "alexnet_2012": "alexnet_2012",
+    "vgg_2014": "vgg16",
+    "googlenet_2014": "googlenet_paper",
+    "resnet_2015": "resnet56_cifar",
+    "resnet_2015_plateau": "resnet50",
+    "stochastic_depth": "stochastic_depth_resnet110",
+    "shake_shake": "shake_shake_26",
+    "densenet": "densenet_bc_100_12",
+    "wide_resnet": "wrn16_4",
+    "efficientnet": "efficientnet_b0",
+    "convnext": "convnext_tiny",
+    "modern": "resnet50",
+}
+CITES = re.compile(r"\b(19|20)\d\d\b.*\b(section [IVX\d.]+|sections [\d.]+ and [\d.]+|Table \d+|equation \d+)", re.DOTALL)
+
+
+class Noise:
+    """Four pictures of a network's least size."""
+
+    def __init__(self, channels: int, side: int) -> None:
+        self.x = torch.rand(4, channels, side, side, generator=torch.Generator().manual_seed(0))
+        self.y = torch.tensor([0, 1, 2, 0])
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        return self.x[samples], self.y[samples]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_says_where_it_comes_from(name: str) -> None:
+    source = recipe(name).source
+    assert source.endswith(".")
+    if name in PAPERS:
+        assert CITES.search(source), source
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_trains(name: str) -> None:
+    entry = REGISTRY.get(PAPERS.get(name, "resnet20_cifar"))
+    torch.manual_seed(0)
+    model = entry.build(entry.tiny, classes=3, in_channels=3)
+    side = max(model.aux_side, 32) if model.max_side is None else model.max_side
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    method = dataclasses.replace(recipe(name), steps=2)
+    done = train(model, Noise(3, side), method, seed=0, listener=Silent())
+    assert done.steps == 2
+    assert all(np.isfinite(row["loss"]) for row in done.curve)
+    moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert any(key.startswith("head.") for key in moved)
+    assert any(key.startswith("aux.") for key in moved) == (method.aux > 0)
+
+
+def test_papers_count_their_steps() -> None:
+    """As the papers say it, in passes and steps over their own sets."""
+    assert total_steps(recipe("resnet_2015"), 50000) == 64000
+    assert total_steps(recipe("lenet_1998"), 60000) == 20 * 60000
+    assert total_steps(recipe("vgg_2014"), 1281167) == pytest.approx(370_000, rel=0.01)  # section 3.1
+    assert total_steps(recipe("densenet"), 50000) == 300 * 781
+
+
+def rates(name: str, steps: int, at: list[int]) -> list[float]:
+    method = recipe(name)
+    return [method.rate * share(method.schedule, step, steps) for step in at]
+
+
+def test_rates_of_the_papers() -> None:
+    assert rates("resnet_2015", 64000, [0, 31999, 32000, 48000]) == pytest.approx([0.1, 0.1, 0.01, 0.001])
+    # 0.0005, 0.0002, 0.0001, 0.00005 and 0.00001, in the same ratios
+    passes = [rate / 0.016 * 0.0005 for rate in rates("lenet_1998", 20, [1, 2, 4, 5, 7, 8, 11, 12, 19])]
+    assert passes == pytest.approx([5e-4, 2e-4, 2e-4, 1e-4, 1e-4, 5e-5, 5e-5, 1e-5, 1e-5])
+    assert rates("googlenet_2014", 250, [0, 7, 8, 16]) == pytest.approx([0.01, 0.01, 0.0096, 0.009216])
+    assert rates("wide_resnet", 200, [59, 60, 120, 160]) == pytest.approx([0.1, 0.02, 0.004, 0.0008])
+    # after 5 of 350 passes of warm-up two falls lie behind; then one every 2.4 passes
+    assert rates("efficientnet", 3500, [24, 50, 71, 72]) == pytest.approx(
+        [0.256 / 2, 0.256 * 0.97**2, 0.256 * 0.97**2, 0.256 * 0.97**3]
+    )
+
+
+def test_falls_that_make_no_sense_are_named() -> None:
+    for wrong in ({"kind": "steps"}, {"kind": "steps", "places": (0.5,), "every": 0.1}, {"kind": "line", "every": 0.1}):
+        with pytest.raises(ValueError, match="either places or every"):
+            Schedule(**wrong)
+    with pytest.raises(ValueError, match="2 places has a factor; got 1 factors"):
+        Schedule(kind="steps", places=(0.3, 0.6), factors=(0.1,))
+    with pytest.raises(ValueError, match="below 1; got 1.5"):
+        Schedule(kind="steps", every=1.5)
