@@ -52,8 +52,8 @@ class Schedule:
 
     Args:
         kind: After the warm-up: ``cosine`` (half a cosine to 0), ``line`` (straight down to `floor`), ``steps`` (times
-            `factor` at each of `places`, or `every` so often), ``plateau`` (times `factor` whenever validation stood still for `patience`
-            epochs) or ``constant``.
+            `factor` at each of `places`, or `every` so often), ``plateau`` (times `factor` whenever validation stood
+            still for `patience` epochs) or ``constant``.
         warmup: Share of all steps over which the rate rises from 0 to its peak.
         places: Where it falls, as shares of all steps.
         every: Share of all steps from one fall to the next, in place of `places`.
