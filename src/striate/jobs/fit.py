@@ -59,6 +59,7 @@ class FitOutcome:
     finished_before: bool
 
 
+@folder.at_work()
 def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     """Carry out a plan, or go on with it.
 

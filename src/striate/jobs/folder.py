@@ -6,10 +6,13 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, final
+
+from filelock import FileLock, Timeout
 
 from striate.core.atomic import explain, make_folder
 from striate.core.errors import PlanError
@@ -17,7 +20,9 @@ from striate.records import io
 
 T = TypeVar("T")
 
-PLAN, METRICS, LOG, WORK = "plan.json", "metrics.json", "log.jsonl", "work"
+PLAN, METRICS, LOG, WORK, LOCK = "plan.json", "metrics.json", "log.jsonl", "work", "lock"
+_LOCKS: dict[Path, FileLock] = {}
+"""Of the folders that this process has claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +79,39 @@ def claim(verb: str, plan: Any, folder: Path) -> Claim:
         io.write(folder / PLAN, {"verb": verb, "plan": io.to_json(plan)})
     if found.state != "finished":
         make_folder(found.work)
+        _lock(found)
         for left in folder.glob(".*.part"):  # of a write that a kill cut short
             left.unlink(missing_ok=True)
     return found
+
+
+@contextmanager
+def at_work() -> Iterator[None]:
+    """Within this folders are claimed; at its end they are free again. Serves as a decorator of jobs."""
+    before = set(_LOCKS)
+    try:
+        yield
+    finally:
+        for path in set(_LOCKS) - before:
+            _LOCKS.pop(path).release(force=True)
+
+
+def _lock(claim: Claim) -> None:
+    """Keep other processes out until `at_work` ends, or this process does, however it does.
+
+    Raises:
+        PlanError: Another process is at work there.
+    """
+    path = claim.work.resolve() / LOCK
+    lock = _LOCKS.setdefault(path, FileLock(path, timeout=0))
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise PlanError(
+            f"another process is at work in {claim.folder}", hint="wait for it, or choose another folder with --out"
+        ) from error
+    except OSError as error:
+        raise explain(error, path) from error
 
 
 def release(claim: Claim) -> None:

@@ -115,6 +115,7 @@ def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
     return Preprocess(size=(height, width), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
+@folder.at_work()
 def run(
     plan: TrainPlan, out: Path | None, listener: Listener, *, means: TrainMeans | None = None, resume: bool = False
 ) -> TrainOutcome:
