@@ -1,0 +1,332 @@
+"""What the experiments share: arms trained by the one job within a budget, a table and a plot of them.
+
+An experiment gives every arm the same share of its recipe. The share follows from the budget and from the time of a
+step, measured by the job itself on the same pictures. Schedules are compressed, never cut off, and the table says how
+far.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from striate.core.atomic import write_text
+from striate.core.events import Silent
+from striate.data.index import survey
+from striate.jobs import evaluate, train
+from striate.models import REGISTRY
+from striate.records.plans import EvalPlan, TrainPlan
+from striate.report.words import count, duration, interval, percent
+
+TIMED_STEPS, TIMED_S, WARM_STEPS = 60, 20.0, 3
+"""A step is timed over so many steps or seconds, whichever is over first, after some that do not count."""
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One training of an experiment.
+
+    Args:
+        label: What table and plot call it.
+        network: Its name in the registry.
+        recipe: How it is trained.
+    """
+
+    label: str
+    network: str
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What became of an arm.
+
+    Args:
+        arm: Which.
+        parameters: Of the network.
+        steps: Taken.
+        full_steps: Of the whole recipe.
+        test_error: Share of the test pictures that are wrong.
+        test_interval: 95 % interval of it.
+        train_error: The same of the training pictures; None where nobody asked.
+        curve: Mean training loss of each pass.
+        seconds: Of the training.
+    """
+
+    arm: Arm
+    parameters: int
+    steps: int
+    full_steps: int
+    test_error: float
+    test_interval: tuple[float, float]
+    train_error: float | None
+    curve: tuple[float, ...]
+    seconds: float
+
+    @property
+    def fraction(self) -> float:
+        """Share of the recipe's steps that were taken."""
+        return self.steps / self.full_steps
+
+
+Finding = Callable[[dict[str, Row]], list[str]]
+"""Sentences that follow from the rows by label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """A question, and the arms that answer it.
+
+    Args:
+        title: Of table and plot.
+        data: The name of a standard set, or a folder, where the command names none.
+        arms: What is trained.
+        findings: What may be said of the rows.
+        training_error: Whether the training pictures are classified too, at the end.
+    """
+
+    title: str
+    data: str
+    arms: tuple[Arm, ...]
+    findings: Finding
+    training_error: bool = False
+
+
+def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list[Row]:
+    """Run an experiment as the command line asks.
+
+    ``results.json``, ``results.md`` and ``curves.svg`` go to ``--out``, anew after each arm. The same command goes on
+    where it was stopped, with the share that it chose then (``share.json``): another share would be another run.
+    """
+    parser = argparse.ArgumentParser(description=experiment.title)
+    parser.add_argument("--data", default=experiment.data, help="pictures, as striate train takes them")
+    parser.add_argument("--root", help="where the files of a standard set are")
+    parser.add_argument("--budget", type=seconds_of, default="1h", help="time for all arms together: 90s, 30m, 2h")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the plot")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device")
+    given = parser.parse_args(arguments)
+    if experiment.training_error and "train" not in (survey(given.data, root=given.root).splits or ()):
+        parser.error(f"{given.data} does not say which pictures are for training, whose error is asked for")
+    plans = [
+        TrainPlan(
+            network=arm.network,
+            data=given.data,
+            root=given.root,
+            recipe=arm.recipe,
+            seed=given.seed,
+            device=given.device,
+        )
+        for arm in experiment.arms
+    ]
+    given.out.mkdir(parents=True, exist_ok=True)
+    share, full = agreed(plans, given.budget, given.out / "share.json")
+    print(f"{share:.2%} of each recipe fits into {duration(given.budget)}", flush=True)
+    rows = []
+    for arm, plan, full_steps in zip(experiment.arms, plans, full, strict=True):
+        rows.append(trained(arm, replace(plan, share=share), full_steps, given.out, experiment.training_error))
+        write(experiment, rows, given.out)  # what is done is not lost
+        print(line_of(rows[-1]), flush=True)
+    return rows
+
+
+def seconds_of(text: str) -> float:
+    """``90s``, ``30m`` or ``2h`` in seconds.
+
+    Example:
+        >>> seconds_of("1.5h")
+        5400.0
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if found is None or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 30m or 2h")
+    return float(found[1]) * UNITS[found[2]]
+
+
+# ---------------------------------------------------------------------- time
+
+
+class Enough(Exception):  # noqa: N818 (no error)
+    """The step has been timed."""
+
+
+class Stopwatch(Silent):
+    """Times the steps of a training and then stops it."""
+
+    def __init__(self, most_s: float) -> None:
+        self.full_steps, self.step_s = 0, 0.0
+        self._most_s, self._training, self._began, self._first = most_s, False, 0.0, 0
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        """The training says how many steps it would take."""
+        self._training = name == "training"
+        if self._training:
+            assert total is not None
+            self.full_steps, self._began, self._first = total, time.monotonic(), 0
+
+    def step(self, done: int) -> None:
+        """Take the time."""
+        if not self._training:
+            return
+        now = time.monotonic()
+        if done > self._first:
+            self.step_s = (now - self._began) / (done - self._first)
+        if done == WARM_STEPS:
+            self._began, self._first = now, done
+        elif done >= TIMED_STEPS or (done > WARM_STEPS and now - self._began > self._most_s):
+            raise Enough
+
+
+def timing(plan: TrainPlan, most_s: float) -> tuple[float, int]:
+    """Seconds of a step of a plan, and its steps in all."""
+    watch = Stopwatch(min(most_s, TIMED_S))
+    with tempfile.TemporaryDirectory() as folder, suppress(Enough):
+        train.run(plan, Path(folder) / "timing", watch)
+    return watch.step_s, watch.full_steps
+
+
+def agreed(plans: Sequence[TrainPlan], budget_s: float, kept: Path) -> tuple[float, list[int]]:
+    """The share of every arm, and the steps of their whole recipes; those of an earlier start where there was one."""
+    if not kept.exists():
+        began = time.monotonic()
+        timed = [timing(plan, budget_s / (20 * len(plans))) for plan in plans]
+        share = affordable(timed, budget_s - (time.monotonic() - began))
+        facts = {"share": share, "full_steps": [steps for _, steps in timed], "step_s": [step_s for step_s, _ in timed]}
+        write_text(kept, json.dumps(facts) + "\n")
+    facts = json.loads(kept.read_text(encoding="utf-8"))
+    return facts["share"], facts["full_steps"]
+
+
+def affordable(timed: Iterable[tuple[float, int]], budget_s: float) -> float:
+    """The share of their schedules that all arms can have together, at least a step of the longest."""
+    timed = list(timed)
+    whole = sum(step_s * steps for step_s, steps in timed)
+    return min(1.0, max(budget_s / whole, 1 / max(steps for _, steps in timed)))
+
+
+def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_error: bool) -> Row:
+    """Train an arm in its folder, or go on with it there."""
+    done = train.run(plan, out / re.sub(r"\W+", "-", arm.label), Silent())
+    score = done.record.test
+    wrong = None
+    if training_error:
+        asked = EvalPlan(
+            model=str(done.folder), data=plan.data, root=plan.root, split="train", batch=100, device=plan.device
+        )
+        wrong = 1 - evaluate.run(asked, Silent()).top1
+    low, high = score.top1_interval
+    classes = len(done.record.data["classes"])
+    model = REGISTRY.get(arm.network).create(classes=classes)
+    return Row(
+        arm=arm,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        steps=done.record.steps,
+        full_steps=full_steps,
+        test_error=1 - score.top1,
+        test_interval=(1 - high, 1 - low),
+        train_error=wrong,
+        curve=tuple(row["loss"] for row in done.record.curve),
+        seconds=done.record.seconds["training"],
+    )
+
+
+# ---------------------------------------------------------------------- table and plot
+
+
+def write(experiment: Experiment, rows: Sequence[Row], out: Path) -> None:
+    """Put table and plot of the rows so far into a folder."""
+    found = experiment.findings({row.arm.label: row for row in rows}) if len(rows) == len(experiment.arms) else []
+    kept: list[dict[str, Any]] = [asdict(row) | {"fraction": row.fraction} for row in rows]
+    document = {"title": experiment.title, "rows": kept, "findings": found}
+    write_text(out / "results.json", json.dumps(document, indent=1) + "\n")
+    write_text(out / "results.md", table(experiment.title, rows, found))
+    write_text(out / "curves.svg", curves(experiment.title, rows))
+
+
+def line_of(row: Row) -> str:
+    """A row as a line of a Markdown table."""
+    cells = [
+        row.arm.label,
+        count(row.parameters),
+        f"`{row.arm.recipe}`",
+        f"{count(row.steps)} of {count(row.full_steps)} ({percent(row.fraction)})",
+        percent(row.train_error),
+        f"{percent(row.test_error)} ({interval(row.test_interval)})",
+        duration(row.seconds),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def table(title: str, rows: Sequence[Row], found: Sequence[str]) -> str:
+    """The rows as Markdown, and what follows from them."""
+    lines = [
+        f"# {title}",
+        "",
+        "| network | parameters | recipe | steps | training error | test error (95 % interval) | time |",
+        "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
+        *map(line_of, rows),
+    ]
+    return "\n".join([*lines, *(f"\n{each}" for each in found)]) + "\n"
+
+
+STYLE = """<style>
+  text { font: 12px system-ui, sans-serif; fill: #24292f }
+  .grid { stroke: #d8dee4 } polyline { fill: none; stroke-width: 2 }
+  @media (prefers-color-scheme: dark) { text { fill: #e6edf3 } .grid { stroke: #30363d } }
+</style>"""
+COLOURS = ("#3b7dd8", "#d1603d", "#3d9a5f", "#8e5bc0", "#c2952b", "#2a9d9d")
+
+
+def curves(title: str, rows: Sequence[Row]) -> str:
+    """Training loss against the part of the schedule that is over, a line an arm, as SVG for light and dark pages."""
+    width, height, left, bottom, top = 560.0, 320.0, 48.0, 40.0, 36.0
+    right = width - 150
+    highest = max((loss for row in rows for loss in row.curve), default=1.0) or 1.0
+
+    def x(part: float) -> float:
+        return left + part * (right - left)
+
+    def y(loss: float) -> float:
+        return height - bottom - loss / highest * (height - bottom - top)
+
+    parts = [f'<text x="{left}" y="18">{escape(title)}</text>']
+    for quarter in range(5):
+        loss, part = highest * quarter / 4, quarter / 4
+        parts += [
+            f'<line class="grid" x1="{left}" x2="{right}" y1="{y(loss):.1f}" y2="{y(loss):.1f}"/>',
+            f'<text x="{left - 6}" y="{y(loss) + 4:.1f}" text-anchor="end">{loss:.2f}</text>',
+            f'<text x="{x(part):.1f}" y="{height - bottom + 16}" text-anchor="middle">{percent(part)}</text>',
+        ]
+    parts.append(f'<text x="{(left + right) / 2}" y="{height - 6}" text-anchor="middle">of the steps taken</text>')
+    for place, row in enumerate(rows):
+        colour = COLOURS[place % len(COLOURS)]
+        passes = len(row.curve)
+        line = " ".join(f"{x((i + 1) / passes):.1f},{y(loss):.1f}" for i, loss in enumerate(row.curve))
+        if passes == 1:  # a line of one point would not show
+            line = f"{x(0):.1f},{y(row.curve[0]):.1f} {line}"
+        parts.append(f'<polyline points="{line}" stroke="{colour}"/>')
+        parts.append(
+            f'<text x="{right + 12}" y="{top + 18 * place + 8}" style="fill: {colour}">{escape(row.arm.label)}</text>'
+        )
+    says = "; ".join(f"{row.arm.label} ends at a loss of {row.curve[-1]:.3f}" for row in rows)
+    inner = "\n".join([STYLE, *parts])
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
+        f'aria-label="Training loss. {escape(says)}.">{inner}</svg>\n'
+    )
+
+
+def ordered(rows: Sequence[Row]) -> str:
+    """The arms from the least test error to the greatest, in a sentence."""
+    best = sorted(rows, key=lambda row: row.test_error)
+    return "Test error, least first: " + ", ".join(f"{row.arm.label} {percent(row.test_error)}" for row in best) + "."

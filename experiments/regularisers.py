@@ -1,0 +1,106 @@
+"""Which noise inside a residual network helps it on new pictures? Each regulariser beside its twin without it.
+
+Sources: Huang et al. 2016 (arXiv 1603.09382), Figure 3: units left out at random; Gastaldi 2017 (arXiv 1705.07485),
+Table 1: two branches mixed at random (rows Shake-Shake-Image) against their mean (rows Even-Even-Batch). All arms take
+one recipe, so that only the regulariser differs between twins.
+
+``python experiments/regularisers.py --root data/cifar10 --budget 12h --out runs/regularisers``
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor, nn
+
+from experiment import Arm, Experiment, Row, main, ordered
+from striate.models.cifar_resnet import TINY, CifarResNet
+from striate.models.registry import register
+from striate.models.resnet import Place, ResNetSpec
+from striate.models.resnet_v2 import RELU_FIRST, Body, Layers, Ordered
+from striate.models.shake_shake import PAPER, shaken, two_way
+from striate.models.stochastic_depth import Surviving
+from striate.models.wide_resnet import Wide
+from striate.report.words import percent
+
+
+@final
+class Mean(nn.Module):
+    """The mean of two functions, in training too.
+
+    Shape:
+        ``[n, ...]`` to what the two make of it.
+    """
+
+    def __init__(self, one: nn.Module, other: nn.Module) -> None:
+        super().__init__()
+        self.one = one
+        self.other = other
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix evenly."""
+        return 0.5 * (self.one(x) + self.other(x))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Even:
+    """The unit of Shake-Shake without the shaking.
+
+    Args:
+        body: The convolutions of each branch.
+    """
+
+    body: Body
+
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return self.body.expansion
+
+    def build(self, place: Place) -> nn.Module:
+        """The unit for a place."""
+        ordered_ = Ordered(body=self.body, order=RELU_FIRST)
+
+        def pair(place: Place, before: Layers) -> nn.Module:
+            return Mean(ordered_.residual(place, before), ordered_.residual(place, before))
+
+        return ordered_.around(pair, place)
+
+
+VARIANTS = {
+    "stochastic_depth_resnet56": ResNetSpec(unit=Surviving(), blocks=(9, 9, 9), stem_width=16),
+    "even_26_2x16d": ResNetSpec(unit=Even(body=Wide(factor=1, shortcut=two_way)), blocks=(4, 4, 4), stem_width=16),
+    "shake_shake_26_2x16d": ResNetSpec(unit=shaken(1), blocks=(4, 4, 4), stem_width=16),
+}
+register(CifarResNet, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 32, 32), classes=10, family=__name__)
+TWINS = (("residual 56", "stochastic depth 56"), ("two branches", "shaken branches"))
+
+
+def findings(rows: dict[str, Row]) -> list[str]:
+    """The order, and each regulariser beside its twin."""
+    said = [
+        f"{noisy} changes the test error of {plain} by "
+        f"{100 * (rows[noisy].test_error - rows[plain].test_error):+.1f} points."
+        for plain, noisy in TWINS
+    ]
+    least = min(row.fraction for row in rows.values())
+    return [ordered(list(rows.values())), *said, f"{percent(least)} of the schedule; noise needs long ones to pay."]
+
+
+EXPERIMENT = Experiment(
+    title="Regularisers of residual networks",
+    data="cifar10",
+    arms=tuple(
+        Arm(label=label, network=network, recipe="resnet_2015")
+        for label, network in zip(
+            (label for pair in TWINS for label in pair),
+            ("resnet56_cifar", "stochastic_depth_resnet56", "even_26_2x16d", "shake_shake_26_2x16d"),
+            strict=True,
+        )
+    ),
+    findings=findings,
+)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

@@ -1,0 +1,92 @@
+"""Every experiment runs for a few steps on drawn pictures, and leaves its table and its plot.
+
+They run in a process of their own, as they register networks.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from drawings import draw
+
+FOLDER = Path(__file__).resolve().parents[2] / "experiments"
+NAMES = sorted(script.stem for script in FOLDER.glob("*.py") if script.stem != "experiment")
+DRIVER = """
+import sys, importlib
+sys.path.insert(0, sys.argv[1])
+import torch, experiment
+torch.set_num_threads(1)
+for name in sys.argv[4:]:
+    module = importlib.import_module(name)
+    for _ in range(2 if name == "lenet_mnist" else 1):  # the second time everything is there
+        arguments = ["--data", sys.argv[2], "--budget", "1s", "--out", sys.argv[3] + "/" + name, "--device", "cpu"]
+        experiment.main(module.EXPERIMENT, arguments)
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out")
+    draw(data / "train", 6, colour=True)
+    draw(data / "test", 4, colour=True, first=100)
+    command = [sys.executable, "-c", DRIVER, str(FOLDER), str(data), str(out), *NAMES]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_leaves_a_table_and_a_plot(name: str, ran: Path) -> None:
+    found = json.loads((ran / name / "results.json").read_text())
+    labels = [row["arm"]["label"] for row in found["rows"]]
+    assert len(labels) == len(set(labels)) >= 2
+    assert found["findings"]
+    page = (ran / name / "results.md").read_text()
+    plot = ElementTree.parse(ran / name / "curves.svg").getroot()
+    lines = [each for each in plot.iter() if each.tag.endswith("polyline")]
+    assert len(lines) == len(labels)
+    for row in found["rows"]:
+        assert 0 < row["steps"] <= row["full_steps"]
+        assert row["fraction"] == pytest.approx(row["steps"] / row["full_steps"])
+        assert row["test_interval"][0] <= row["test_error"] <= row["test_interval"][1]
+        assert (row["train_error"] is not None) == (name in ("degradation", "dense_against_conv"))
+        assert f"| {row['arm']['label']} | {row['parameters']:,} | `{row['arm']['recipe']}` |" in page
+    assert all(sentence in page for sentence in found["findings"])
+
+
+def test_networks_have_the_parameters_that_the_question_needs(ran: Path) -> None:
+    def parameters(name: str) -> list[int]:
+        return [row["parameters"] for row in json.loads((ran / name / "results.json").read_text())["rows"]]
+
+    small, middle, wide = parameters("fashion")
+    assert small < middle < 100_000 < wide < 200_000
+    dense, conv = parameters("dense_against_conv")
+    assert abs(dense - conv) < 0.01 * dense
+
+
+def test_a_small_share_claims_little(ran: Path) -> None:
+    found = json.loads((ran / "degradation" / "results.json").read_text())
+    assert max(row["fraction"] for row in found["rows"]) < 0.01
+    assert len(found["findings"]) == 3
+    assert "too little to compare the residual networks" in found["findings"][-1]
+
+
+def test_what_needs_training_pictures_says_so_before_it_trains(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        str(FOLDER / "dense_against_conv.py"),
+        "--data",
+        "digits",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "digits does not say which pictures are for training" in done.stderr
+    assert not (tmp_path / "out").exists()
