@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import tempfile
 import time
@@ -291,7 +292,10 @@ def curves(title: str, rows: Sequence[Row]) -> str:
     """Training loss against the part of the schedule that is over, a line an arm, as SVG for light and dark pages."""
     width, height, left, bottom, top = 560.0, 320.0, 48.0, 40.0, 36.0
     right = width - 150
-    highest = max((loss for row in rows for loss in row.curve), default=1.0) or 1.0
+    greatest = max((loss for row in rows for loss in row.curve), default=0.0) or 1.0
+    power = 10.0 ** math.floor(math.log10(greatest / 4))
+    rung = next(power * factor for factor in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10) if greatest / 4 <= power * factor)
+    highest = 4 * rung
 
     def x(part: float) -> float:
         return left + part * (right - left)
@@ -299,13 +303,13 @@ def curves(title: str, rows: Sequence[Row]) -> str:
     def y(loss: float) -> float:
         return height - bottom - loss / highest * (height - bottom - top)
 
-    parts = [f'<text x="{left}" y="18">{escape(title)}</text>']
+    parts = [f'<text x="{left}" y="18">{escape(title)}: training loss</text>']
     for quarter in range(5):
-        loss, part = highest * quarter / 4, quarter / 4
+        loss, part = rung * quarter, quarter / 4
         parts += [
             f'<line class="grid" x1="{left}" x2="{right}" y1="{y(loss):.1f}" y2="{y(loss):.1f}"/>',
-            f'<text x="{left - 6}" y="{y(loss) + 4:.1f}" text-anchor="end">{loss:.2f}</text>',
-            f'<text x="{x(part):.1f}" y="{height - bottom + 16}" text-anchor="middle">{percent(part)}</text>',
+            f'<text x="{left - 6}" y="{y(loss) + 4:.1f}" text-anchor="end">{loss:.3g}</text>',
+            f'<text x="{x(part):.1f}" y="{height - bottom + 16}" text-anchor="middle">{part:.0%}</text>',
         ]
     parts.append(f'<text x="{(left + right) / 2}" y="{height - 6}" text-anchor="middle">of the steps taken</text>')
     for place, row in enumerate(rows):
