@@ -19,10 +19,13 @@ from safetensors.numpy import load_file
 from drawings import draw
 from striate.core.errors import MissingExtraError, PlanError
 from striate.core.events import Silent
+from striate.jobs import evaluate
 from striate.jobs import train as job
+from striate.models import REGISTRY
 from striate.records import io, recipes
-from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.plans import EvalPlan, TrainMeans, TrainPlan
 from striate.records.recipes import Recipe, Schedule
+from striate.train.loop import train
 
 QUICK = Recipe(rate=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, shift=0.1), source="test")
 
@@ -83,6 +86,25 @@ def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
     assert len(job.run(plan(data, share=0.34), tmp_path / "run", Silent()).record.curve) == 1
     with pytest.raises(PlanError, match="share"):
         plan(data, share=1.5)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
+    weight: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = REGISTRY.get("googlenet")
+    small = dataclasses.replace(whole, spec=whole.tiny, input=(3, 32, 32))
+    monkeypatch.setattr(REGISTRY, "get", lambda name: small)
+    monkeypatch.setattr(job, "recipe", lambda name: dataclasses.replace(QUICK, epochs=1, aux=weight))
+    seen: list[int] = []
+    monkeypatch.setattr(
+        job, "train", lambda module, *a, **k: seen.append(len(module.model.aux)) or train(module, *a, **k)
+    )
+    done = job.run(plan(data, network="googlenet"), tmp_path / "run", Silent())
+    assert seen == [2 if weight else 0]
+    assert not [name for name in weights(done.folder) if name.startswith("aux.")]
+    found = evaluate.run(EvalPlan(model=str(done.folder), data=str(data)), Silent())
+    assert found.n == 60
 
 
 def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
