@@ -178,7 +178,14 @@ def run(
     best = _Best(network, pictures, held, index.labels[held], ranks, claim.work / "best.safetensors")
     result = train(
         network,
-        PixelFeed(pictures.pixels, labels, method.augment, seed=plan.seed, rows=pictures.rows(kept)),
+        PixelFeed(
+            pictures.pixels,
+            labels,
+            method.augment,
+            seed=plan.seed,
+            rows=pictures.rows(kept),
+            classes=len(index.classes),
+        ),
         method,
         seed=plan.seed,
         listener=listener,

@@ -27,6 +27,14 @@ class Augment:
         brightness: Largest change of brightness, as a share.
         contrast: Largest change of contrast, as a share.
         saturation: Largest change of saturation, as a share.
+        hue: Largest turn of the hues, in degrees.
+        lighting: Deviation of the noise along the principal components of ImageNet's colours (AlexNet's is 0.1).
+        crop: Least and largest area of the part that is cut out and drawn to the whole size, as shares; None cuts none.
+        aspect: Largest width over height of that part, relative to the picture's, and height over width.
+        policy: Number and strength, from 0 to 10, of the random operations of RandAugment; None applies none.
+        erase: Chance that a rectangle is painted over.
+        mixup: The Beta distribution's parameter by which pairs of pictures are blended; 0 blends none.
+        cutmix: That by which a rectangle of one picture is laid on another; 0 lays none. With both, each batch draws.
         border: What lies outside the picture.
     """
 
@@ -39,11 +47,25 @@ class Augment:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    hue: float = 0.0
+    lighting: float = 0.0
+    crop: tuple[float, float] | None = None
+    aspect: float = 4 / 3
+    policy: tuple[int, float] | None = None
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     border: Literal["zeros", "border", "reflection"] = "border"
 
     def __post_init__(self) -> None:
         if not 0 < self.zoom[0] <= self.zoom[1] or self.stretch < 1 or self.shift < 0:
             raise ValueError(f"zoom runs from a least to a largest factor above 0, stretch is at least 1; got {self}")
+        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError(f"crop runs from a least to a largest share of the area, at most 1; got {self.crop}")
+        if self.aspect < 1 or not 0 <= self.erase <= 1 or min(self.mixup, self.cutmix, self.lighting, self.hue) < 0:
+            raise ValueError(f"aspect is at least 1, erase a chance, strengths are not below 0; got {self}")
+        if self.policy is not None and (self.policy[0] < 1 or not 0 <= self.policy[1] <= 10):
+            raise ValueError(f"policy is a number of operations and a strength from 0 to 10; got {self.policy}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

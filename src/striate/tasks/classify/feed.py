@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from striate.data.augment import augment
+from striate.data.mix import mix
 from striate.records.recipes import Augment
 
 
@@ -22,6 +23,7 @@ class PixelFeed:
         recipe: How each picture is varied.
         seed: Of the variation.
         names: Whole numbers that each picture's variation is keyed by, ``[n]``; None takes its place among them.
+        classes: Their number, which recipes that mix pictures need; None for others.
         rows: Where in `pixels` each picture is, ``[n]``; None where they stand in order.
     """
 
@@ -34,9 +36,13 @@ class PixelFeed:
         seed: int,
         names: np.ndarray | None = None,
         rows: np.ndarray | None = None,
+        classes: int | None = None,
     ) -> None:
         self.pixels = pixels
         self.labels = labels
+        if (recipe.mixup or recipe.cutmix) and classes is None:
+            raise ValueError("a recipe that mixes pictures needs the number of classes")
+        self.classes = classes
         self.recipe = recipe
         self.seed = seed
         self.rows = np.arange(len(labels)) if rows is None else rows
@@ -49,4 +55,8 @@ class PixelFeed:
         """The pictures of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
         varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=self.names[samples])
-        return varied, torch.from_numpy(self.labels[samples])
+        labels = torch.from_numpy(self.labels[samples])
+        if self.classes is None or not (self.recipe.mixup or self.recipe.cutmix):
+            return varied, labels
+        how = {"seed": self.seed, "epoch": epoch, "samples": self.names[samples]}
+        return mix(varied, labels, self.recipe, classes=self.classes, **how)

@@ -1,0 +1,50 @@
+"""Pictures of two classes in one, with labels in the same shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.core.seed import generator
+from striate.records.recipes import Augment
+
+
+def mix(
+    pixels: Tensor, labels: Tensor, recipe: Augment, *, classes: int, seed: int, epoch: int, samples: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Mix each picture of a batch with another of it: the first with the last, and so on.
+
+    Args:
+        pixels: uint8, ``[n, h, w, channels]``.
+        labels: int64, ``[n]``.
+        recipe: Its ``mixup`` and ``cutmix``; with both, each batch takes one of them by an even draw.
+        classes: Number of classes.
+        seed: Of the run.
+        epoch: Of the run.
+        samples: Whole numbers that name the pictures, ``[n]``; the first keys the batch's draws.
+
+    Returns:
+        uint8 pictures, and the share of every class, ``[n, classes]``.
+
+    Source:
+        mixup: Zhang et al. 2017 (arXiv 1710.09412), equation 2. CutMix: Yun et al. 2019 (arXiv 1905.04899), equations 1
+        and 2; the share is that of the pixels that were laid.
+    """
+    draw = generator(seed, "mix", epoch, int(samples[0]))
+    blends = bool(recipe.mixup) and (not recipe.cutmix or draw.random() < 0.5)
+    strength = recipe.mixup if blends else recipe.cutmix
+    share = float(draw.beta(strength, strength))
+    other = pixels.flip(0)
+    if blends:
+        mixed = (share * pixels.float() + (1 - share) * other.float()).round_().to(torch.uint8)
+    else:
+        _, height, width, _ = pixels.shape
+        tall, wide = round(height * (1 - share) ** 0.5), round(width * (1 - share) ** 0.5)
+        top, left = int(draw.integers(0, height - tall + 1)), int(draw.integers(0, width - wide + 1))
+        mixed = pixels.clone()
+        mixed[:, top : top + tall, left : left + wide] = other[:, top : top + tall, left : left + wide]
+        share = 1 - tall * wide / (height * width)
+    shares = F.one_hot(labels, classes).float()
+    return mixed, share * shares + (1 - share) * shares.flip(0)

@@ -1,0 +1,153 @@
+"""Each augmentation does what it says, keyed by sample."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from striate.data import policy
+from striate.data.augment import augment
+from striate.data.mix import mix
+from striate.records.recipes import Augment, recipe
+from striate.tasks.classify.feed import PixelFeed
+
+# what these recipes gave when figures of benchmarks were made with them
+AS_PUBLISHED = {
+    ("finetune", 3): "02b424a4a22997bd",
+    ("finetune_grey", 1): "95f31a8d60f5e039",
+    ("scratch", 3): "77ed8e45d1980850",
+    ("cifar_short", 3): "7d00a795c7200e40",
+    ("lenet_short", 1): "45967ba317ad101f",
+}
+
+
+def noise(count: int = 6, side: tuple[int, int] = (32, 48), channels: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, *side, channels), generator=generator, dtype=torch.uint8)
+
+
+def varied(pixels: Tensor, spec: Augment, *, epoch: int = 2, first: int = 0) -> Tensor:
+    return augment(pixels, spec, seed=3, epoch=epoch, samples=np.arange(first, first + len(pixels)))
+
+
+@pytest.mark.parametrize(("name", "channels"), AS_PUBLISHED)
+def test_published_recipes_give_the_pictures_they_gave(name: str, channels: int) -> None:
+    out = augment(noise(channels=channels), recipe(name).augment, seed=3, epoch=2, samples=np.arange(6) * 7)
+    digest = hashlib.sha256(out.contiguous().numpy().tobytes()).hexdigest()[:16]
+    assert digest == AS_PUBLISHED[name, channels]
+
+
+EVERYTHING = Augment(flip=True, crop=(0.3, 1), rotate=10, hue=20, lighting=0.1, policy=(2, 9), erase=0.5, contrast=0.2)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_batch_mates_do_not_matter(channels: int) -> None:
+    pixels = noise(8, channels=channels)
+    together = varied(pixels, EVERYTHING)
+    for place in range(8):
+        alone = varied(pixels[place : place + 1], EVERYTHING, first=place)
+        assert int((alone[0].int() - together[place].int()).abs().max()) <= 1
+    assert not torch.equal(together, varied(pixels, EVERYTHING, epoch=3))
+
+
+def test_a_crop_is_a_part_drawn_to_the_whole_size() -> None:
+    """On a ramp every column's value says where it comes from."""
+    ramp = (torch.arange(64).float() * 4).to(torch.uint8)
+    pixels = ramp.view(1, 1, 64, 1).expand(400, 64, 64, 3)
+    row = varied(pixels, Augment(crop=(0.25, 0.25), aspect=1.0))[:, 32, :, 0].float()
+    span = (row[:, -2] - row[:, 1]) / 61 * 64 / 4  # columns of the picture that are seen
+    assert float((span - 32).abs().max()) < 1.5
+    assert float(row.min()) >= 0
+    centres = row.mean(1) / 4
+    assert float(centres.min()) < 18  # up to the left edge
+    assert float(centres.max()) > 45
+    wide = varied(pixels, Augment(crop=(0.25, 1.0), aspect=4 / 3))
+    assert len({picture.numpy().tobytes() for picture in wide}) > 300  # of rows all alike
+
+
+def test_a_turn_of_the_hues_leaves_grey_and_means_alone() -> None:
+    grey = torch.full((4, 8, 8, 3), 90, dtype=torch.uint8)
+    assert torch.equal(varied(grey, Augment(hue=180)), grey)
+    colour = torch.tensor([120, 80, 100], dtype=torch.uint8).expand(50, 8, 8, 3)
+    out = varied(colour, Augment(hue=180)).float()
+    assert float((out.mean(-1) - 100).abs().max()) <= 0.7
+    assert float(out[..., 0].std()) > 5
+
+
+def test_lighting_has_the_deviations_of_the_paper() -> None:
+    pixels = torch.full((20000, 1, 1, 3), 128, dtype=torch.uint8)
+    moved = varied(pixels, Augment(lighting=0.1)).view(-1, 3).float() - 128
+    components = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
+    eigenvalues = (moved @ components).var(0) / (255 * 0.1) ** 2
+    assert eigenvalues.tolist() == pytest.approx([0.2175, 0.0188, 0.0045], rel=0.05, abs=2e-4)
+
+
+def test_erasing_paints_one_rectangle() -> None:
+    pixels = torch.full((400, 40, 40, 3), 255, dtype=torch.uint8)
+    painted = (varied(pixels, Augment(erase=0.5)) != 255).any(-1)
+    touched = painted.flatten(1).any(1)
+    assert 0.4 < float(touched.float().mean()) < 0.6
+    for mask in painted[touched]:
+        rows, columns = mask.any(1), mask.any(0)
+        assert int(mask.sum()) == int(rows.sum()) * int(columns.sum())
+        assert 0.01 < float(mask.float().mean()) < 0.45
+
+
+def test_the_operations_of_the_policy() -> None:
+    x = noise(2).permute(0, 3, 1, 2).float()
+    none, half, full = torch.zeros(2), torch.full((2,), 0.5), torch.ones(2)
+    still = [f for f in policy.OPERATIONS if f not in (policy.autocontrast, policy.equalize)]
+    for operation in still:
+        assert torch.allclose(operation(x, none), x, atol=1e-2), operation.__name__
+    assert torch.equal(policy.solarize(x, full), 255 - x)
+    assert set((policy.posterize(x, full) % 16).unique().tolist()) == {0}
+    dull = x / 4 + 60
+    assert policy.autocontrast(dull, half).amin((2, 3)).tolist() == [[0.0] * 3] * 2
+    assert policy.autocontrast(dull, half).amax((2, 3)).flatten().tolist() == pytest.approx([255.0] * 6)
+    skewed = (x / 255) ** 3 * 255
+    values = policy.equalize(skewed, half)
+    assert abs(float(values.mean()) - 127.5) < 12
+    assert float(policy.brightness(x, -full).mean()) == pytest.approx(0.1 * float(x.mean()), rel=1e-3)
+    assert float(policy.colour(x, -full).std(1).mean()) < 0.11 * float(x.std(1).mean())
+
+
+def test_equalising_agrees_with_pillow() -> None:
+    from PIL import Image, ImageOps
+
+    pixels = (noise(1, (64, 64))[0].float() ** 2 / 255).to(torch.uint8)
+    theirs = torch.from_numpy(np.array(ImageOps.equalize(Image.fromarray(pixels.numpy())))).float()
+    ours = policy.equalize(pixels.permute(2, 0, 1)[None].float(), torch.zeros(1))[0].permute(1, 2, 0)
+    assert torch.equal(ours.clamp(0, 255), theirs)
+
+
+@pytest.mark.parametrize("spec", [Augment(mixup=0.4), Augment(cutmix=1.0), Augment(mixup=0.2, cutmix=1.0)])
+def test_labels_are_mixed_as_the_pictures_are(spec: Augment) -> None:
+    for epoch in range(12):
+        pixels = torch.stack([torch.full((20, 30, 1), value, dtype=torch.uint8) for value in (0, 200)])
+        mixed, shares = mix(
+            pixels, torch.tensor([2, 0]), spec, classes=3, seed=0, epoch=epoch, samples=np.array([5, 6])
+        )
+        assert shares.sum(1).tolist() == pytest.approx([1, 1])
+        assert mixed.float().mean((1, 2, 3)).tolist() == pytest.approx((200 * shares[:, 0]).tolist(), abs=0.6)
+        again = mix(pixels, torch.tensor([2, 0]), spec, classes=3, seed=0, epoch=epoch, samples=np.array([5, 6]))
+        assert torch.equal(again[0], mixed)
+
+
+def test_a_feed_that_mixes_gives_shares() -> None:
+    pixels, labels = noise(8).numpy(), np.arange(8) % 3
+    feed = PixelFeed(pixels, labels, Augment(mixup=0.2), seed=0, classes=3)
+    assert feed.batch(np.arange(8), 0)[1].shape == (8, 3)
+    with pytest.raises(ValueError, match="number of classes"):
+        PixelFeed(pixels, labels, Augment(mixup=0.2), seed=0)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"crop": (0.5, 0.2)}, {"crop": (0, 1)}, {"policy": (0, 9)}, {"erase": 2}, {"mixup": -1}, {"aspect": 0.5}]
+)
+def test_nonsense_is_refused(fields: dict) -> None:
+    with pytest.raises(ValueError, match="got"):
+        Augment(**fields)
