@@ -63,7 +63,7 @@ def photos(rows: Sequence[Row]) -> str:
             ", ".join(f"{NAMES[each]} {n}" for each, n in Counter(row["chosen"] for row in mine).most_common()),
             f"**{_mean_share(row['test_top1'] for row in mine)}**",
             _mean_share(row["head_test_top1"] for row in mine),
-            f"{mean(row['seconds'] for row in mine):.0f} s",
+            f"{min(row['seconds'] for row in mine):.0f} to {max(row['seconds'] for row in mine):.0f} s",
             str(len(mine)),
         ]
         for name, mine in sets.items()

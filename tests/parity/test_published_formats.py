@@ -13,6 +13,7 @@ import pytest
 import run
 import torch
 
+from striate.models import REGISTRY
 from striate.weights import read_state
 
 QUICK = ["alexnet", "resnet18", "resnet50", "mobilenet_v1", "mobilenet_v2", "densenet121", "efficientnet_b0"]
@@ -27,6 +28,7 @@ def needs(peer: str) -> None:
 def test_rows_name_networks_once() -> None:
     labels = [row.label for row in ROWS]
     assert len(set(labels)) == len(labels)
+    assert {row.ours for row in ROWS} <= set(REGISTRY)
 
 
 @pytest.mark.slow
