@@ -123,6 +123,15 @@ def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
         return None
     if packet in _ELEMENTWISE:
         return given[0] if function._schema.is_mutable else _empty(given, *torch.broadcast_shapes(*_shapes(given)))
+    if packet is aten.convolution and not arguments["transposed"]:
+        sides = _slid(arguments["input"].shape[2:], arguments["weight"].shape[2:], arguments)
+        return None if min(sides, default=0) < 1 else _empty(given, len(given[0]), len(arguments["weight"]), *sides)
+    if packet in (aten.max_pool2d_with_indices, aten.avg_pool2d) and given[0].ndim == 4:
+        sides = _slid(given[0].shape[2:], arguments["kernel_size"], arguments)
+        pooled = None if min(sides) < 1 else _empty(given, *given[0].shape[:2], *sides)
+        return pooled if packet is aten.avg_pool2d or pooled is None else (pooled, pooled)  # no one reads the indices
+    if packet is aten._adaptive_avg_pool2d and given[0].ndim == 4:
+        return _empty(given, *given[0].shape[:2], *arguments["output_size"])
     if packet is aten.native_batch_norm and not arguments["training"]:
         return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)
     if packet is aten.native_layer_norm:
@@ -134,6 +143,24 @@ def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
         kept = [(axis, side) for axis, side in enumerate(given[0].shape) if axis not in along or arguments["keepdim"]]
         return _empty(given, *(1 if axis in along else side for axis, side in kept))
     return None
+
+
+def _slid(given: Sequence[int], kernel: Sequence[int], arguments: Mapping[str, Any]) -> list[int]:
+    """Places that a window takes along each side: (W - F + 2 P) / S + 1, the window dilated.
+
+    Where a pool rounds up, a last place that would begin beyond the picture and the padding before it does not count.
+    """
+    up = arguments.get("ceil_mode", False)
+    pairs = [
+        tuple(value) * (1 if len(value) > 1 else len(given))
+        for value in (kernel, arguments["stride"] or kernel, arguments["padding"], arguments.get("dilation") or [1])
+    ]
+    sides = []
+    for side, window, stride, padding, dilation in zip(given, *pairs, strict=True):
+        free = side + 2 * padding - dilation * (window - 1) - 1
+        count = (free + (stride - 1 if up else 0)) // stride + 1
+        sides.append(count - 1 if up and (count - 1) * stride >= side + padding else count)
+    return sides
 
 
 def _shapes(given: Sequence[Tensor]) -> list[torch.Size]:
