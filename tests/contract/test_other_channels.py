@@ -16,7 +16,8 @@ from striate.models import REGISTRY, StagedModel, entries
 from striate.weights import catalogue
 from striate.weights.adapt import LUMA, to_bands, to_colour, to_grey
 
-FAMILIES = {entry.family: entry for entry in entries() if entry.family != "mlp"}
+# by the first network of each family: a later one may put its first maps elsewhere than into a normalisation
+FAMILIES = {entry.family: entry for entry in reversed(list(entries())) if entry.family != "mlp"}
 CAFFE = Preprocess(
     size=(32, 32), mean=(103.939, 116.779, 123.68), std=(57.0, 58.0, 59.0), channels="bgr", value_range=(0.0, 255.0)
 )

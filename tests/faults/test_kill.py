@@ -75,11 +75,11 @@ def epochs_after_the_last_start(out: Path) -> list[float]:
 
 
 def numbers(out: Path) -> Any:
-    """`metrics.json` less everything under a key that begins with ``seconds``, and the files that tell of pictures."""
+    """`metrics.json` less times and where the run went on, and the files that tell of pictures."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
-            return {k: strip(v) for k, v in value.items() if not k.startswith("seconds")}
+            return {k: strip(v) for k, v in value.items() if not k.startswith("seconds") and k != "resumes"}
         return [strip(each) for each in value] if isinstance(value, list) else value
 
     metrics = strip(json.loads((out / "metrics.json").read_text()))

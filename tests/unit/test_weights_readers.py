@@ -157,7 +157,6 @@ def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
             ("separable_conv2d", "conv2", [(3, 3, 8, 1), (1, 1, 8, 4)]),
             ("batch_normalization", "conv1_bn", [(8,)] * 4),
             ("batch_normalization_1", "conv2_bn", [(8,)] * 3),
-            ("separable_conv2d", "conv2", [(3, 3, 8, 1), (1, 1, 8, 4)]),
         ]:
             folder = h5.create_group(f"layers/{group}/vars")
             folder.attrs["name"] = name

@@ -138,7 +138,7 @@ def largest_batch(
     Example:
         >>> from striate.models import REGISTRY
         >>> largest_batch(REGISTRY.get("lenet5").create(), (1, 32, 32), "10MB")
-        356
+        233
     """
     within = amount_bytes(memory)
     bare = on_meta(model)

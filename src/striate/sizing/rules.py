@@ -441,9 +441,9 @@ def sight_after(operation: Operation, sights: list[Sight]) -> Sight | None:
         return None
     if packet is aten.cat or torch.Tag.pointwise in operation.function.tags:
         field = meet(sight.field for sight in sights)
-        dims = {sight.dims for sight in sights if field and sight.field.counts == field.counts}
-        if len(dims) > 1 and field is not None and field.counts == (1, 1):
-            dims = {max(dims, key=len)}  # a single position lies anywhere
+        dims = list(dict.fromkeys(s.dims for s in sights if field and s.field.counts == field.counts))
+        if len(dims) > 1 and field is not None and field.counts == (1, 1):  # a single position lies anywhere
+            dims = [max(dims, key=lambda each: (len(each), len("".join(each))))]  # what says most of where
         parts: list[tuple[int, Field]] = []
         if packet is aten.cat and len(sights) == len(operation.arguments["tensors"]):
             for each, sight in zip(operation.arguments["tensors"], sights, strict=True):
