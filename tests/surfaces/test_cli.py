@@ -333,14 +333,17 @@ def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_with_130(tmp_path, number):
-    body = "def run(data, root, listener):\n    import time\n    listener.phase('asleep')\n    time.sleep(30)"
+    body = "def run(data, root, listener):\n    import time\n    listener.phase('asleep')\n    time.sleep(90)"
     process = subprocess.Popen(
         [*HERE, "check", "x"], env=script(tmp_path, body), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     assert process.stderr.readline() == "asleep\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 
