@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,85 +90,6 @@ def kind(operation: Operation) -> str | None:
         return None
     pointwise = torch.Tag.pointwise in operation.function.tags
     return KINDS.get(packet, "act" if pointwise else "other")
-
-
-# ---------------------------------------------------------------------- shapes
-
-_ELEMENTWISE = frozenset(
-    getattr(aten, f"{name}{place}")
-    for name in ("add", "sub", "mul", "div", "sigmoid", "tanh", "relu", "silu", "leaky_relu", "hardtanh", "clamp")
-    for place in ("", "_")
-) | {aten.gelu, aten.pow, aten.sqrt, aten.rsqrt}
-
-
-def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
-    """What an operation on the meta device gives, for common ones whose shapes are plain; None for others.
-
-    PyTorch finds these shapes by running the operations' definitions in Python, and loads its compiler for the first
-    of them, which takes longer than the whole of sizing.
-
-    Args:
-        function: The operator.
-        arguments: By the operator's own names.
-    """
-    packet = function.overloadpacket
-    if packet is aten.cat:
-        given, along = arguments["tensors"], arguments["dim"] % arguments["tensors"][0].ndim
-        return _empty(
-            given,
-            *(sum(g.shape[axis] for g in given) if axis == along else side for axis, side in enumerate(given[0].shape)),
-        )
-    given = [each for each in arguments.values() if isinstance(each, Tensor)]
-    if not given or len({each.dtype for each in given}) > 1 or not given[0].is_floating_point():
-        return None
-    if packet in _ELEMENTWISE:
-        return given[0] if function._schema.is_mutable else _empty(given, *torch.broadcast_shapes(*_shapes(given)))
-    if packet is aten.convolution and not arguments["transposed"]:
-        sides = _slid(arguments["input"].shape[2:], arguments["weight"].shape[2:], arguments)
-        return None if min(sides, default=0) < 1 else _empty(given, len(given[0]), len(arguments["weight"]), *sides)
-    if packet in (aten.max_pool2d_with_indices, aten.avg_pool2d) and given[0].ndim == 4:
-        sides = _slid(given[0].shape[2:], arguments["kernel_size"], arguments)
-        pooled = None if min(sides) < 1 else _empty(given, *given[0].shape[:2], *sides)
-        return pooled if packet is aten.avg_pool2d or pooled is None else (pooled, pooled)  # no one reads the indices
-    if packet is aten._adaptive_avg_pool2d and given[0].ndim == 4:
-        return _empty(given, *given[0].shape[:2], *arguments["output_size"])
-    if packet is aten.native_batch_norm and not arguments["training"]:
-        return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)
-    if packet is aten.native_layer_norm:
-        return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)  # statistics that nothing reads
-    if packet is aten.addmm:
-        return _empty(given, arguments["mat1"].shape[0], arguments["mat2"].shape[1])
-    if packet is aten.mean and arguments.get("dim"):
-        along = {axis % given[0].ndim for axis in arguments["dim"]}
-        kept = [(axis, side) for axis, side in enumerate(given[0].shape) if axis not in along or arguments["keepdim"]]
-        return _empty(given, *(1 if axis in along else side for axis, side in kept))
-    return None
-
-
-def _slid(given: Sequence[int], kernel: Sequence[int], arguments: Mapping[str, Any]) -> list[int]:
-    """Places that a window takes along each side: (W - F + 2 P) / S + 1, the window dilated.
-
-    Where a pool rounds up, a last place that would begin beyond the picture and the padding before it does not count.
-    """
-    up = arguments.get("ceil_mode", False)
-    pairs = [
-        tuple(value) * (1 if len(value) > 1 else len(given))
-        for value in (kernel, arguments["stride"] or kernel, arguments["padding"], arguments.get("dilation") or [1])
-    ]
-    sides = []
-    for side, window, stride, padding, dilation in zip(given, *pairs, strict=True):
-        free = side + 2 * padding - dilation * (window - 1) - 1
-        count = (free + (stride - 1 if up else 0)) // stride + 1
-        sides.append(count - 1 if up and (count - 1) * stride >= side + padding else count)
-    return sides
-
-
-def _shapes(given: Sequence[Tensor]) -> list[torch.Size]:
-    return [each.shape for each in given]
-
-
-def _empty(like: Sequence[Tensor], *shape: int) -> Tensor:
-    return torch.empty(shape, dtype=like[0].dtype, device="meta")
 
 
 # ---------------------------------------------------------------------- costs

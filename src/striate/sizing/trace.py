@@ -14,6 +14,7 @@ from striate.records.sizes import LayerRow
 from striate.sizing import rules
 from striate.sizing.field import Field
 from striate.sizing.rules import Sight
+from striate.sizing.shapes import plain_result
 
 ONE_LAYER = (nn.LocalResponseNorm,)
 """Modules that are one layer to a reader although they run as many operations at each position."""
@@ -125,7 +126,7 @@ class _Tracer(TorchDispatchMode):
             else (kwargs or {}).get(argument.name, argument.default_value)
             for place, argument in enumerate(func._schema.arguments)
         }
-        result = rules.plain_result(func, arguments)
+        result = plain_result(func, arguments)
         if result is None:
             result = func(*args, **(kwargs or {}))
         # several results are parts of one input, or the first counts and the others are statistics
