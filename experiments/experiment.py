@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from striate.core.atomic import write_text
 from striate.core.events import Silent
@@ -41,11 +41,15 @@ class Arm:
         label: What table and plot call it.
         network: Its name in the registry.
         recipe: How it is trained.
+        precision: Of the arithmetic; None takes the command's.
+        seed: Added to the command's.
     """
 
     label: str
     network: str
     recipe: str
+    precision: Literal["float32", "bf16"] | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +116,12 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
     parser = argparse.ArgumentParser(description=experiment.title)
     parser.add_argument("--data", default=experiment.data, help="pictures, as striate train takes them")
     parser.add_argument("--root", help="where the files of a standard set are")
-    parser.add_argument("--budget", type=seconds_of, default="1h", help="time for all arms together: 90s, 30m, 2h")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--budget", type=seconds_of, default="1h", help="time for all arms together: 90s, 30m, 2h")
+    extent.add_argument("--share", type=float, help="of every arm's recipe, however long it takes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the plot")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of the arithmetic")
     parser.add_argument("--device")
     given = parser.parse_args(arguments)
     if experiment.training_error and "train" not in (survey(given.data, root=given.root).splits or ()):
@@ -125,14 +132,15 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
             data=given.data,
             root=given.root,
             recipe=arm.recipe,
-            seed=given.seed,
+            seed=given.seed + arm.seed,
+            precision=arm.precision or given.precision,
             device=given.device,
         )
         for arm in experiment.arms
     ]
     given.out.mkdir(parents=True, exist_ok=True)
-    share, full = agreed(plans, given.budget, given.out / "share.json")
-    print(f"{share:.2%} of each recipe fits into {duration(given.budget)}", flush=True)
+    share, full = agreed(plans, given.budget, given.out / "share.json", given.share)
+    print(f"{share:.2%} of each recipe", flush=True)
     rows = []
     for arm, plan, full_steps in zip(experiment.arms, plans, full, strict=True):
         rows.append(trained(arm, replace(plan, share=share), full_steps, given.out, experiment.training_error))
@@ -196,12 +204,20 @@ def timing(plan: TrainPlan, most_s: float) -> tuple[float, int]:
     return watch.step_s, watch.full_steps
 
 
-def agreed(plans: Sequence[TrainPlan], budget_s: float, kept: Path) -> tuple[float, list[int]]:
-    """The share of every arm, and the steps of their whole recipes; those of an earlier start where there was one."""
+def agreed(plans: Sequence[TrainPlan], budget_s: float, kept: Path, share: float | None) -> tuple[float, list[int]]:
+    """The share of every arm, and the steps of their whole recipes; those of an earlier start where there was one.
+
+    Args:
+        plans: The arms'.
+        budget_s: Time for all of them.
+        kept: The file that remembers.
+        share: What was asked for in place of a budget; None finds what the budget allows.
+    """
     if not kept.exists():
         began = time.monotonic()
-        timed = [timing(plan, budget_s / (20 * len(plans))) for plan in plans]
-        share = affordable(timed, budget_s - (time.monotonic() - began))
+        timed = [timing(plan, budget_s / (20 * len(plans)) if share is None else 0.0) for plan in plans]
+        if share is None:
+            share = affordable(timed, budget_s - (time.monotonic() - began))
         facts = {"share": share, "full_steps": [steps for _, steps in timed], "step_s": [step_s for step_s, _ in timed]}
         write_text(kept, json.dumps(facts) + "\n")
     facts = json.loads(kept.read_text(encoding="utf-8"))
@@ -259,7 +275,7 @@ def line_of(row: Row) -> str:
     cells = [
         row.arm.label,
         count(row.parameters),
-        f"`{row.arm.recipe}`",
+        f"`{row.arm.recipe}`" + (f", {row.arm.precision}" if row.arm.precision else ""),
         f"{count(row.steps)} of {count(row.full_steps)} ({percent(row.fraction)})",
         percent(row.train_error),
         f"{percent(row.test_error)} ({interval(row.test_interval)})",
@@ -277,7 +293,7 @@ def table(title: str, rows: Sequence[Row], found: Sequence[str]) -> str:
         "| --- | ---: | --- | ---: | ---: | ---: | ---: |",
         *map(line_of, rows),
     ]
-    return "\n".join([*lines, *(f"\n{each}" for each in found)]) + "\n"
+    return "\n".join([*lines, *(f"\n{each}" for each in found), "\n![training loss](curves.svg)"]) + "\n"
 
 
 STYLE = """<style>

@@ -2,7 +2,7 @@
 
 The two larger stay below 100,000 and 200,000 parameters.
 
-``python experiments/fashion.py --root data/fashion_mnist --budget 1h --out runs/fashion``
+``python experiments/fashion.py --root data/fashion_mnist --budget 2h --precision bf16 --out runs/fashion``
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def findings(rows: dict[str, Row]) -> list[str]:
 EXPERIMENT = Experiment(
     title="Fashion-MNIST, from small to wide",
     data="fashion_mnist",
-    arms=tuple(Arm(label=name.removeprefix("fashion_"), network=name, recipe="wide_resnet") for name in VARIANTS),
+    arms=tuple(Arm(label=name.removeprefix("fashion_"), network=name, recipe="fashion_short") for name in VARIANTS),
     findings=findings,
 )
 

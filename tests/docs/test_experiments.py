@@ -56,7 +56,7 @@ def test_an_experiment_leaves_a_table_and_a_plot(name: str, ran: Path) -> None:
         assert row["fraction"] == pytest.approx(row["steps"] / row["full_steps"])
         assert row["test_interval"][0] <= row["test_error"] <= row["test_interval"][1]
         assert (row["train_error"] is not None) == (name in ("degradation", "dense_against_conv"))
-        assert f"| {row['arm']['label']} | {row['parameters']:,} | `{row['arm']['recipe']}` |" in page
+        assert f"| {row['arm']['label']} | {row['parameters']:,} | `{row['arm']['recipe']}`" in page
     assert all(sentence in page for sentence in found["findings"])
 
 
