@@ -88,6 +88,22 @@ def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
         plan(data, share=1.5)
 
 
+@pytest.mark.usefixtures("quick")
+def test_the_last_the_best_and_each_cycles_weights_are_kept(data: Path, tmp_path: Path) -> None:
+    done = job.run(plan(data, snapshots=3, validate=True), tmp_path / "run", Silent())
+    kept = sorted(file.name for file in (done.folder / "snapshots").iterdir())
+    assert kept == ["1.safetensors", "2.safetensors", "3.safetensors"]
+    assert done.record.snapshots == 3
+    last = load_file(done.folder / "last.safetensors")
+    of_cycles = [load_file(done.folder / "snapshots" / name) for name in kept]  # a cycle is an epoch here
+    assert all((last[name] == of_cycles[-1][name]).all() for name in last)
+    assert done.record.best_epoch is not None
+    best = weights(done.folder)
+    assert all((best[name] == of_cycles[done.record.best_epoch - 1][name]).all() for name in best)
+    with pytest.raises(PlanError, match="at least 2"):
+        plan(data, snapshots=1)
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3])
 def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     weight: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

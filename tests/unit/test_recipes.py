@@ -14,7 +14,7 @@ from striate.core.events import Silent
 from striate.models import REGISTRY
 from striate.records.recipes import Schedule, recipe, recipe_names
 from striate.train.loop import total_steps, train
-from striate.train.schedule import share
+from striate.train.schedule import cycle_ends, share
 
 PAPERS = {  # recipe to the network that the paper trains
     "lenet_1998": "lenet5",
@@ -25,6 +25,7 @@ PAPERS = {  # recipe to the network that the paper trains
     "resnet_2015_plateau": "resnet50",
     "stochastic_depth": "stochastic_depth_resnet110",
     "shake_shake": "shake_shake_26",
+    "snapshot": "resnet110_cifar",
     "densenet": "densenet_bc_100_12",
     "wide_resnet": "wrn16_4",
     "efficientnet": "efficientnet_b0",
@@ -98,6 +99,20 @@ def test_rates_of_the_papers() -> None:
     )
 
 
+def test_a_cycle_begins_at_the_peak_and_ends_near_nothing() -> None:
+    """Equation 2 of Huang et al. 2017, for 300 passes in 6 cycles."""
+    passes = rates("snapshot", 300, list(range(300)))
+    for first in range(0, 300, 50):
+        assert passes[first : first + 50] == pytest.approx(
+            [0.05 * (np.cos(np.pi * step / 50) + 1) for step in range(50)]
+        )
+    uneven = Schedule(kind="cycles", cycles=4, warmup=0.1)
+    assert cycle_ends(uneven, 10) == (3, 5, 8, 10)
+    assert [share(uneven, step, 10) for step in (0, 1, 3, 5, 8)] == [1.0] * 5
+    assert cycle_ends(Schedule(kind="cycles", cycles=6), 2) == (1, 2)  # no cycle without a step
+    assert cycle_ends(Schedule(), 10) == ()
+
+
 def test_falls_that_make_no_sense_are_named() -> None:
     for wrong in ({"kind": "steps"}, {"kind": "steps", "places": (0.5,), "every": 0.1}, {"kind": "line", "every": 0.1}):
         with pytest.raises(ValueError, match="either places or every"):
@@ -106,3 +121,5 @@ def test_falls_that_make_no_sense_are_named() -> None:
         Schedule(kind="steps", places=(0.3, 0.6), factors=(0.1,))
     with pytest.raises(ValueError, match=r"below 1; got 1\.5"):
         Schedule(kind="steps", every=1.5)
+    with pytest.raises(ValueError, match="no other kind has several"):
+        Schedule(kind="cosine", cycles=2)

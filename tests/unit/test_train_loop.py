@@ -63,6 +63,33 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, optimizer, 
     assert resumed.curve == straight.curve
 
 
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_snapshots_are_the_weights_at_the_end_of_each_cycle(tmp_path, ema) -> None:
+    """Also of a run that was stopped in the middle of a cycle; the last is the network that training leaves."""
+    plan = Recipe(rate=0.05, batch=8, epochs=3, ema=ema, schedule=Schedule(kind="cycles", cycles=3))
+    model, state = network(), tmp_path / "state.safetensors"
+    kept: dict[int, dict[str, torch.Tensor]] = {}
+
+    def keep(number: int) -> None:
+        assert not model.training
+        kept[number] = copy.deepcopy(model.state_dict())
+
+    common = {"seed": 3, "listener": Silent(), "snapshot": keep}
+    train(model, Numbers(), plan, **common)
+    whole = dict(kept)
+    assert sorted(whole) == [1, 2, 3]
+    assert all(torch.equal(whole[3][name], value) for name, value in model.state_dict().items())
+    assert not torch.equal(whole[1]["0.weight"], whole[2]["0.weight"])
+    feed, model = Numbers(), network()
+    feed.stop_at = 10  # of 7 steps a cycle
+    kept.clear()
+    with pytest.raises(KeyboardInterrupt):
+        train(model, feed, plan, save_to=state, save_every_s=0, **common)
+    model = network()
+    train(model, Numbers(), plan, save_to=state, save_every_s=0, **common)
+    assert all(torch.equal(whole[k][name], value) for k in whole for name, value in kept[k].items())
+
+
 def test_a_state_of_another_plan_is_not_used(tmp_path) -> None:
     plan = Recipe(rate=0.05, batch=8, epochs=1)
     path = tmp_path / "state.safetensors"

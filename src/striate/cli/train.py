@@ -34,6 +34,12 @@ def train(
     validate: Annotated[
         bool, typer.Option("--validate", help="Hold back a validation split, and keep the epoch that is best on it.")
     ] = _DEFAULT.validate,
+    snapshots: Annotated[
+        int | None,
+        typer.Option(
+            help="Let the rate fall so many times, and keep the weights of each: an ensemble from one run.", metavar="N"
+        ),
+    ] = _DEFAULT.snapshots,
     precision: Annotated[
         str, typer.Option(help="Of the arithmetic: float32 or bf16.", metavar="P")
     ] = _DEFAULT.precision,
@@ -77,6 +83,7 @@ def train(
                 seed=seed,
                 precision=precision,  # pyright: ignore[reportArgumentType]  # the plan looks
                 validate=validate,
+                snapshots=snapshots,
                 device=device,
             )
     elif name is not None or data is not None:

@@ -25,6 +25,9 @@ from striate.weights import open_model, read_state, save_state
 from striate.weights.labels import LabelSet
 
 FORMAT = 1
+WEIGHTS, CARD = "model.safetensors", "model.json"
+LAST, SNAPSHOTS = "last.safetensors", "snapshots"
+"""Further weights of a training run: the last ones where a better epoch's are the result, and those of each cycle."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,22 +127,21 @@ def _raw(picture: str | Path | bytes | np.ndarray) -> bytes | np.ndarray:
         raise PictureError(f"cannot read {path}: {reason}", hint="give the path of a picture file") from error
 
 
-def save(
-    folder: Path,
-    model: ImageModel,
-    card: ModelCard,
-) -> None:
+def save(folder: Path, model: ImageModel, card: ModelCard) -> None:
     """Write ``model.safetensors`` and ``model.json`` into a folder, each whole or not at all."""
-    words = {
-        "striate": striate.__version__
-    }  # one only: safetensors writes several in any order, and bytes would differ
-    save_state(model, folder / "model.safetensors", metadata=words)
-    io.write(folder / "model.json", card)
+    save_weights(folder / WEIGHTS, model)
+    io.write(folder / CARD, card)
+
+
+def save_weights(path: Path, model: ImageModel) -> None:
+    """Write a network's weights, whole or not at all; auxiliary heads, which are of use in training alone, stay out."""
+    words = {"striate": striate.__version__}  # one only: safetensors writes several in any order
+    save_state(model, path, without="aux.", metadata=words)
 
 
 def is_model_folder(text: str) -> bool:
     """Whether `text` names a folder that holds a trained model."""
-    return (Path(text) / "model.json").is_file()
+    return (Path(text) / CARD).is_file()
 
 
 def load(text: str | Path, *, device: str | None = None) -> TrainedClassifier:
@@ -161,7 +163,7 @@ def load(text: str | Path, *, device: str | None = None) -> TrainedClassifier:
             raise CheckpointError(f"{folder} holds no trained model (no model.json)", hint=hint)
         card = read_card(folder)
         model = rebuild(card)
-        _fill(model, folder / "model.safetensors")
+        _fill(model, folder / WEIGHTS)
         network = Classifier(model, card.preprocess)
         return TrainedClassifier(network, card.preprocess, card.classes, temperature=card.temperature, device=where)
     opened = open_model(str(text))
@@ -178,7 +180,7 @@ def read_card(folder: Path) -> ModelCard:
     Raises:
         CheckpointError: It is not one.
     """
-    path = folder / "model.json"
+    path = folder / CARD
     try:
         found = io.read(path)
         if isinstance(found, dict) and found.get("format") != FORMAT:

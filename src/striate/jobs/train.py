@@ -13,6 +13,7 @@ from typing import Any, final
 import numpy as np
 import torch
 
+from striate.core.atomic import make_folder
 from striate.core.device import pick
 from striate.core.errors import PlanError
 from striate.core.events import Listener, Several, Silent
@@ -30,7 +31,7 @@ from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
 from striate.records.plans import TrainMeans, TrainPlan
-from striate.records.recipes import Augment, Recipe, recipe
+from striate.records.recipes import Augment, Recipe, Schedule, recipe
 from striate.records.results import Score
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed
@@ -38,6 +39,7 @@ from striate.tasks.classify.network import Classifier
 from striate.train import checkpoint
 from striate.train.loop import train
 from striate.train.ranks import Ranks, launched
+from striate.train.schedule import cycle_ends
 
 _EVALUATED = 100
 """Pictures at a time in evaluation."""
@@ -60,6 +62,7 @@ class TrainRecord:
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
         best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
         validation: Accuracy of that epoch on the validation pictures.
+        snapshots: Weights kept, one file a cycle of the rate.
         seconds: Times.
     """
 
@@ -77,6 +80,7 @@ class TrainRecord:
     halved_at: int | None = None
     best_epoch: int | None = None
     validation: float | None = None
+    snapshots: int = 0
     format: int = 1
 
 
@@ -176,6 +180,11 @@ def run(
     per_class = np.bincount(labels, minlength=len(index.classes))
     rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)
     best = _Best(network, pictures, held, index.labels[held], ranks, claim.work / "best.safetensors")
+
+    def snapshots(number: int) -> None:
+        if ranks.first:
+            artefact.save_weights(make_folder(claim.folder / artefact.SNAPSHOTS) / f"{number}.safetensors", model)
+
     result = train(
         network,
         PixelFeed(
@@ -199,9 +208,12 @@ def run(
         save_to=claim.work / "training.safetensors",
         signature=keys.of_folder(plan=plan, recipe=method, pictures=[hashes[p] for p in kept]),
         evaluate=best if validates else None,
+        snapshot=snapshots,
     )
     listener.record("trained", {"step": result.resumed_at, "steps": result.steps, "seconds": result.seconds})
     if validates:
+        if ranks.first:
+            artefact.save_weights(claim.folder / artefact.LAST, model)
         model.load_state_dict(checkpoint.read(best.file)[0])
     test = _tested(network, preprocess, index, splits.test, ranks, listener)
     if not ranks.first:
@@ -216,7 +228,6 @@ def run(
         temperature=1.0,
         start={"weights": "random"},
     )
-    model.aux.clear()  # their work is done
     artefact.save(claim.folder, model.cpu(), card)
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     record = TrainRecord(
@@ -230,6 +241,7 @@ def run(
         halved_at=result.halved_at,
         best_epoch=int(top["epoch"]) if top else None,
         validation=top["top1"] if top else None,
+        snapshots=len(cycle_ends(method.schedule, result.steps)),
         seconds={"total": time.monotonic() - began, "training": result.seconds},
         seed=plan.seed,
         versions=versions(),
@@ -246,6 +258,8 @@ def _method(plan: TrainPlan) -> Recipe:
     method = recipe(plan.recipe)
     if plan.epochs is not None:
         method = dataclasses.replace(method, epochs=plan.epochs, steps=None)
+    if plan.snapshots is not None:
+        method = dataclasses.replace(method, schedule=Schedule(kind="cycles", cycles=plan.snapshots))
     return method.compressed(plan.share)
 
 

@@ -73,6 +73,8 @@ class TrainPlan:
         precision: ``float32``, or ``bf16`` for the arithmetic alone.
         validate: Whether a validation split is held back and looked at after every epoch; the best epoch's weights are
             then the result. A recipe whose rate waits for validation does so anyway.
+        snapshots: Cycles of the rate in place of the recipe's schedule, the weights at the end of each kept; None takes
+            the recipe's.
         device: As `core.device.pick` takes it.
     """
 
@@ -85,9 +87,12 @@ class TrainPlan:
     seed: int = 0
     precision: Literal["float32", "bf16"] = "float32"
     validate: bool = False
+    snapshots: int | None = None
     device: str | None = None
 
     def __post_init__(self) -> None:
+        if self.snapshots is not None and self.snapshots < 2:
+            raise PlanError(f"an ensemble of snapshots takes at least 2; got {self.snapshots}")
         if self.epochs is not None and self.epochs < 1:
             raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
         if not 0 < self.share <= 1:

@@ -75,7 +75,8 @@ class Schedule:
     Args:
         kind: After the warm-up: ``cosine`` (half a cosine to 0), ``line`` (straight down to `floor`), ``steps`` (times
             `factor` at each of `places`, or `every` so often), ``plateau`` (times `factor` whenever validation stood
-            still for `patience` epochs) or ``constant``.
+            still for `patience` epochs), ``cycles`` (several half cosines, each begun anew; the weights at their ends
+            are kept) or ``constant``.
         warmup: Share of all steps over which the rate rises from 0 to its peak.
         places: Where it falls, as shares of all steps.
         every: Share of all steps from one fall to the next, in place of `places`.
@@ -83,9 +84,10 @@ class Schedule:
         factors: Those of each of `places`, where they differ; empty takes `factor`.
         patience: Epochs without a new best accuracy.
         floor: Share of the peak where a straight line ends.
+        cycles: Number of half cosines of kind ``cycles``.
     """
 
-    kind: Literal["cosine", "line", "steps", "plateau", "constant"] = "cosine"
+    kind: Literal["cosine", "line", "steps", "plateau", "cycles", "constant"] = "cosine"
     warmup: float = 0.0
     places: tuple[float, ...] = ()
     every: float | None = None
@@ -93,6 +95,7 @@ class Schedule:
     factors: tuple[float, ...] = ()
     patience: int = 10
     floor: float = 0.0
+    cycles: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
@@ -103,11 +106,13 @@ class Schedule:
             raise ValueError("kind 'steps' takes either places or every, and no other kind takes them")
         if self.every is not None and not 0 < self.every < 1:
             raise ValueError(f"every is a share of all steps, above 0 and below 1; got {self.every}")
+        if self.cycles < 1 or (self.cycles > 1 and self.kind != "cycles"):
+            raise ValueError(f"kind 'cycles' has 1 cycle or more, and no other kind has several; got {self}")
         if self.factors and len(self.factors) != len(self.places):
             raise ValueError(f"each of {len(self.places)} places has a factor; got {len(self.factors)} factors")
 
 
-_KINDS = ("cosine", "line", "steps", "plateau", "constant")
+_KINDS = ("cosine", "line", "steps", "plateau", "cycles", "constant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

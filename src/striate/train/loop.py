@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -91,6 +91,7 @@ def train(
     signature: str = "",
     save_every_s: float = 15.0,
     evaluate: Callable[[], dict[str, float]] | None = None,
+    snapshot: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train `module` in place.
 
@@ -115,6 +116,7 @@ def train(
         save_every_s: Seconds between two savings.
         evaluate: Called in evaluation mode after every epoch; its figures join the curve, and the accuracy ``top1``
             among them moves a schedule of kind ``plateau``.
+        snapshot: Called in evaluation mode after every cycle of the rate, with the cycle's number, from 1.
 
     Raises:
         NonFiniteLossError: The loss is no longer a number, and going back once to the last state with half the rate did
@@ -137,7 +139,7 @@ def train(
     with deferred() as pending:
         while run.progress.step < run.steps:
             try:
-                run.go(listener, evaluate, pending, workers, save_every_s)
+                run.go(listener, evaluate, snapshot, pending, workers, save_every_s)
             except NonFiniteLossError as error:
                 if run.progress.halved_at is not None or save_to is None:
                     raise
@@ -200,6 +202,7 @@ class _Run:
         self,
         listener: Listener,
         evaluate: Callable[[], dict[str, float]] | None,
+        snapshot: Callable[[int], None] | None,
         pending: Pending,
         workers: int,
         save_every_s: float,
@@ -212,6 +215,7 @@ class _Run:
         if self.save_to is not None and not self.save_to.exists():
             self.save()  # so that there is a state to go back to
         self.module.train()
+        cycles = schedule.cycle_ends(self.recipe.schedule, self.steps)
         fallen, unread = schedule.drops(self.recipe.schedule, self._history()), torch.zeros((), device=self.device)
         with groups(self.feed, self.layout, first=now.step, last=self.steps, workers=workers) as batches:
             for step in range(now.step, self.steps):
@@ -230,6 +234,10 @@ class _Run:
                 if ends:
                     self._end_epoch(step, listener, evaluate)
                     fallen = schedule.drops(self.recipe.schedule, self._history())
+                if snapshot is not None and now.step in cycles:
+                    self.require_finite()
+                    with self._evaluated():
+                        snapshot(1 + cycles.index(now.step))
                 if due or stop:
                     self.save()
                     saved = time.monotonic()
@@ -275,18 +283,32 @@ class _Run:
         epoch, index = divmod(step, self.layout.steps_an_epoch)
         row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1)}
         if evaluate is not None:
-            self.module.eval()
-            with self.average.applied() if self.average is not None else nullcontext():
+            with self._evaluated():
                 row |= evaluate()
-            self.module.train()
         now.curve.append(row)
         now.loss = 0.0
         listener.record("epoch", row)
+
+    @contextmanager
+    def _evaluated(self) -> Iterator[None]:
+        """Within this the network is in evaluation mode, with averaged weights where the recipe averages them."""
+        self.module.eval()
+        with self.average.applied() if self.average is not None else nullcontext():
+            yield
+        self.module.train()
 
     def _history(self) -> list[float]:
         return [row["top1"] for row in self.progress.curve if "top1" in row]
 
     # ------------------------------------------------------------------ state on disk
+
+    def require_finite(self) -> None:
+        """Raise NonFiniteLossError where a weight is no number."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
+            raise NonFiniteLossError(
+                f"a weight is no number after step {self.progress.step} of {self.steps}",
+                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+            )
 
     def save(self) -> None:
         """Write the state, whole or not at all.
@@ -294,11 +316,7 @@ class _Run:
         Raises:
             NonFiniteLossError: A weight is no number; what was saved before stays.
         """
-        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
-            raise NonFiniteLossError(
-                f"a weight is no number after step {self.progress.step} of {self.steps}",
-                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
-            )
+        self.require_finite()
         if self.save_to is None or not self.ranks.first:
             return
         tensors = {f"module:{name}": tensor for name, tensor in self.module.state_dict().items()}

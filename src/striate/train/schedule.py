@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from striate.records.recipes import Schedule
@@ -19,8 +20,8 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
 
     Source:
         Warm-up: Goyal et al. 2017 (arXiv 1706.02677), section 2.2. ``cosine``: Loshchilov and Hutter 2016, SGDR (arXiv
-        1608.03983), equation 5, one cycle. ``steps`` and ``plateau``: He et al. 2015, sections 4.2 and 3.4. ``line``:
-        Smith 2017, Super-Convergence (arXiv 1708.07120).
+        1608.03983), equation 5, one cycle. ``cycles``: Huang et al. 2017 (arXiv 1704.00109), equation 2. ``steps`` and
+        ``plateau``: He et al. 2015, sections 4.2 and 3.4. ``line``: Smith 2017, Super-Convergence (arXiv 1708.07120).
     """
     rise = round(schedule.warmup * steps)
     if step < rise:
@@ -29,6 +30,11 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
     match schedule.kind:
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * done))
+        case "cycles":
+            ends = cycle_ends(schedule, steps)
+            place = bisect_right(ends, step)
+            first = ends[place - 1] if place else rise
+            return 0.5 * (1 + math.cos(math.pi * (step - first) / (ends[place] - first)))
         case "line":
             return 1 - (1 - schedule.floor) * done
         case "steps":
@@ -37,6 +43,22 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
             return schedule.factor**drops
         case "constant":
             return 1.0
+
+
+def cycle_ends(schedule: Schedule, steps: int) -> tuple[int, ...]:
+    """The numbers of steps after which a cycle of the rate is over, ascending; none but for kind ``cycles``.
+
+    A cycle takes a step at least, so that very few steps make fewer cycles.
+
+    Example:
+        >>> cycle_ends(Schedule(kind="cycles", cycles=3), 100)
+        (33, 67, 100)
+    """
+    if schedule.kind != "cycles":
+        return ()
+    rise = round(schedule.warmup * steps)
+    ends = {rise + round(k * (steps - rise) / schedule.cycles) for k in range(1, schedule.cycles + 1)}
+    return tuple(sorted(ends - {rise}))
 
 
 def _factors(schedule: Schedule, step: int, steps: int) -> list[float]:

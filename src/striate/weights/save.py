@@ -17,6 +17,7 @@ def save_state(
     path: str | Path,
     *,
     dtype: torch.dtype | None = None,
+    without: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a network's tensors, under its own names, whole or not at all.
@@ -25,6 +26,7 @@ def save_state(
         model: The network.
         path: A ``.safetensors`` file in a folder that exists.
         dtype: What floating-point tensors are stored as; None keeps theirs.
+        without: Beginning of the names that are left out; None leaves out none.
         metadata: Words for the file's header.
 
     Raises:
@@ -35,6 +37,8 @@ def save_state(
 
     state = {}
     for name, tensor in model.state_dict().items():
+        if without is not None and name.startswith(without):
+            continue
         kept = tensor.detach().cpu().contiguous()
         if dtype is not None and kept.is_floating_point():
             cast = kept.to(dtype)
