@@ -22,10 +22,10 @@ from striate.cli.app import app
 from striate.core.errors import DataError, PlanError, UnknownModelError
 from striate.core.events import Silent
 from striate.data.decode import decode
-from striate.jobs import artefact, evaluate, fit
+from striate.jobs import evaluate, fit
 from striate.records.plans import EvalPlan, FitPlan
 from striate.transfer import advisor
-from striate.weights import create_model, save_state
+from striate.weights import create_model, save_state, trained
 
 CLASSES = ("<script>", "disc", "stairs")
 PLAN = FitPlan(backbone="lenet5", engine="torch", work_s=0.06)
@@ -399,14 +399,14 @@ def test_every_kind_of_winner_comes_back_to_the_bit(
         probe(self)
         self.point = point
 
-    def keep(folder: Path, model, card: artefact.ModelCard) -> None:
+    def keep(folder: Path, model, card: trained.ModelCard) -> None:
         kept.append((model, card))
         save(folder, model, card)
 
-    save = artefact.save
+    save = trained.save
     monkeypatch.setattr(advisor.Advisor, "probe", probe_and_prefer)
     monkeypatch.setattr(advisor, "better", lambda challenger, holder: challenger.row.strategy == winner)
-    monkeypatch.setattr(artefact, "save", keep)
+    monkeypatch.setattr(trained, "save", keep)
     found = fitted(pictures, tmp_path / "out", PLAN, per_class=6, scratch=winner == "scratch")
     assert found["chosen"]["strategy"] == winner
     (model, card), classifier = kept[0], striate.load(tmp_path / "out")

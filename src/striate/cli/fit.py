@@ -20,9 +20,9 @@ def fit(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="The pretrained network to start from; WEIGHTS is a catalogue tag or a file. "
-            "Without it the pictures decide.",
-            metavar="NAME[:WEIGHTS]",
+            help="The pretrained network to start from: NAME, NAME:WEIGHTS (a catalogue tag or a file), the folder of "
+            "a finished run, or hub:OWNER/NAME. Without it the pictures decide.",
+            metavar="MODEL",
         ),
     ] = _DEFAULT.backbone,
     budget: Annotated[

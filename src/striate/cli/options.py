@@ -77,4 +77,4 @@ Data = Annotated[
         metavar="DATA",
     ),
 ]
-Model = Annotated[str, typer.Argument(help="The folder of a run, or NAME:WEIGHTS.", metavar="MODEL")]
+Model = Annotated[str, typer.Argument(help="The folder of a run, NAME:WEIGHTS, or hub:OWNER/NAME.", metavar="MODEL")]

@@ -11,7 +11,10 @@ from striate.cli.session import command, print_json
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="The network; striate models lists them.", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(help="The network; striate models lists them. Or the folder of a trained one.", metavar="NAME"),
+    ],
     input: Annotated[
         tuple | None,
         typer.Option(

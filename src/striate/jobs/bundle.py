@@ -16,12 +16,13 @@ from striate.core.atomic import write_text
 from striate.core.events import Silent
 from striate.data.index import survey
 from striate.features.run import over
-from striate.jobs.artefact import load, read_card, rebuild
+from striate.jobs.artefact import load
 from striate.records import io
 from striate.tasks.classify.metrics import score
 from striate.tasks.classify.network import Classifier
 from striate.weights import read_state, save_state
 from striate.weights.fetch import digest
+from striate.weights.trained import read_card, rebuild
 
 _PACKAGE = Path(striate.__file__).parent / "weights"
 CATALOGUE = _PACKAGE / "catalogue" / "own.toml"

@@ -39,7 +39,7 @@ from striate.transfer.advisor import Advisor, Attempt, advise
 from striate.transfer.clock import Clock
 from striate.transfer.explain import reason
 from striate.transfer.problem import CachedFeatures, Problem
-from striate.weights import Opened, open_model
+from striate.weights import Opened, open_model, trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,16 +198,18 @@ def _conclude(
     assert winner.row.validation is not None
     model, preprocess = winner.build()
     point = None if winner.row.strategy == "scratch" else advisor.point
-    card = artefact.ModelCard(
+    start = {"weights": "random"} if winner.row.strategy == "scratch" else opened.start
+    card = trained.ModelCard(
         network=opened.name,
         options=opened.options,
         point=point,
         classes=index.classes,
         preprocess=preprocess,
         temperature=winner.temperature,
-        start=_start(opened, winner),
+        start=start,
+        made={"verb": "fit", "data": Path(plan.data).name},
     )
-    artefact.save(claim.folder, model, card)
+    trained.save(claim.folder, model, card)
     outputs = over(
         Classifier(model, preprocess).eval(),
         preprocess,
@@ -236,6 +238,7 @@ def _conclude(
             reason=reason(winner, attempts, folds=len(advisor.folds)),
             note="" if winner.row.strategy == "scratch" else opened.note,
         ),
+        start=start,
         candidates=tuple(each.row for each in attempts),
         depth=advisor.depth,
         data=_summary(plan, index, splits, problems, unreadable),
@@ -247,13 +250,6 @@ def _conclude(
         plan=io.to_json(plan),
     )
     return record, predictions
-
-
-def _start(opened: Opened, winner: Attempt) -> dict[str, str]:
-    if winner.row.strategy == "scratch":
-        return {"weights": "random"}
-    licence = opened.checkpoint.licence if opened.checkpoint else "unknown"
-    return {"weights": opened.weights, "sha256": opened.sha256, "licence": licence}
 
 
 def _predictions(index: ImageIndex, outputs: Outputs, labels: np.ndarray, temperature: float) -> list[Prediction]:

@@ -8,6 +8,7 @@ from striate import models, sizing
 from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.records.sizes import SizeRecord
+from striate.weights import trained
 
 MOST_CHANNELS, MOST_SIDE_PX, MOST_CLASSES = 2**16, 2**20, 2**20
 """Above these, byte counts of the larger networks no longer fit into 64 bits."""
@@ -19,18 +20,23 @@ def run(
     """Measure a network without running it on data.
 
     Args:
-        name: Of the network, or an alias.
+        name: Of the network, or an alias; the folder of a trained one, or its place on the hub.
         input: Channels, height and width of the picture, in pixels; None takes what it was made for.
-        classes: Length of the output; None takes the published one.
+        classes: Length of the output; None takes the published one, or that of the trained network.
         memory: An amount such as ``8GB``: the record then says what fits into it.
 
     Raises:
         UnknownModelError: No network has that name.
+        CheckpointError: The folder holds no trained network.
         InputShapeError: The network does not take such a picture.
         PlanError: A number is below 1 or too large to count with, or `memory` is no amount.
     """
-    entry = models.REGISTRY.get(name)
-    shape = entry.input if input is None else input
+    found = trained.find(name)
+    if found is None:
+        trained.require_folder(name)
+    entry = models.REGISTRY.get(name if found is None else found.card.network)
+    made_for = entry.input if found is None else (found.card.preprocess.in_channels, *found.card.preprocess.size)
+    shape = made_for if input is None else input
     if min(shape) < 1:
         raise PlanError(
             f"a picture has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
@@ -41,6 +47,11 @@ def run(
             hint=f"at most {MOST_CHANNELS} channels, {MOST_SIDE_PX} px a side and {MOST_CLASSES} classes",
         )
     with shapes_only():
-        model = entry.create(classes=classes, in_channels=shape[0])
+        if found is None:
+            model = entry.create(classes=classes, in_channels=shape[0])
+        else:
+            model = trained.rebuild(found.card)
+            if classes is not None:
+                model.replace_head(classes)
     size = sizing.measure(model, shape, name=entry.name)
     return size if memory is None else replace(size, memory=sizing.fits(model, shape, memory))

@@ -26,7 +26,7 @@ from striate.features import keys
 from striate.features import run as running
 from striate.features.extract import fill, unread
 from striate.features.store import RowStore
-from striate.jobs import artefact, folder
+from striate.jobs import folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
@@ -40,6 +40,7 @@ from striate.train import checkpoint
 from striate.train.loop import train
 from striate.train.ranks import Ranks, launched
 from striate.train.schedule import cycle_ends
+from striate.weights import trained
 
 _EVALUATED = 100
 """Pictures at a time in evaluation."""
@@ -183,7 +184,7 @@ def run(
 
     def snapshots(number: int) -> None:
         if ranks.first:
-            artefact.save_weights(make_folder(claim.folder / artefact.SNAPSHOTS) / f"{number}.safetensors", model)
+            trained.save_weights(make_folder(claim.folder / trained.SNAPSHOTS) / f"{number}.safetensors", model)
 
     result = train(
         network,
@@ -213,13 +214,13 @@ def run(
     listener.record("trained", {"step": result.resumed_at, "steps": result.steps, "seconds": result.seconds})
     if validates:
         if ranks.first:
-            artefact.save_weights(claim.folder / artefact.LAST, model)
+            trained.save_weights(claim.folder / trained.LAST, model)
         model.load_state_dict(checkpoint.read(best.file)[0])
     test = _tested(network, preprocess, index, splits.test, ranks, listener)
     if not ranks.first:
         ranks.wait()
         return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
-    card = artefact.ModelCard(
+    card = trained.ModelCard(
         network=entry.name,
         options={},
         point=None,
@@ -227,8 +228,9 @@ def run(
         preprocess=preprocess,
         temperature=1.0,
         start={"weights": "random"},
+        made={"verb": "train", "data": Path(plan.data).name, "recipe": plan.recipe},
     )
-    artefact.save(claim.folder, model.cpu(), card)
+    trained.save(claim.folder, model.cpu(), card)
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     record = TrainRecord(
         network=entry.name,

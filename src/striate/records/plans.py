@@ -17,7 +17,8 @@ class FitPlan:
     Args:
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are; None for sets that need none.
-        backbone: ``NAME`` or ``NAME:WEIGHTS``; None lets the pictures decide among what is at hand.
+        backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None lets the
+            pictures decide among what is at hand.
         budget_s: Bound on the whole run in seconds; None bounds the work instead of the clock.
         per_class: Labelled pictures used of each class for training and validation together; None uses all.
         seed: Of the split and of every draw.

@@ -194,6 +194,7 @@ class FitRecord:
         seconds: Times; ``total`` among them.
         seed: Of the run.
         versions: Of striate and of what it computes with.
+        start: Where the chosen network's first weights came from, as in ``model.json``.
     """
 
     test: Score
@@ -209,6 +210,7 @@ class FitRecord:
     versions: dict[str, str]
     format: int = 1
     plan: dict[str, Any] = field(default_factory=dict)
+    start: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

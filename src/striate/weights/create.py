@@ -11,7 +11,7 @@ from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, DenseModel, Entry, ImageModel
 from striate.records.results import LoadRecord
-from striate.weights import labels
+from striate.weights import labels, trained
 from striate.weights.adapt import to_bands, to_colour, to_grey
 from striate.weights.catalogue import Checkpoint
 from striate.weights.fetch import Picked, pick
@@ -34,6 +34,7 @@ class Opened:
         labels: What the outputs mean; None where nothing is known, or where the head is fresh.
         sha256: Of the file.
         load_record: What became of every tensor.
+        found: The folder that it came from; None for what is in the catalogue and for single files.
         note: What a person should know; empty when there is nothing.
     """
 
@@ -45,17 +46,32 @@ class Opened:
     sha256: str
     load_record: LoadRecord
     options: dict[str, Any] = field(default_factory=dict)
+    found: trained.Found | None = None
     note: str = ""
 
     @property
     def weights(self) -> str:
-        """The catalogue tag, or the beginning of the file's sha256."""
+        """The catalogue tag, the folder, or the beginning of the file's sha256."""
+        if self.found is not None:
+            return self.found.title
         return self.checkpoint.tag if self.checkpoint else f"sha256 {self.sha256[:12]}"
 
+    @property
+    def start(self) -> dict[str, str]:
+        """Where the weights come from, for records: ``weights``, ``sha256``, ``licence``, and of a folder its story."""
+        if self.found is not None:
+            known, more = self.found.card.licence, self.found.place | self.found.card.made
+        else:
+            known, more = self.checkpoint.licence if self.checkpoint else "unknown", {}
+        return {"weights": self.weights, "sha256": self.sha256, "licence": known} | more
 
-def split_name(text: str) -> tuple[str, str | None]:
-    """``NAME:WEIGHTS`` in two; WEIGHTS is None where only a name is given."""
+
+def split_name(text: str) -> tuple[str | None, str | None]:
+    """``NAME:WEIGHTS`` in two; WEIGHTS is None where only a name is given, NAME where only a folder is."""
+    if trained.is_one(text):
+        return None, text
     name, colon, tag = text.partition(":")
+    trained.require_folder(name)
     return name, tag if colon else None
 
 
@@ -70,7 +86,8 @@ def open_model(
     """Build the network that weights need, load them, and say what they mean.
 
     Args:
-        name: ``NAME`` or ``NAME:WEIGHTS``; WEIGHTS is a catalogue tag, a path, or ``default``.
+        name: ``NAME``, ``NAME:WEIGHTS`` or WEIGHTS. WEIGHTS is a catalogue tag, the path of a file, or ``default``;
+            alone, the folder of a trained network, or ``hub:OWNER/NAME[@REVISION]``.
         classes: Length of the output. None, or the published number, keeps the published head; another gives a fresh
             one.
         in_channels: 1 or 3; where the weights take the other, the first convolution is folded (`weights.adapt`).
@@ -86,10 +103,16 @@ def open_model(
         PlanError: The weights cannot take pictures of so many channels.
     """
     network, tag = split_name(name)
-    entry = REGISTRY.get(network)
-    entry.require("classify")
-    picked = pick(entry.name, tag, allow_download=allow_download, listener=listener)
-    opened = _open(entry, picked)
+    found = trained.find(tag, allow_download=allow_download, listener=listener) if tag is not None else None
+    if found is not None:
+        entry = REGISTRY.get(network or found.card.network)
+        trained.require_network(found, entry.name)
+        opened = _open_trained(found)
+    else:
+        assert network is not None  # what has none is a folder
+        entry = REGISTRY.get(network)
+        entry.require("classify")
+        opened = _open(entry, pick(entry.name, tag, allow_download=allow_download, listener=listener))
     model, preprocess, known = opened.model, opened.preprocess, opened.labels
     if in_channels not in (None, preprocess.in_channels):
         if {in_channels, preprocess.in_channels} != {1, 3}:
@@ -115,9 +138,9 @@ def create_model(
     """Build a network by name.
 
     Args:
-        name: As in the registry, or an alias; ``NAME:WEIGHTS`` too.
-        weights: A catalogue tag, a path, or ``"default"``; None gives random weights. The network is built with the
-            options that the weights need.
+        name: As in the registry, or an alias; ``NAME:WEIGHTS`` too, or the folder of a trained network.
+        weights: A catalogue tag, the path of a file, the folder of a trained network, ``hub:OWNER/NAME[@REVISION]``,
+            or ``"default"``; None gives random weights. The network is built with the options that the weights need.
         classes: Length of the output. None takes the published number; another than the weights' gives a fresh last
             layer.
         in_channels: Channels of the pictures; None takes the published number. For others than the weights' the first
@@ -142,15 +165,33 @@ def create_model(
         raise PlanError(f"weights are named twice: {name!r} and {str(weights)!r}")
     tag = str(weights) if weights is not None else tag
     if tag is None:
+        assert network is not None  # where it is not, the text is the tag
         model = REGISTRY.get(network).create(classes=classes, in_channels=in_channels)
         assert isinstance(model, ImageModel | DenseModel)
         return model
+    full = tag if network is None else f"{network}:{tag}"
     if in_channels is None or in_channels in (1, 3):
-        opened = open_model(f"{network}:{tag}", classes=classes, in_channels=in_channels, listener=listener)
-        return opened.model
-    model = open_model(f"{network}:{tag}", classes=classes, listener=listener).model
+        return open_model(full, classes=classes, in_channels=in_channels, listener=listener).model
+    model = open_model(full, classes=classes, listener=listener).model
     to_bands(model, in_channels)
     return model
+
+
+def _open_trained(found: trained.Found) -> Opened:
+    model, record, content = trained.load(found)
+    card = found.card
+    return Opened(
+        name=REGISTRY.get(card.network).name,
+        options=dict(card.options),
+        model=model,
+        checkpoint=None,
+        preprocess=card.preprocess,
+        labels=LabelSet(name=found.title, names=card.classes),
+        sha256=content,
+        load_record=record,
+        found=found,
+        note=found.note,
+    )
 
 
 def _open(entry: Entry, picked: Picked) -> Opened:

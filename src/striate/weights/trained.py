@@ -1,0 +1,261 @@
+"""A trained network in a folder: ``model.safetensors``, and in ``model.json`` everything that the weights need.
+
+Such a folder is a checkpoint like those of the catalogue, whether a run left it here or somebody published it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import striate
+from striate.core.errors import CheckpointError
+from striate.core.events import Listener
+from striate.core.preprocess import Preprocess
+from striate.models import REGISTRY, ImageModel
+from striate.records import io
+from striate.records.results import LoadRecord
+from striate.weights import hub
+from striate.weights.fetch import digest
+from striate.weights.load import load_state_dict
+from striate.weights.readers import read_state
+from striate.weights.save import save_state
+
+FORMAT = 1
+CARD, WEIGHTS = "model.json", "model.safetensors"
+LAST, SNAPSHOTS = "last.safetensors", "snapshots"
+"""Further weights of a training run: the last ones where a better epoch's are the result, and those of each cycle."""
+_EXECUTABLE = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".py"})
+"""Suffixes of what other programs would run when they open it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What ``model.json`` holds: enough to rebuild the model and its input without the data.
+
+    Args:
+        network: Name in the registry.
+        options: Fields of its spec that differ from the registry's.
+        point: The feature point above which the network was cut off; None for the whole network.
+        classes: Names in the order of the outputs.
+        preprocess: What must be done to a picture.
+        temperature: What logits are divided by before probabilities are taken.
+        start: Where the starting weights came from: ``weights``, ``sha256``, ``licence``, or ``random``; of a folder
+            also ``folder``, or ``hub`` and ``revision``, and its own ``data`` and ``recipe``.
+        made: How these weights came about: ``verb``, ``data`` (its name, not where it lay), ``recipe``.
+        licence: Of these weights; ``unknown`` until somebody who may says it.
+        sha256: Of ``model.safetensors``; None in files of before it was kept.
+        striate: Version that wrote it.
+        format: Of this file.
+    """
+
+    network: str
+    options: dict[str, Any]
+    point: str | None
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    temperature: float
+    start: dict[str, str]
+    made: dict[str, str] = field(default_factory=dict)
+    licence: str = "unknown"
+    sha256: str | None = None
+    striate: str = striate.__version__
+    format: int = FORMAT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A folder that holds a trained network.
+
+    Args:
+        title: What it was asked for by; of the hub with the commit that it came down to.
+        folder: Where it is on this machine.
+        card: Its ``model.json``.
+        place: Where it came from, for records: ``folder``, or ``hub`` and ``revision``.
+    """
+
+    title: str
+    folder: Path
+    card: ModelCard
+    place: dict[str, str]
+
+    @property
+    def note(self) -> str:
+        """What it is, in a line."""
+        made = self.card.made
+        data = f" on {made['data']}" if "data" in made else ""
+        how = f" by the recipe {made['recipe']}" if "recipe" in made else ""
+        return f"{self.title} is {self.card.network}, trained{data}{how} for {len(self.card.classes)} classes"
+
+
+def is_model_folder(path: str | Path) -> bool:
+    """Whether a path is a folder that holds a trained model."""
+    return (Path(path) / CARD).is_file()
+
+
+def is_one(text: str) -> bool:
+    """Whether `text` means a folder or a place on the hub, not a network.
+
+    The name of a network means the network, unless the folder of that name holds a trained model.
+    """
+    if text.startswith(hub.PREFIX):
+        return True
+    path = Path(text)
+    return (path.is_dir() and (text not in REGISTRY or is_model_folder(path))) or _weights_beside_card(path)
+
+
+def _weights_beside_card(path: Path) -> bool:
+    return path.name == WEIGHTS and path.is_file() and is_model_folder(path.parent)
+
+
+def require_folder(name: str) -> None:
+    """Refuse a path at which there is nothing, before it is taken for the name of a network.
+
+    Raises:
+        CheckpointError: `name` has the form of a path.
+    """
+    if "/" in name or os.sep in name:
+        hint = f"give the folder of a finished run, NAME, NAME:WEIGHTS, or {hub.PREFIX}OWNER/NAME"
+        raise CheckpointError(f"there is no folder {name}", hint=hint)
+
+
+def find(text: str, *, allow_download: bool = True, listener: Listener | None = None) -> Found | None:
+    """The trained network that `text` means; None where it means something else (`is_one`).
+
+    Args:
+        text: A folder, its ``model.safetensors``, or ``hub:OWNER/NAME[@REVISION]``.
+        allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
+        listener: Hears of the download; None for silence.
+
+    Raises:
+        CheckpointError: The folder holds no trained network, a damaged one, or something executable.
+        WeightsNotAtHandError: The hub's files are not here and cannot be fetched.
+    """
+    if text.startswith(hub.PREFIX):
+        fetched = hub.fetch(text, [CARD, WEIGHTS], allow_download=allow_download, listener=listener)
+        place = {"hub": fetched.repository, "revision": fetched.commit}
+        title = f"{hub.PREFIX}{fetched.repository}@{fetched.commit[:12]}"
+        return Found(title=title, folder=fetched.folder, card=read_card(fetched.folder), place=place)
+    if not is_one(text):
+        return None
+    folder = Path(text) if Path(text).is_dir() else Path(text).parent
+    if not is_model_folder(folder):
+        raise CheckpointError(f"{folder} holds no trained model (no {CARD})", hint=_why_none(folder))
+    _refuse_executable(folder)
+    return Found(title=str(folder), folder=folder, card=read_card(folder), place={"folder": str(folder.absolute())})
+
+
+def _why_none(folder: Path) -> str:
+    try:
+        verb = io.read(folder / "plan.json")["verb"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return "a trained model is the folder of a finished run, or one that striate publish made"
+    again = f"striate train --resume {folder}" if verb == "train" else "the command that began it"
+    return f"its run is unfinished: {again} goes on with it"
+
+
+def _refuse_executable(folder: Path) -> None:
+    found = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in _EXECUTABLE)
+    if found:
+        raise CheckpointError(
+            f"{folder} holds {', '.join(found[:3])}, which can execute code when it is opened; nothing of it was read",
+            hint=f"keep {CARD} and {WEIGHTS} alone in a folder: they cannot execute anything",
+        )
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The ``model.json`` of a folder.
+
+    Raises:
+        CheckpointError: It is not one.
+    """
+    path = folder / CARD
+    try:
+        found = io.read(path)
+        if isinstance(found, dict) and found.get("format") != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {found.get('format')!r}, and this version of striate reads format {FORMAT}",
+                hint="use the version that wrote it, or make the model again",
+            )
+        return io.from_json(ModelCard, found)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", hint="make or fetch the model again") from error
+
+
+def rebuild(card: ModelCard) -> ImageModel:
+    """The network of a card, with random weights and without auxiliary heads, which are of use in training alone.
+
+    Raises:
+        CheckpointError: The network cannot be built as the card says.
+        UnknownModelError: There is no such network, or it has no such feature point.
+    """
+    entry = REGISTRY.get(card.network)
+    classes, channels = len(card.classes), card.preprocess.in_channels
+    try:
+        own = classes if card.point is None else None
+        model = entry.classifier(classes=own, in_channels=channels, options=card.options)
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
+    if card.point is not None:
+        model.truncate(card.point, classes)
+    model.aux.clear()
+    return model
+
+
+def load(found: Found) -> tuple[ImageModel, LoadRecord, str]:
+    """The network with its weights, in evaluation mode.
+
+    Returns:
+        The network, what became of every tensor, and the sha256 of the file.
+
+    Raises:
+        CheckpointError: The weights are damaged, or of another network than the card says.
+    """
+    path = found.folder / WEIGHTS
+    state, model = read_state(path), rebuild(found.card)
+    try:
+        record = load_state_dict(model, state, family=REGISTRY.get(found.card.network).family)
+    except CheckpointError as error:
+        hint = "the two files belong together: make, copy or fetch the folder again"
+        raise CheckpointError(f"{path} does not fit the network in {CARD}: {error.message}", hint=hint) from error
+    content = digest(path)
+    if found.card.sha256 not in (None, content):
+        raise CheckpointError(
+            f"{path} is damaged or exchanged: its sha256 is {content}, {CARD} says {found.card.sha256}",
+            hint="make, copy or fetch the folder again",
+        )
+    return model.eval(), record, content
+
+
+def save(folder: Path, model: ImageModel, card: ModelCard) -> None:
+    """Write ``model.safetensors`` and ``model.json`` into a folder, each whole or not at all.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    save_weights(folder / WEIGHTS, model)
+    io.write(folder / CARD, replace(card, sha256=digest(folder / WEIGHTS)))
+
+
+def save_weights(path: Path, model: ImageModel) -> None:
+    """Write a network's weights, whole or not at all; auxiliary heads, which are of use in training alone, stay out.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    words = {"striate": striate.__version__}  # one only: safetensors writes several in any order
+    save_state(model, path, without="aux.", metadata=words)
+
+
+def require_network(found: Found, network: str) -> None:
+    """Refuse a folder that holds another network than was named.
+
+    Raises:
+        CheckpointError: It does.
+    """
+    if found.card.network != network:
+        raise CheckpointError(
+            f"{found.title} holds {found.card.network}, not {network}", hint=f"name the folder alone: {found.title}"
+        )
