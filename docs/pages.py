@@ -19,6 +19,7 @@ from pathlib import Path
 import stage_figure
 import torch
 
+from striate.core.device import shapes_only
 from striate.models import REGISTRY, ImageModel
 from striate.records import zoo
 from striate.records.zoo import ZooRow
@@ -189,14 +190,14 @@ for stage, maps in model.forward_stages(pictures).items():
 def run(script: str) -> str:
     """What a script prints, by shapes alone: on tensors without memory."""
     said = io.StringIO()
-    with contextlib.redirect_stdout(said), torch.device("meta"), torch.no_grad():
+    with contextlib.redirect_stdout(said), shapes_only(), torch.no_grad():
         exec(compile(script, "<example>", "exec"), {})
     return said.getvalue()
 
 
 def figure(row: ZooRow) -> str:
     """The stages of a network, drawn."""
-    with torch.device("meta"), torch.no_grad():
+    with shapes_only(), torch.no_grad():
         model = REGISTRY.get(row.name).create().eval()
         maps = model.forward_stages(torch.empty(1, *row.input))
     picture = stage_figure.Block(name="picture", channels=row.input[0], side=row.input[1])

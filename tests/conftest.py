@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from itertools import count
 from pathlib import Path
 
 import pytest
+
+_HOMES = count()
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +24,7 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's cache, and none reaches for the network."""
-    monkeypatch.setenv("STRIATE_HOME", str(tmp_path_factory.mktemp("home")))
+    # a name alone: most tests keep nothing, and making thousands of numbered folders takes seconds
+    monkeypatch.setenv("STRIATE_HOME", str(tmp_path_factory.getbasetemp() / f"home{next(_HOMES)}"))
     monkeypatch.setenv("STRIATE_OFFLINE", "1")
     monkeypatch.delenv("STRIATE_WEIGHTS", raising=False)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from striate.core.device import shapes_only
 from striate.core.errors import CheckpointError
 from striate.models import REGISTRY, ImageModel
 from striate.weights import maps
@@ -105,7 +106,7 @@ def peer_state(file: Path) -> dict[str, Tensor]:
 
 
 def on_meta(name: str) -> ImageModel:
-    with torch.device("meta"):
+    with shapes_only():
         return REGISTRY.get(name).create()
 
 
@@ -147,7 +148,7 @@ def test_auxiliary_heads_are_read_where_the_network_has_them(name: str, shapes: 
     found = fit(on_meta(name), state, maps.get("torchvision", name)(on_meta(name)))
     assert not found.skipped
     assert len([each for each in found.tensors if each.startswith("aux.")]) == len(theirs) > 0
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get(name).create(options={"aux": None})
     without = fit(model, state, maps.get("torchvision", name)(model))
     assert without.complete

@@ -9,22 +9,27 @@ from typing import Any
 import pytest
 import torch
 
+from striate.core.device import shapes_only
+from striate.jobs import zoo
 from striate.models import REGISTRY
+from striate.records import zoo as table
 from striate.sizing import measure
 
 HERE = Path(__file__).parent
 NETWORKS = tomllib.loads((HERE / "networks.toml").read_text())
+LISTED = {row.name: row for row in table.rows()}
 FIELDS = tomllib.loads((HERE / "receptive_fields.toml").read_text())["field"]
 
 
 def test_every_network_has_a_golden_row() -> None:
+    assert list(LISTED) == [entry.name for entry in zoo.in_order()], "run `make zoo`"
     assert set(REGISTRY) - {"mlp"} == set(NETWORKS)
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_params_macs_and_stages(name: str) -> None:
     entry = REGISTRY.get(name)
-    with torch.device("meta"):
+    with shapes_only():
         model = entry.create()
         model.eval()
         maps = model.forward_stages(torch.empty(1, *entry.input))
@@ -32,6 +37,9 @@ def test_params_macs_and_stages(name: str) -> None:
         (key, m.shape[1], -(-entry.input[1] // m.shape[2]) if entry.family == "mlp" else None)
         for key, m in maps.items()
     ]
+    record = measure(model, entry.input)
+    totals = record.totals
+    assert zoo.row(entry, model, totals) == LISTED[name], "run `make zoo`"
     for info, (key, channels, reduction) in zip(model.stage_table, measured, strict=True):
         assert (info.name, info.channels) == (key, channels)
         assert reduction in (None, info.reduction)
@@ -39,8 +47,6 @@ def test_params_macs_and_stages(name: str) -> None:
         assert sum(p.numel() for p in model.parameters()) == 784 * 300 + 300 + 300 * 100 + 100 + 100 * 10 + 10
         return
     golden = NETWORKS[name]
-    record = measure(model, entry.input)
-    totals = record.totals
     assert [row.name for row in record.layers if row.receptive_field is None] == []
     assert list(entry.input) == golden["input"]
     stored = sum(parameter.numel() for name, parameter in model.named_parameters() if not name.startswith("aux."))
@@ -53,7 +59,7 @@ def test_params_macs_and_stages(name: str) -> None:
 @pytest.mark.parametrize("row", FIELDS, ids=lambda row: row["network"])
 def test_receptive_fields(row: dict[str, Any]) -> None:
     entry = REGISTRY.get(row["network"])
-    with torch.device("meta"):
+    with shapes_only():
         model = entry.create(options=row.get("options"))
     totals = measure(model, entry.input).totals
     assert totals.receptive_field == (row["size"], row["size"])
@@ -62,7 +68,7 @@ def test_receptive_fields(row: dict[str, Any]) -> None:
 
 def test_vgg16_layer_by_layer() -> None:
     """Weights and floats of the table that a well-known course prints; its total of floats is wrong there."""
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get("vgg16").create()
     record = measure(model, (3, 224, 224))
     layers = [row for row in record.layers if row.type in ("conv", "dense")]
@@ -74,7 +80,7 @@ def test_vgg16_layer_by_layer() -> None:
 
 def test_the_neurons_of_the_alexnet_paper() -> None:
     """Section 3.5 says 650,000 neurons: the convolutions alone have 650,080, all layers up to the output 659,272."""
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get("alexnet_2012").create()
     record = measure(model, (3, 227, 227))
     assert sum(row.units for row in record.layers if row.type == "conv") == 650080
@@ -87,7 +93,7 @@ def test_the_neurons_of_the_alexnet_paper() -> None:
 
 def test_alexnets_units_and_the_first_layers_share() -> None:
     """Units are W H N over the output, connections W H K^2 M N."""
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get("alexnet").create()
     first = measure(model, (3, 224, 224)).layers[0]
     assert (first.name, first.type, first.input, first.output) == ("stem.conv1", "conv", (3, 224, 224), (64, 55, 55))

@@ -8,14 +8,17 @@ from functools import cache
 from typing import Any
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from striate.cli.app import app
-from striate.models import REGISTRY
+from striate.core.device import shapes_only
+from striate.models import REGISTRY, entries
 
 TOTALS = ("params", "weights", "units", "connections", "macs", "activation_bytes")
 SUMS = ("weights", "units", "connections", "macs")
+FIRST = {entry.family: entry.name for entry in reversed(list(entries()))}
+NETWORKS = [pytest.param(name, marks=() if name in FIRST.values() else pytest.mark.slow) for name in REGISTRY]
+"""A family's first network by default; what the list says of every one is held by tests/golden."""
 LAYER = {"name", "type", "input", "output", "params", "weights", "units", "connections", "macs"}
 
 
@@ -69,7 +72,7 @@ def test_the_list_has_every_network_and_what_is_promised_of_it():
         assert len(set(row["weights"])) == len(row["weights"])
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_show_at_the_native_size_agrees_with_the_list(name: str):
     entry, row = REGISTRY.get(name), listed()[name]
     document = shown(name)
@@ -79,11 +82,11 @@ def test_show_at_the_native_size_agrees_with_the_list(name: str):
     }
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_show_at_other_sizes(name: str):
     """At the least size, and on larger pictures, not square, of one channel, with two classes."""
     entry = REGISTRY.get(name)
-    with torch.device("meta"):
+    with shapes_only():
         model = entry.create()
     channels = entry.input[0]
     if model.max_side is not None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError
 from striate.core.events import Silent
 from striate.jobs import train
@@ -22,7 +23,7 @@ from striate.weights import create_model, load_state_dict, open_model
 
 
 def on_meta(name: str) -> DenseModel:
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get(name).create()
     assert isinstance(model, DenseModel)
     return model.eval()
@@ -106,7 +107,7 @@ def test_fcns_crops_are_the_authors(name: str, offsets: list[int]) -> None:
 
 
 def test_every_side_from_one_pixel_on_serves_fcn() -> None:
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get("fcn8s").build(TINY_FCN, classes=2, in_channels=1).eval()
         for side in range(1, 140):
             assert model(torch.empty(1, 1, side, 64)).shape == (1, 2, side, 64)
@@ -175,5 +176,5 @@ def test_dense_networks_are_built_and_filled_by_name() -> None:
     assert load_state_dict(other, model.state_dict()).matched == len(model.state_dict())
     x = torch.rand(1, 1, model.min_side, model.min_side)
     assert torch.equal(model.eval()(x), other.eval()(x))
-    with torch.device("meta"):
+    with shapes_only():
         assert create_model("fcn8s", classes=4, in_channels=1).classes == 4

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.models import REGISTRY, ImageModel
 from striate.models.googlenet import TABLE_1, Auxiliary, Biased, Branches, Naive, Normalised, Reduced, Row
@@ -63,7 +64,7 @@ def test_the_reductions_are_what_makes_module_3a_affordable() -> None:
 
 
 def test_a_whole_network_of_naive_modules_is_wider_with_every_module() -> None:
-    with torch.device("meta"):
+    with shapes_only():
         naive = REGISTRY.get("googlenet_paper").create(options={"unit": Naive()})
         reduced = REGISTRY.get("googlenet_paper").create()
     grown = sum(row.one + row.three + row.five for rows in TABLE_1 for row in rows)
@@ -76,7 +77,7 @@ def test_a_whole_network_of_naive_modules_is_wider_with_every_module() -> None:
 def test_a_gate_follows_every_module() -> None:
     gates = [each for each in tiny("se_inception").modules() if isinstance(each, SqueezeExcite)]
     assert len(gates) == 3
-    with torch.device("meta"):
+    with shapes_only():
         whole = REGISTRY.get("se_inception").create()
     assert [each.fc1.out_channels for each in whole.modules() if isinstance(each, SqueezeExcite)] == [
         width // 16 for width in (256, 480, 512, 512, 512, 528, 832, 832, 1024)
@@ -106,7 +107,7 @@ def test_every_module_of_a_kind_gives_the_width_of_the_table() -> None:
     for (name, widths), modules in zip(expected.items(), InceptionV3Spec().modules, strict=True):
         channels = {"stage2": 192, "stage3": 288, "stage4": 768}[name]
         for rows, width in zip(modules, widths, strict=True):
-            with torch.device("meta"):
+            with shapes_only():
                 channels = module(channels, rows, eps=1e-3, average="window")[1]
             assert channels == width
 
@@ -115,7 +116,7 @@ def test_a_residual_is_scaled_before_it_is_added() -> None:
     unit = ScaledResidual(4, ((Conv(2),), (Conv(2), Conv(3, 3))), scale=0.25, eps=1e-3, act=nn.Identity()).eval()
     x = torch.randn(2, 4, 5, 5)
     torch.testing.assert_close(unit(x) - x, unit.up(unit.branches(x)) / 4)
-    with torch.device("meta"):
+    with shapes_only():
         whole = REGISTRY.get("inception_resnet_v2").create()
     units = [each for each in whole.modules() if isinstance(each, ScaledResidual)]
     assert [each.scale for each in units] == [0.17] * 10 + [0.1] * 20 + [0.2] * 9 + [1.0]
@@ -139,7 +140,7 @@ def test_a_separable_unit_adds_what_its_shortcut_lets_through(side: int, padding
     "name", ["googlenet", "googlenet_paper", "se_inception", "inception_v3", "inception_resnet_v2", "xception"]
 )
 def test_no_smaller_picture_would_do(name: str) -> None:
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get(name).create().eval()
         model.min_side -= 1  # the check asleep, so that the layers answer for themselves
         with pytest.raises(RuntimeError):
@@ -178,14 +179,14 @@ def test_new_classes_reach_auxiliary_classifiers_too(name: str) -> None:
 
 
 def test_the_auxiliary_classifier_takes_the_pictures_the_paper_has() -> None:
-    with torch.device("meta"):
+    with shapes_only():
         model = REGISTRY.get("inception_v3").create().eval()
         assert (model.min_side, model.aux_side) == (75, 299)
         assert model.forward_with_aux(torch.empty(1, 3, 299, 299))[1]["stage3"].shape == (1, 1000)
 
 
 def test_auxiliary_classifiers_can_be_left_out() -> None:
-    with torch.device("meta"):
+    with shapes_only():
         assert not REGISTRY.get("googlenet").create(options={"aux": None}).aux
     with pytest.raises(PlanError, match="option 'unit' cannot be None"):
         REGISTRY.get("googlenet").create(options={"unit": None})
@@ -193,7 +194,7 @@ def test_auxiliary_classifiers_can_be_left_out() -> None:
 
 def test_published_classifiers_are_as_large_as_published() -> None:
     """GoogLeNet's two as in the model that Caffe's makers published, Inception v3's as in torchvision's."""
-    with torch.device("meta"):
+    with shapes_only():
         v3 = REGISTRY.get("inception_v3").create()
         model = REGISTRY.get("googlenet_paper").create()
     assert sum(each.numel() for each in model.parameters()) == 13378280

@@ -5,19 +5,27 @@ from __future__ import annotations
 from striate import models, sizing
 from striate.core.device import shapes_only
 from striate.records import io
+from striate.records.sizes import SizeTotals
 from striate.records.zoo import FORMAT, TABLE, Zoo, ZooRow
 
 
 def build() -> Zoo:
     """The table, from the networks themselves; takes seconds and no memory."""
-    entries = sorted(models.entries(), key=lambda entry: entry.paper.date)
-    return Zoo(format=FORMAT, networks=tuple(_row(entry) for entry in entries))
+    rows = []
+    for entry in in_order():
+        with shapes_only():
+            model = entry.create()
+        rows.append(row(entry, model, sizing.measure(model, entry.input).totals))
+    return Zoo(format=FORMAT, networks=tuple(rows))
 
 
-def _row(entry: models.Entry) -> ZooRow:
-    with shapes_only():
-        model = entry.create()
-    totals = sizing.measure(model, entry.input).totals
+def in_order() -> list[models.Entry]:
+    """Every network, the oldest paper first."""
+    return sorted(models.entries(), key=lambda entry: entry.paper.date)
+
+
+def row(entry: models.Entry, model: models.StagedModel, totals: SizeTotals) -> ZooRow:
+    """What the table says of a network."""
     return ZooRow(
         name=entry.name,
         aliases=models.REGISTRY.aliases(entry.name),

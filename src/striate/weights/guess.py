@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from striate.core.device import shapes_only
 from striate.core.errors import CheckpointError
 from striate.core.preprocess import Preprocess
 from striate.models import Entry
@@ -59,7 +59,7 @@ def guess(entry: Entry, state: Mapping[str, Tensor], path: Path) -> Guess:
         known = [each for each in entries_for(entry.name) if each.source == source]
         for like in (*known, None):
             options = like.options if like else {}
-            with torch.device("meta"):
+            with shapes_only():
                 model = entry.classifier(options=options)
             found = fit(model, maps.tidied(state, source), table(model))
             backbone = not found.extra and bool(found.missing) and all(n.startswith("head.") for n in found.missing)
