@@ -21,7 +21,10 @@ demo: setup ## the main job on data that needs no download; names its report
 	$(BIN)/striate fit digits --per-class 20 --out runs/demo
 
 test: setup ## the default suite, a few minutes on two cores
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal
+
+slow: setup ## the long tests: kills, several processes, every row of every surface
+	$(BIN)/python -m pytest -q -m "slow and not gpu and not network"
 
 check: setup ## style, types, import layers
 	$(BIN)/ruff check .
@@ -52,4 +55,4 @@ bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures 
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/tables.py
 
-.PHONY: help setup demo test check parity zoo pages bench
+.PHONY: help setup demo test slow check parity zoo pages bench

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 _HOMES = count()
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores, so none spreads over several
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
