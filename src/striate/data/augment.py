@@ -1,12 +1,16 @@
 """Varying pictures for training, a batch at a time, each draw keyed by seed, epoch and sample.
 
-What moves pixels is one affine resampling, what changes colours linearly is one matrix a picture. A column of draws
-belongs to each purpose; a new purpose takes new columns, so that older recipes give the pictures that they gave.
+Pictures stay bytes wherever a step moves or copies pixels; what bends them is one affine resampling, what changes
+colours linearly is done in floats. A few pictures at a time go through all steps, so that they stay in the processor's
+cache. A column of draws belongs to each purpose; a new purpose takes new columns, so that older recipes give the
+pictures that they gave.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -15,58 +19,140 @@ from torch import Tensor
 
 from striate.core.seed import uniforms
 from striate.data import policy
+from striate.data.pixels import grey, sampled, to_bytes, to_floats
 from striate.records.recipes import Augment
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601
-_COLUMNS = 27
-_CROP, _HUE, _LIGHTING, _ERASE = slice(10, 14), 14, slice(15, 18), slice(18, 27)
+_COLUMNS = 29
+_CROP, _HUE, _LIGHTING, _ERASE, _PAD = slice(10, 14), 14, slice(15, 18), slice(18, 27), slice(27, 29)
 _COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 _DEVIATIONS = (0.2175**0.5, 0.0188**0.5, 0.0045**0.5)
 """Principal components of ImageNet's colours, red, green and blue down, and their deviations, of values from 0 to 1."""
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.4), 1 / 0.3
+_FRAMES = {"zeros": "constant", "border": "edge", "reflection": "symmetric"}
+"""NumPy's names for what lies outside a picture."""
+_AT_ONCE = 1 << 19
+"""Values that go through all steps together: about 2 MB of floats."""
+_THREADED = 1 << 14
+"""Values of a picture from which on threads cut pictures out; below it most of the time goes in Python itself."""
 
 
-def augment(pixels: Tensor, recipe: Augment, *, seed: int, epoch: int, samples: np.ndarray) -> Tensor:
-    """Vary a batch: one affine resampling, then colour.
+def augment(
+    pixels: Tensor,
+    recipe: Augment,
+    *,
+    seed: int,
+    epoch: int,
+    samples: np.ndarray,
+    size: tuple[int, int] | None = None,
+) -> Tensor:
+    """Vary a batch: cut or shift, bend, the policy's operations, colour, erase.
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
-        recipe: What varies, and how much.
+        recipe: What varies, and how much. What it mixes is left to `data.mix`.
         seed: Of the run.
         epoch: Of the run; another epoch draws other values.
         samples: Whole numbers that name the pictures, ``[n]``. A picture's draws depend on its own number alone.
+        size: Height and width of the result of a recipe that crops, in pixels; None keeps that of `pixels`.
 
     Returns:
-        uint8, ``[n, h, w, channels]``.
+        uint8, ``[n, *size, channels]``.
     """
     if recipe == Augment():
         return pixels
     draws = torch.from_numpy(uniforms(samples, _COLUMNS, seed, "augment", epoch)).float()
-    x = pixels.permute(0, 3, 1, 2).float()
-    n, _, height, width = x.shape
-    if _moves(recipe):
-        grid = F.affine_grid(_affine(recipe, draws, height / width), [n, 1, height, width], align_corners=False)
-        x = F.grid_sample(x, grid, mode="bilinear", padding_mode=recipe.border, align_corners=False)
-    elif recipe.flip:
-        x = torch.where((draws[:, 0] < 0.5).view(n, 1, 1, 1), x.flip(3), x)
-    if recipe.policy is not None:
-        x = policy.apply(x, *recipe.policy, samples=samples, key=(seed, "policy", epoch))
-    x = _colour(x, recipe, draws)
-    if (recipe.hue or recipe.lighting) and x.shape[1] == 3:
-        x = _recoloured(x, recipe, draws)
+    if recipe.crop is not None:
+        pixels = _cut(pixels, recipe, draws[:, _CROP], size or (pixels.shape[1], pixels.shape[2]))
+    out = torch.empty(pixels.shape, dtype=torch.uint8)
+    for part in _parts(pixels):
+        x = _placed(pixels[part], recipe, draws[part])
+        if recipe.policy is not None:
+            x = policy.apply(to_bytes(x), *recipe.policy, samples=samples[part], key=(seed, "policy", epoch))
+        out[part] = to_bytes(_coloured(x, recipe, draws[part]))
     if recipe.erase:
-        x = _erased(x, recipe, draws[:, _ERASE])
-    return x.round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+        _erase(out, recipe, draws[:, _ERASE])
+    return out
 
 
-def _moves(recipe: Augment) -> bool:
-    still = Augment(flip=recipe.flip, border=recipe.border)
-    geometry = ("shift", "zoom", "rotate", "stretch", "shear", "crop")
-    return any(getattr(recipe, name) != getattr(still, name) for name in geometry)
+def _parts(pixels: Tensor) -> Iterator[slice]:
+    count, each = len(pixels), max(2, _AT_ONCE // max(1, pixels[0].numel()))
+    # a lone last picture joins those before it: sums over a single one may run in another order
+    starts = range(0, max(1, count - 1), each)
+    return (slice(start, count if start + each >= count - 1 else start + each) for start in starts)
+
+
+def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut a part out of every picture, and draw it to `size`: antialiased where that makes it smaller.
+
+    Source:
+        Szegedy et al. 2014 (arXiv 1409.4842), section 6: area and aspect drawn at random.
+    """
+    assert recipe.crop is not None
+    n, height, width, channels = pixels.shape
+    low, high = recipe.crop
+    area = low + (high - low) * draws[:, 0]
+    ratio = torch.exp((2 * draws[:, 1] - 1) * math.log(recipe.aspect))
+    tall, wide = (area / ratio).sqrt().clamp(max=1) * height, (area * ratio).sqrt().clamp(max=1) * width
+    tall, wide = tall.round().clamp(min=1), wide.round().clamp(min=1)
+    top, left = ((height - tall + 1) * draws[:, 3]).floor(), ((width - wide + 1) * draws[:, 2]).floor()
+    boxes = torch.stack([top, top + tall, left, left + wide], 1).int().tolist()
+    source, out = pixels.numpy(), np.empty((n, *size, channels), np.uint8)
+
+    def cut(rows: range) -> None:
+        for i in rows:
+            above, below, start, end = boxes[i]
+            part = source[i, above:below, start:end]
+            if part.shape[:2] != size:
+                x = torch.from_numpy(np.ascontiguousarray(part))[None].permute(0, 3, 1, 2)
+                part = F.interpolate(x, size=size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+            out[i] = part
+
+    threads = min(torch.get_num_threads(), n) if out[0].size >= _THREADED else 1
+    if threads == 1:
+        cut(range(n))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(cut, [range(first, n, threads) for first in range(threads)]))
+    return torch.from_numpy(out)
+
+
+def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
+    """Mirrored, shifted and bent: bytes where pixels only change their places, else floats."""
+    if recipe.pad:
+        x = _shifted(x, recipe, draws[:, _PAD])
+    if _bends(recipe):
+        # the memory's order stays that of the bytes: for one resampling it is not worth changing
+        return sampled(x.permute(0, 3, 1, 2).float(), _affine(recipe, draws, x.shape[1] / x.shape[2]), recipe.border)
+    if recipe.flip:
+        mirrored = (draws[:, 0] < 0.5).nonzero()[:, 0]
+        x = x.clone()
+        x[mirrored] = x[mirrored].flip(2)
+    return x
+
+
+def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
+    """Cut a window of a picture's own size out of the picture in a frame.
+
+    Source:
+        Lee et al. 2014, Deeply-Supervised Nets (arXiv 1409.5185), section 3.2; He et al. 2015, section 4.2.
+    """
+    n, height, width, _ = x.shape
+    down, across = round(recipe.pad * height), round(recipe.pad * width)
+    framed = np.pad(x.numpy(), ((0, 0), (down, down), (across, across), (0, 0)), _FRAMES[recipe.border])
+    corners = (draws * torch.tensor([2 * down + 1, 2 * across + 1])).int().tolist()
+    out = np.empty(x.shape, np.uint8)
+    for i, (top, left) in enumerate(corners):
+        out[i] = framed[i, top : top + height, left : left + width]
+    return torch.from_numpy(out)
+
+
+def _bends(recipe: Augment) -> bool:
+    still = Augment()
+    return any(getattr(recipe, name) != getattr(still, name) for name in ("shift", "zoom", "rotate", "stretch", "shear"))
 
 
 def _affine(recipe: Augment, draws: Tensor, aspect: float) -> Tensor:
-    """Output to input coordinates, ``[n, 2, 3]``, in the units of `affine_grid` (sides run from -1 to 1)."""
+    """Output to input coordinates, ``[n, 2, 3]``, in the units of `sampled` (sides run from -1 to 1)."""
     signed = draws * 2 - 1
     low, high = (math.log(z) for z in recipe.zoom)
     zoom = torch.exp(low + (high - low) * draws[:, 1])
@@ -75,39 +161,27 @@ def _affine(recipe: Augment, draws: Tensor, aspect: float) -> Tensor:
     mirror = torch.where(draws[:, 0] < 0.5, -1.0, 1.0) if recipe.flip else torch.ones(len(draws))
     across, down = stretch / zoom, 1 / (stretch * zoom)
     right, below = 2 * recipe.shift * signed[:, 5], 2 * recipe.shift * signed[:, 6]
-    if recipe.crop is not None:
-        wide, high, centre_x, centre_y = _cut(recipe, draws[:, _CROP])
-        across, down, right, below = across * wide, down * high, right + centre_x, below + centre_y
     cos, sin = torch.cos(angle), torch.sin(angle)
     row_x = torch.stack([cos * across * mirror, (shear * cos - sin) * down * aspect, right], 1)
     row_y = torch.stack([sin * across * mirror / aspect, (shear * sin + cos) * down, below], 1)
     return torch.stack([row_x, row_y], 1)
 
 
-def _cut(recipe: Augment, draws: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sides and centre of the part that is cut out, in shares of the picture's half sides.
-
-    Source:
-        Szegedy et al. 2014 (arXiv 1409.4842), section 6: area and aspect drawn at random.
-    """
-    assert recipe.crop is not None
-    low, high = recipe.crop
-    area = low + (high - low) * draws[:, 0]
-    ratio = torch.exp((2 * draws[:, 1] - 1) * math.log(recipe.aspect))
-    wide, tall = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
-    return wide, tall, (1 - wide) * (2 * draws[:, 2] - 1), (1 - tall) * (2 * draws[:, 3] - 1)
-
-
-def _colour(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
+def _coloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
+    three = x.shape[1 if x.is_floating_point() else 3] == 3
     signed = (draws * 2 - 1).view(len(draws), -1, 1, 1)
     if recipe.brightness:
-        x = x * (1 + recipe.brightness * signed[:, 7:8])
+        x = to_floats(x).mul_(1 + recipe.brightness * signed[:, 7:8])
     if recipe.contrast:
+        x = to_floats(x)
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
-        x = mean + (x - mean) * (1 + recipe.contrast * signed[:, 8:9])
-    if recipe.saturation and x.shape[1] == 3:
-        grey = (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        x = grey + (x - grey) * (1 + recipe.saturation * signed[:, 9:10])
+        x = x.sub_(mean).mul_(1 + recipe.contrast * signed[:, 8:9]).add_(mean)
+    if recipe.saturation and three:
+        x = to_floats(x)
+        luma = grey(x)
+        x = x.sub_(luma).mul_(1 + recipe.saturation * signed[:, 9:10]).add_(luma)
+    if (recipe.hue or recipe.lighting) and three:
+        x = _recoloured(to_floats(x), recipe, draws)
     return x
 
 
@@ -127,26 +201,25 @@ def _recoloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     turn = cos * torch.eye(3) + (1 - cos) * third + sin * cross
     normal = torch.special.ndtri(draws[:, _LIGHTING].clamp(1e-6, 1 - 1e-6)) * recipe.lighting
     offset = 255 * (normal * torch.tensor(_DEVIATIONS)) @ torch.tensor(_COMPONENTS).T
-    n, channels, height, width = x.shape
-    return torch.baddbmm(offset.view(n, 3, 1), turn, x.reshape(n, channels, -1)).view(n, channels, height, width)
+    return torch.baddbmm(offset.view(-1, 3, 1), turn, x.flatten(2)).view_as(x)
 
 
-def _erased(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Paint a rectangle of one random colour over some of the pictures.
+def _erase(x: Tensor, recipe: Augment, draws: Tensor) -> None:
+    """Paint a rectangle of one random colour over some of the pictures, in place.
 
     Source:
         Zhong et al. 2017, Random Erasing Data Augmentation (arXiv 1708.04896), Algorithm 1 and section 4.2, one colour
         a rectangle.
     """
-    n, channels, height, width = x.shape
+    _, height, width, channels = x.shape
     low, high = _ERASED_AREA
     area = low + (high - low) * draws[:, 1]
     ratio = torch.exp((2 * draws[:, 2] - 1) * math.log(_ERASED_ASPECT))
     tall, wide = (area * ratio).sqrt().clamp(max=1) * height, (area / ratio).sqrt().clamp(max=1) * width
     top, left = (height - tall) * draws[:, 3], (width - wide) * draws[:, 4]
-    rows, columns = torch.arange(height) + 0.5, torch.arange(width) + 0.5
-    down = (rows >= top[:, None]) & (rows < (top + tall)[:, None])
-    across = (columns >= left[:, None]) & (columns < (left + wide)[:, None])
-    inside = (down[:, :, None] & across[:, None, :])[:, None] & (draws[:, 0] < recipe.erase).view(n, 1, 1, 1)
-    colour = (255 * draws[:, 5 : 5 + min(3, channels)]).repeat(1, -(-channels // 3))[:, :channels]
-    return torch.where(inside, colour.view(n, channels, 1, 1), x)
+    boxes = torch.stack([top, top + tall, left, left + wide], 1).round().int().tolist()
+    colour = (255 * draws[:, 5 : 5 + min(3, channels)]).round().to(torch.uint8)
+    colour = colour.repeat(1, -(-channels // 3))[:, :channels]
+    for i in (draws[:, 0] < recipe.erase).nonzero()[:, 0].tolist():
+        above, below, start, end = boxes[i]
+        x[i, above:below, start:end] = colour[i]

@@ -12,46 +12,39 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from striate.core.seed import Key, uniforms
+from striate.data.pixels import LUMA, grey, sampled, to_bytes, to_floats
 
-_LUMA = (0.299, 0.587, 0.114)
 Operation = Callable[[Tensor, Tensor], Tensor]
-"""Pictures ``[n, channels, h, w]``, values from 0 to 255, and a strength ``[n]`` from -1 to 1, to pictures."""
+"""Pictures, uint8 ``[n, h, w, channels]``, and a strength ``[n]`` from -1 to 1, to pictures."""
 
 
 def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: tuple[Key, ...]) -> Tensor:
     """Apply `number` operations in a row to every picture.
 
     Args:
-        x: float, ``[n, channels, h, w]``, values from 0 to 255.
+        x: uint8, ``[n, h, w, channels]``.
         number: The paper's N.
         strength: The paper's M, from 0 to 10.
         samples: Whole numbers that name the pictures, ``[n]``.
         key: What is drawn: seed, purpose, epoch.
     """
     draws = uniforms(samples, 2 * number, *key)
+    x = x.clone()
     for turn in range(number):
         which = (draws[:, 2 * turn] * len(OPERATIONS)).astype(int)
         signs = torch.from_numpy(np.where(draws[:, 2 * turn + 1] < 0.5, -1.0, 1.0)).float() * (strength / 10)
-        x = x.clone()
-        for number_, operation in enumerate(OPERATIONS):
-            rows = torch.from_numpy(np.flatnonzero(which == number_))
-            if len(rows):
-                x[rows] = operation(x[rows], signs[rows]).clamp_(0, 255)
+        for drawn in np.unique(which):
+            rows = torch.from_numpy(np.flatnonzero(which == drawn))
+            x[rows] = OPERATIONS[drawn](x[rows], signs[rows])
     return x
 
 
-def _affine(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
+def _bent(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
     rows = [torch.stack([torch.as_tensor(v).expand(len(x)) for v in row], 1) for row in matrix]
-    grid = F.affine_grid(torch.stack(rows, 1), [len(x), 1, *x.shape[2:]], align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def _view(strength: Tensor) -> Tensor:
-    return strength.view(-1, 1, 1, 1)
+    return to_bytes(sampled(x.permute(0, 3, 1, 2).float(), torch.stack(rows, 1), "border"))
 
 
 def identity(x: Tensor, strength: Tensor) -> Tensor:
@@ -61,87 +54,121 @@ def identity(x: Tensor, strength: Tensor) -> Tensor:
 
 def rotate(x: Tensor, strength: Tensor) -> Tensor:
     """Turn by up to 30 degrees."""
-    angle, aspect = strength * math.radians(30), x.shape[2] / x.shape[3]
+    angle, aspect = strength * math.radians(30), x.shape[1] / x.shape[2]
     cos, sin = angle.cos(), angle.sin()
-    return _affine(x, [[cos, -sin * aspect, 0.0], [sin / aspect, cos, 0.0]])
+    return _bent(x, [[cos, -sin * aspect, 0.0], [sin / aspect, cos, 0.0]])
 
 
 def shear_x(x: Tensor, strength: Tensor) -> Tensor:
     """Shear across by up to 0.3."""
-    return _affine(x, [[1.0, 0.3 * strength * (x.shape[2] / x.shape[3]), 0.0], [0.0, 1.0, 0.0]])
+    return _bent(x, [[1.0, 0.3 * strength * (x.shape[1] / x.shape[2]), 0.0], [0.0, 1.0, 0.0]])
 
 
 def shear_y(x: Tensor, strength: Tensor) -> Tensor:
     """Shear down by up to 0.3."""
-    return _affine(x, [[1.0, 0.0, 0.0], [0.3 * strength * (x.shape[3] / x.shape[2]), 1.0, 0.0]])
+    return _bent(x, [[1.0, 0.0, 0.0], [0.3 * strength * (x.shape[2] / x.shape[1]), 1.0, 0.0]])
 
 
 def translate_x(x: Tensor, strength: Tensor) -> Tensor:
-    """Move across by up to 0.45 of the width."""
-    return _affine(x, [[1.0, 0.0, 0.9 * strength], [0.0, 1.0, 0.0]])
+    """Move across by up to 0.45 of the width, by whole pixels; the border is drawn out."""
+    return translate_y(x.transpose(1, 2), strength).transpose(1, 2)
 
 
 def translate_y(x: Tensor, strength: Tensor) -> Tensor:
-    """Move down by up to 0.45 of the height."""
-    return _affine(x, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.9 * strength]])
+    """Move down by up to 0.45 of the height, by whole pixels; the border is drawn out."""
+    height = x.shape[1]
+    out = torch.empty_like(x)
+    for i, down in enumerate((0.45 * height * strength).round().int().tolist()):
+        if down >= 0:
+            out[i, : height - down], out[i, height - down :] = x[i, down:], x[i, -1:]
+        else:
+            out[i, -down:], out[i, :-down] = x[i, :down], x[i, :1]
+    return out
+
+
+def _wide(values: Tensor, x: Tensor) -> Tensor:
+    """A value a picture and channel as one a picture, column and channel: what is added to whole rows at once."""
+    return values[:, None, None, :].expand(-1, -1, x.shape[2], -1).reshape(len(x), 1, -1)
 
 
 def _blend(x: Tensor, other: Tensor, strength: Tensor) -> Tensor:
-    return other + (x - other) * (1 + 0.9 * _view(strength))
+    """Away from `other` or towards it; floats."""
+    return x.sub_(other).mul_(1 + 0.9 * strength.view(-1, 1, 1, 1)).add_(other)
 
 
 def brightness(x: Tensor, strength: Tensor) -> Tensor:
     """Towards black or away from it."""
-    return _blend(x, torch.zeros(()), strength)
-
-
-def _grey(x: Tensor) -> Tensor:
-    return (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True) if x.shape[1] == 3 else x
+    return _bytes_of(x.float().mul_(1 + 0.9 * strength.view(-1, 1, 1, 1)))
 
 
 def contrast(x: Tensor, strength: Tensor) -> Tensor:
     """Towards the mean grey or away from it."""
-    return _blend(x, _grey(x).mean((1, 2, 3), keepdim=True), strength)
+    y = x.float()
+    means = y.flatten(2).mean(1).view(len(x), -1, x.shape[3]).mean(1)
+    weights = torch.tensor(LUMA) if x.shape[3] == len(LUMA) else torch.full((x.shape[3],), 1 / x.shape[3])
+    return _bytes_of(_blend(y, (means @ weights).view(-1, 1, 1, 1), strength))
 
 
 def colour(x: Tensor, strength: Tensor) -> Tensor:
     """Towards grey or away from it."""
-    return _blend(x, _grey(x), strength)
+    y = to_floats(x)
+    return to_bytes(_blend(y, grey(y), strength))
 
 
 def sharpness(x: Tensor, strength: Tensor) -> Tensor:
     """Towards a blurred picture or away from it; the outermost pixels stay."""
-    kernel = torch.tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]]).div_(13).expand(x.shape[1], 1, 3, 3)
-    blurred = x.clone()
-    blurred[:, :, 1:-1, 1:-1] = F.conv2d(x, kernel, groups=x.shape[1])
-    return _blend(x, blurred, strength)
+    n, height, width, channels = x.shape
+    if min(height, width) < 3:
+        return x
+    rows, c = x.short().view(n, height, width * channels), channels
+    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    inner = rows[:, 1:-1, c:-c]
+    blurred = (sums[..., : -2 * c] + sums[..., c:-c] + sums[..., 2 * c :] + 4 * inner) / 13
+    out = x.clone()
+    sharp = _blend(inner.float()[:, None], blurred[:, None], strength)[:, 0]
+    out[:, 1:-1, 1:-1] = _bytes_of(sharp).view(n, height - 2, width - 2, channels)
+    return out
 
 
 def posterize(x: Tensor, strength: Tensor) -> Tensor:
     """Keep the first bits of every value: from 8 down to 4."""
-    step = 2 ** (4 * strength.abs()).round()
-    return (x.round() / _view(step)).floor() * _view(step)
+    kept = 256 - 2 ** (4 * strength.abs()).round().int()
+    return x & kept.to(torch.uint8).view(-1, 1, 1, 1)
 
 
 def solarize(x: Tensor, strength: Tensor) -> Tensor:
     """Invert what is brighter than a threshold, which falls from 256 to 0."""
-    return torch.where(x >= 256 * (1 - _view(strength.abs())), 255 - x, x)
+    threshold = (256 * (1 - strength.abs())).ceil().short().view(-1, 1, 1, 1)
+    # all bits of a negative difference's sign, by which 255 - x is an exclusive or
+    return x ^ ((threshold - 1 - x) >> 15).to(torch.uint8)
 
 
 def autocontrast(x: Tensor, strength: Tensor) -> Tensor:
     """Stretch every channel to the whole range."""
-    low, high = x.amin((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (x - low) * 255 / (high - low).clamp(min=1e-6), x)
+    columns = x.flatten(2)
+    low = columns.amin(1).view(len(x), -1, x.shape[3]).amin(1).float()
+    high = columns.amax(1).view(len(x), -1, x.shape[3]).amax(1).float()
+    low, span = torch.where(high > low, low, 0), torch.where(high > low, high - low, 255)
+    return _bytes_of((columns.float().sub_(_wide(low, x))).mul_(_wide(255 / span, x))).view_as(x)
 
 
 def equalize(x: Tensor, strength: Tensor) -> Tensor:
     """Make every value of a channel about as common as any other, as Pillow's ``ImageOps.equalize`` does."""
-    flat = x.round().clamp(0, 255).long().flatten(2).flatten(0, 1)
-    counts = torch.zeros(len(flat), 256, dtype=torch.long).scatter_add_(1, flat, torch.ones_like(flat))
-    brightest = counts.gather(1, flat.amax(1, keepdim=True))
-    step = (flat.shape[1] - brightest) // 255
+    n, height, width, channels = x.shape
+    first = 256 * torch.arange(n * channels, dtype=torch.int32).view(n, channels)
+    places = (x.flatten(2) + _wide(first, x)).flatten()  # of every value in the table of its picture and channel
+    counts = torch.bincount(places, minlength=256 * n * channels).view(n * channels, 256)
+    values = torch.arange(256)
+    brightest = counts.gather(1, (values * (counts > 0)).amax(1, keepdim=True))
+    step = (height * width - brightest) // 255
     table = (step // 2 + counts.cumsum(1) - counts) // step.clamp(min=1)
-    return torch.where(step > 0, table.gather(1, flat), flat).view_as(x).to(x.dtype)
+    table = torch.where(step > 0, table, values).clamp(max=255).to(torch.uint8)
+    return table.flatten().index_select(0, places).view_as(x)
+
+
+def _bytes_of(x: Tensor) -> Tensor:
+    """Floats that stand in the order of bytes."""
+    return x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
 OPERATIONS: tuple[Operation, ...] = (

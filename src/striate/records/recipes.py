@@ -20,6 +20,8 @@ class Augment:
     Args:
         flip: Whether half of the pictures are mirrored left to right.
         shift: Largest shift along each side, as a share of it.
+        pad: Frame around the picture, as a share of each side, out of which a window of the picture's size is cut, by whole
+            pixels; the papers on CIFAR do so in place of `shift`, by 0.125.
         zoom: Least and largest magnification; below 1 the picture shrinks and its border is drawn out.
         rotate: Largest turn, in degrees.
         stretch: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
@@ -40,6 +42,7 @@ class Augment:
 
     flip: bool = False
     shift: float = 0.0
+    pad: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
     rotate: float = 0.0
     stretch: float = 1.0
@@ -58,8 +61,8 @@ class Augment:
     border: Literal["zeros", "border", "reflection"] = "border"
 
     def __post_init__(self) -> None:
-        if not 0 < self.zoom[0] <= self.zoom[1] or self.stretch < 1 or self.shift < 0:
-            raise ValueError(f"zoom runs from a least to a largest factor above 0, stretch is at least 1; got {self}")
+        if not 0 < self.zoom[0] <= self.zoom[1] or self.stretch < 1 or min(self.shift, self.pad) < 0:
+            raise ValueError(f"zoom is two factors above 0, stretch at least 1, shift and pad not below 0; got {self}")
         if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
             raise ValueError(f"crop runs from a least to a largest share of the area, at most 1; got {self.crop}")
         if self.aspect < 1 or not 0 <= self.erase <= 1 or min(self.mixup, self.cutmix, self.lighting, self.hue) < 0:
