@@ -37,7 +37,8 @@ parity: setup $(PEERS)/.ready ## our networks against torchvision's, timm's and 
 
 $(PEERS)/.ready: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(PEERS) --no-deps --upgrade \
-	  torchvision==0.28.0 timm==1.0.31 keras==3.15.1 absl-py namex optree ml-dtypes
+	  torchvision==0.28.0 timm==1.0.31 keras==3.15.1 absl-py namex optree ml-dtypes \
+	  kornia==0.9.0 kornia-rs==0.2.0
 	touch $@
 
 zoo: setup ## rebuild the table of networks that the package ships
@@ -53,6 +54,7 @@ bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures 
 	$(BIN)/python benchmarks/memory.py --cifar $(DATA)/cifar10
 	$(BIN)/python benchmarks/photos.py --data-folder $(DATA)
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/networks.py
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/augment.py
 	$(BIN)/python benchmarks/tables.py
 
 .PHONY: help setup demo test slow check parity zoo pages bench

@@ -39,6 +39,7 @@ KEYS = {
     "decode": ("pictures", "path"),
     "memory": ("backbone", "pictures"),
     "networks": ("network", "mode", "path"),
+    "augment": ("what", "side"),
 }
 """What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
 
@@ -147,6 +148,29 @@ def networks(rows: Sequence[Row]) -> str:
     return _table(["network", *(title for title, _, _ in ways)], lines, numbers=range(1, len(ways) + 1))
 
 
+def augment(rows: Sequence[Row]) -> str:
+    """A row a way of varying pictures."""
+
+    def rate(row: Row, who: str) -> str:
+        found = row["rates"].get(f"{who} /s")
+        return f"{found:,.0f}" if found else "-"
+
+    lines = [
+        [
+            row["what"],
+            f"{row['side']}",
+            rate(row, "ours"),
+            rate(row, "torchvision"),
+            rate(row, "torchvision, threads"),
+            rate(row, "kornia"),
+            f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})",
+        ]
+        for row in rows
+    ]
+    head = ["what", "px", "Striate /s", "torchvision /s", "in threads", "kornia /s", "ratio to the best (95 %)"]
+    return _table(head, lines, numbers=range(1, 7))
+
+
 def _mean_share(values: Iterable[float | None]) -> str:
     given = list(values)
     known = [value for value in given if value is not None]
@@ -180,8 +204,9 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
             networks,
         ),
         ("Anonymous memory of `striate fit` up to the head:", "memory", memory),
+        ("Varying a batch of pictures for training, against torchvision's transforms and kornia:", "augment", augment),
     ]
-    return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts)
+    return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts if found[name])
 
 
 def between(text: str, name: str, new: str) -> str:

@@ -168,9 +168,14 @@ def test_the_operations_of_the_policy() -> None:
     assert float(policy.contrast(x, -full).float().std()) < 0.11 * float(x.float().std())
     down = policy.translate_y(x, full / 0.45 / 8)  # by 4 of 32 rows
     assert torch.equal(down[:, :28], x[:, 4:])
-    assert torch.equal(down[:, 28:], x[:, -1:].expand(-1, 4, -1, -1))
+    assert set(down[:, 28:].unique().tolist()) == {128}
     across = policy.translate_x(x, -full / 0.45 / 8)
     assert torch.equal(across[:, :, 6:], x[:, :, :42])
+    sheared = policy.shear_y(x, full)
+    assert torch.equal(sheared[:, :, 24], x[:, :, 24])  # about the middle column
+    assert torch.equal(sheared[:, 12:20, 34], x[:, 15:23, 34])  # 10 px from it by 3 px
+    turned = policy.rotate(policy.rotate(smooth := x // 64 + 100, half), -half)
+    assert float((turned - 0.0 - smooth)[:, 12:20, 16:32].abs().max()) <= 3
 
 
 def test_sharpening_agrees_with_pillow() -> None:

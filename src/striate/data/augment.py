@@ -1,16 +1,15 @@
 """Varying pictures for training, a batch at a time, each draw keyed by seed, epoch and sample.
 
-Pictures stay bytes wherever a step moves or copies pixels; what bends them is one affine resampling, what changes
-colours linearly is done in floats. A few pictures at a time go through all steps, so that they stay in the processor's
-cache. A column of draws belongs to each purpose; a new purpose takes new columns, so that older recipes give the
-pictures that they gave.
+Pictures stay bytes wherever a step only copies pixels. What bends them is one affine resampling; it and what changes
+colours work in floats, on a few pictures at a time, which stay in the processor's cache. A column of draws belongs to
+each purpose; a new purpose takes new columns, so that older recipes give the pictures that they gave.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from striate.core.seed import uniforms
 from striate.data import policy
-from striate.data.pixels import grey, sampled, to_bytes, to_floats
+from striate.data.pixels import grey, in_parts, sampled, to_bytes, to_floats, to_planes
 from striate.records.recipes import Augment
 
 _COLUMNS = 29
@@ -28,10 +27,12 @@ _COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836,
 _DEVIATIONS = (0.2175**0.5, 0.0188**0.5, 0.0045**0.5)
 """Principal components of ImageNet's colours, red, green and blue down, and their deviations, of values from 0 to 1."""
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.4), 1 / 0.3
-_FRAMES = {"zeros": "constant", "border": "edge", "reflection": "symmetric"}
+_FRAMES: dict[str, Literal["constant", "edge", "symmetric"]] = {
+    "zeros": "constant",
+    "border": "edge",
+    "reflection": "symmetric",
+}
 """NumPy's names for what lies outside a picture."""
-_AT_ONCE = 1 << 19
-"""Values that go through all steps together: about 2 MB of floats."""
 _THREADED = 1 << 14
 """Values of a picture from which on threads cut pictures out; below it most of the time goes in Python itself."""
 
@@ -63,22 +64,27 @@ def augment(
     draws = torch.from_numpy(uniforms(samples, _COLUMNS, seed, "augment", epoch)).float()
     if recipe.crop is not None:
         pixels = _cut(pixels, recipe, draws[:, _CROP], size or (pixels.shape[1], pixels.shape[2]))
-    out = torch.empty(pixels.shape, dtype=torch.uint8)
-    for part in _parts(pixels):
-        x = _placed(pixels[part], recipe, draws[part])
-        if recipe.policy is not None:
-            x = policy.apply(to_bytes(x), *recipe.policy, samples=samples[part], key=(seed, "policy", epoch))
-        out[part] = to_bytes(_coloured(x, recipe, draws[part]))
+    if recipe.pad:
+        pixels = _shifted(pixels, recipe, draws[:, _PAD])
+
+    def place(x: Tensor, draws: Tensor) -> Tensor:
+        return to_bytes(_placed(x, recipe, draws))
+
+    def colour(x: Tensor, draws: Tensor) -> Tensor:
+        return to_bytes(_coloured(x, recipe, draws))
+
+    def both(x: Tensor, draws: Tensor) -> Tensor:
+        return to_bytes(_coloured(_placed(x, recipe, draws), recipe, draws))
+
+    if recipe.policy is None:
+        out = in_parts(both, pixels, draws)
+    else:
+        out = in_parts(place, pixels, draws)
+        policy.apply(out, *recipe.policy, samples=samples, key=(seed, "policy", epoch))
+        out = in_parts(colour, out, draws)
     if recipe.erase:
         _erase(out, recipe, draws[:, _ERASE])
     return out
-
-
-def _parts(pixels: Tensor) -> Iterator[slice]:
-    count, each = len(pixels), max(2, _AT_ONCE // max(1, pixels[0].numel()))
-    # a lone last picture joins those before it: sums over a single one may run in another order
-    starts = range(0, max(1, count - 1), each)
-    return (slice(start, count if start + each >= count - 1 else start + each) for start in starts)
 
 
 def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int]) -> Tensor:
@@ -117,12 +123,9 @@ def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int]) 
 
 
 def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Mirrored, shifted and bent: bytes where pixels only change their places, else floats."""
-    if recipe.pad:
-        x = _shifted(x, recipe, draws[:, _PAD])
+    """Mirrored and bent: bytes where pixels only change their places, else floats."""
     if _bends(recipe):
-        # the memory's order stays that of the bytes: for one resampling it is not worth changing
-        return sampled(x.permute(0, 3, 1, 2).float(), _affine(recipe, draws, x.shape[1] / x.shape[2]), recipe.border)
+        return sampled(to_planes(x), _affine(recipe, draws, x.shape[1] / x.shape[2]), recipe.border)
     if recipe.flip:
         mirrored = (draws[:, 0] < 0.5).nonzero()[:, 0]
         x = x.clone()
@@ -136,7 +139,7 @@ def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     Source:
         Lee et al. 2014, Deeply-Supervised Nets (arXiv 1409.5185), section 3.2; He et al. 2015, section 4.2.
     """
-    n, height, width, _ = x.shape
+    _, height, width, _ = x.shape
     down, across = round(recipe.pad * height), round(recipe.pad * width)
     framed = np.pad(x.numpy(), ((0, 0), (down, down), (across, across), (0, 0)), _FRAMES[recipe.border])
     corners = (draws * torch.tensor([2 * down + 1, 2 * across + 1])).int().tolist()
@@ -148,7 +151,9 @@ def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
 
 def _bends(recipe: Augment) -> bool:
     still = Augment()
-    return any(getattr(recipe, name) != getattr(still, name) for name in ("shift", "zoom", "rotate", "stretch", "shear"))
+    return any(
+        getattr(recipe, name) != getattr(still, name) for name in ("shift", "zoom", "rotate", "stretch", "shear")
+    )
 
 
 def _affine(recipe: Augment, draws: Tensor, aspect: float) -> Tensor:
@@ -170,38 +175,46 @@ def _affine(recipe: Augment, draws: Tensor, aspect: float) -> Tensor:
 def _coloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     three = x.shape[1 if x.is_floating_point() else 3] == 3
     signed = (draws * 2 - 1).view(len(draws), -1, 1, 1)
-    if recipe.brightness:
-        x = to_floats(x).mul_(1 + recipe.brightness * signed[:, 7:8])
-    if recipe.contrast:
+    if three and (recipe.saturation or recipe.hue):
+        x = to_planes(x)
+    elif recipe.brightness or recipe.contrast or (three and recipe.lighting):
         x = to_floats(x)
+    if recipe.brightness:
+        x = x.mul_(1 + recipe.brightness * signed[:, 7:8])
+    if recipe.contrast:
         mean = x.mean(dim=(1, 2, 3), keepdim=True)
         x = x.sub_(mean).mul_(1 + recipe.contrast * signed[:, 8:9]).add_(mean)
     if recipe.saturation and three:
-        x = to_floats(x)
         luma = grey(x)
         x = x.sub_(luma).mul_(1 + recipe.saturation * signed[:, 9:10]).add_(luma)
-    if (recipe.hue or recipe.lighting) and three:
-        x = _recoloured(to_floats(x), recipe, draws)
+    if recipe.hue and three:
+        x = (_turned(recipe, draws) @ x.flatten(2)).view_as(x)
+    if recipe.lighting and three:
+        x = x.add_(_noise(recipe, draws)[:, :, None, None])
     return x
 
 
-def _recoloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Turn the hues about the grey axis, and add noise along the colours' principal components.
+def _turned(recipe: Augment, draws: Tensor) -> Tensor:
+    """Matrices that turn the hues about the grey axis, ``[n, 3, 3]``.
 
-    The turn is linear: it keeps the mean of the channels, not their luma, and is far cheaper than a way through HSV.
-
-    Source:
-        Noise: Krizhevsky et al. 2012, section 4.1.
+    They keep the mean of the channels, not their luma, and are far cheaper than a way through HSV.
     """
     angle = (2 * draws[:, _HUE] - 1) * math.radians(recipe.hue)
     # Rodrigues' formula about (1, 1, 1) / sqrt 3
     third = torch.full((3, 3), 1 / 3)
     cross = torch.tensor([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     cos, sin = angle.cos().view(-1, 1, 1), angle.sin().view(-1, 1, 1)
-    turn = cos * torch.eye(3) + (1 - cos) * third + sin * cross
+    return cos * torch.eye(3) + (1 - cos) * third + sin * cross
+
+
+def _noise(recipe: Augment, draws: Tensor) -> Tensor:
+    """What is added along the colours' principal components, ``[n, 3]``.
+
+    Source:
+        Krizhevsky et al. 2012, section 4.1.
+    """
     normal = torch.special.ndtri(draws[:, _LIGHTING].clamp(1e-6, 1 - 1e-6)) * recipe.lighting
-    offset = 255 * (normal * torch.tensor(_DEVIATIONS)) @ torch.tensor(_COMPONENTS).T
-    return torch.baddbmm(offset.view(-1, 3, 1), turn, x.flatten(2)).view_as(x)
+    return 255 * (normal * torch.tensor(_DEVIATIONS)) @ torch.tensor(_COMPONENTS).T
 
 
 def _erase(x: Tensor, recipe: Augment, draws: Tensor) -> None:

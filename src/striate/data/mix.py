@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from striate.core.seed import generator
+from striate.data.pixels import in_parts
 from striate.records.recipes import Augment
-
-_AT_ONCE = 1 << 19
-"""Values that are blended together: about 2 MB of floats."""
 
 
 def mix(
@@ -48,17 +45,14 @@ def mix(
         mixed = pixels.clone()
         mixed[:, top : top + tall, left : left + wide] = pixels[:, top : top + tall, left : left + wide].flip(0)
         share = 1 - tall * wide / (height * width)
-    shares = F.one_hot(labels, classes).float()
-    return mixed, share * shares + (1 - share) * shares.flip(0)
+    shares, rows = torch.zeros(len(labels), classes), torch.arange(len(labels))
+    shares[rows, labels] = share
+    shares[rows, labels.flip(0)] += 1 - share
+    return mixed, shares
 
 
 def _blended(pixels: Tensor, share: float) -> Tensor:
-    """A few pictures at a time, whose floats stay in the processor's cache."""
-    mixed, last = torch.empty_like(pixels), len(pixels) - 1
-    each = max(1, _AT_ONCE // max(1, pixels[0].numel()))
-    for start in range(0, len(pixels), each):
-        own = pixels[start : start + each]
-        others = pixels[last - start - len(own) + 1 : last - start + 1].flip(0)
-        blend = own.float().mul_(share).add_(others.float(), alpha=1 - share).round_()
-        mixed[start : start + each] = blend.to(torch.int16)  # straight to uint8 is not vectorised
-    return mixed
+    def blend(own: Tensor, others: Tensor) -> Tensor:
+        return torch.lerp(others.float(), own.float(), share).round_().to(torch.int16).to(torch.uint8)
+
+    return in_parts(blend, pixels, pixels.flip(0))

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey: ITU-R 601."""
+_AT_ONCE = 1 << 17
+"""Values that each processor works on at a time: half a MB of floats, and a few times that beside."""
+
+
+def in_parts(step: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+    """Bytes by a step from bytes, a few pictures at a time, so that floats stay in the processor's cache.
+
+    Args:
+        step: Some pictures, and what belongs to them of `others`, to as many pictures of the same size.
+        x: uint8, ``[n, h, w, channels]``.
+        others: As long as `x`.
+    """
+    count, each = len(x), max(2, torch.get_num_threads() * _AT_ONCE // max(1, x[:1].numel()))
+    out = torch.empty(x.shape, dtype=torch.uint8)
+    # never a lone picture, but where there is no other: sums over one alone may run in another order
+    for start in range(0, max(1, count - 1), each):
+        part = slice(start, count if start + each >= count - 1 else start + each)
+        out[part] = step(x[part], *(each_of[part] for each_of in others))
+    return out
 
 
 def to_floats(x: Tensor) -> Tensor:
+    """float32 ``[n, channels, h, w]``, the order in memory as it was; floats are given back as they are."""
+    return x if x.is_floating_point() else x.permute(0, 3, 1, 2).float()
+
+
+def to_planes(x: Tensor) -> Tensor:
     """float32 ``[n, channels, h, w]``, a channel after the other in memory; floats are given back as they are."""
-    return x if x.is_floating_point() else x.permute(0, 3, 1, 2).contiguous().float()
+    return x if x.is_floating_point() else x.permute(0, 3, 1, 2).contiguous().float()  # bytes are the quicker to turn
 
 
 def to_bytes(x: Tensor) -> Tensor:
@@ -22,32 +48,14 @@ def to_bytes(x: Tensor) -> Tensor:
     """
     if not x.is_floating_point():
         return x
-    # straight to uint8 this conversion is not vectorised, and takes five times as long
-    whole = x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
+    whole = rounded(x)
     return torch.stack(whole.unbind(1), 3) if whole.is_contiguous() else whole.permute(0, 2, 3, 1)
 
 
-def sampled(x: Tensor, affine: Tensor, border: str) -> Tensor:
-    """Draw pictures anew by an affine map, bilinearly.
-
-    Args:
-        x: float, ``[n, channels, h, w]``.
-        affine: Output to input coordinates, ``[n, 2, 3]``; sides run from -1 to 1, from edge to edge.
-        border: What lies outside: ``zeros``, ``border`` or ``reflection``.
-    """
-    across, down = (_centres(side) for side in (x.shape[3], x.shape[2]))
-    grid = torch.empty(len(x), *x.shape[2:], 2)
-    for axis in (0, 1):
-        # the same sums, to the bit, as those of affine_grid, whose matrix product takes 20 times as long
-        along, below, offset = (affine[:, axis, k, None, None] for k in range(3))
-        torch.add(along * across, below * down[:, None], out=grid[..., axis])
-        grid[..., axis] += offset
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode=border, align_corners=False)
-
-
-def _centres(count: int) -> Tensor:
-    """Where the centres of so many pixels lie between -1 and 1."""
-    return torch.linspace(-1, 1, count) * (count - 1) / count if count > 1 else torch.zeros(1)
+def rounded(x: Tensor) -> Tensor:
+    """uint8 of floats of any shape, which are rounded in place and held within 0 to 255."""
+    # straight to uint8 the conversion is not vectorised, and takes five times as long
+    return x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
 def grey(x: Tensor) -> Tensor:
@@ -56,3 +64,24 @@ def grey(x: Tensor) -> Tensor:
         return x
     red, green, blue = x.unbind(1)
     return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2])[:, None]
+
+
+def sampled(x: Tensor, affine: Tensor, border: str) -> Tensor:
+    """Draw pictures anew by an affine map, bilinearly.
+
+    Args:
+        x: Floats; fastest as planes.
+        affine: Output to input coordinates, ``[n, 2, 3]``; sides run from -1 to 1, from edge to edge.
+        border: What lies outside: ``zeros``, ``border`` or ``reflection``.
+    """
+    across, down = _centres(x.shape[3]), _centres(x.shape[2])[:, None]
+    along, below, offset = (affine[:, :, k, None, None] for k in range(3))
+    # the same sums, to the bit, as those of affine_grid, whose matrix product takes ten times as long
+    places = (along * across + below * down).add_(offset)
+    grid = torch.stack(places.unbind(1), 3)
+    return F.grid_sample(x, grid, mode="bilinear", padding_mode=border, align_corners=False)
+
+
+def _centres(count: int) -> Tensor:
+    """Where the centres of so many pixels lie between -1 and 1."""
+    return torch.linspace(-1, 1, count) * (count - 1) / count if count > 1 else torch.zeros(1)

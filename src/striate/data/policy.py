@@ -12,39 +12,57 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from striate.core.seed import Key, uniforms
-from striate.data.pixels import LUMA, grey, sampled, to_bytes, to_floats
+from striate.data.pixels import LUMA, grey, in_parts, rounded, to_bytes, to_planes
 
+_FILL = 128
+"""What comes in from outside a picture that is moved: the middle grey of the authors' code."""
 Operation = Callable[[Tensor, Tensor], Tensor]
 """Pictures, uint8 ``[n, h, w, channels]``, and a strength ``[n]`` from -1 to 1, to pictures."""
 
 
-def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: tuple[Key, ...]) -> Tensor:
+def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: tuple[Key, ...]) -> None:
     """Apply `number` operations in a row to every picture.
 
     Args:
-        x: uint8, ``[n, h, w, channels]``.
+        x: uint8, ``[n, h, w, channels]``; changed in place.
         number: The paper's N.
         strength: The paper's M, from 0 to 10.
         samples: Whole numbers that name the pictures, ``[n]``.
         key: What is drawn: seed, purpose, epoch.
     """
     draws = uniforms(samples, 2 * number, *key)
-    x = x.clone()
     for turn in range(number):
         which = (draws[:, 2 * turn] * len(OPERATIONS)).astype(int)
         signs = torch.from_numpy(np.where(draws[:, 2 * turn + 1] < 0.5, -1.0, 1.0)).float() * (strength / 10)
         for drawn in np.unique(which):
             rows = torch.from_numpy(np.flatnonzero(which == drawn))
-            x[rows] = OPERATIONS[drawn](x[rows], signs[rows])
-    return x
+            x[rows] = in_parts(OPERATIONS[drawn], x[rows], signs[rows])
 
 
-def _bent(x: Tensor, matrix: list[list[Tensor | float]]) -> Tensor:
-    rows = [torch.stack([torch.as_tensor(v).expand(len(x)) for v in row], 1) for row in matrix]
-    return to_bytes(sampled(x.permute(0, 3, 1, 2).float(), torch.stack(rows, 1), "border"))
+def _bent(x: Tensor, matrices: Tensor) -> Tensor:
+    """Draw pictures anew about their centres, by the nearest pixel, as the authors' code has Pillow do it.
+
+    Args:
+        x: Bytes of 1 to 4 channels.
+        matrices: Output to input coordinates in pixels, ``[n, 2, 2]``.
+    """
+    n, height, width, channels = x.shape
+    centre = torch.tensor([width / 2, height / 2])
+    offsets = centre - matrices @ centre
+    bent = []
+    for picture, rows in zip(x.numpy(), torch.cat([matrices, offsets[:, :, None]], 2).flatten(1).tolist(), strict=True):
+        image = Image.fromarray(picture[..., 0] if channels == 1 else picture)
+        fill = _FILL if channels == 1 else (_FILL,) * channels
+        bent.append(np.asarray(image.transform(image.size, Image.Transform.AFFINE, rows, fillcolor=fill)))
+    return torch.from_numpy(np.stack(bent)).view(n, height, width, channels)
+
+
+def _matrices(rows: list[list[Tensor]]) -> Tensor:
+    return torch.stack([torch.stack(row, 1) for row in rows], 1)
 
 
 def identity(x: Tensor, strength: Tensor) -> Tensor:
@@ -54,35 +72,35 @@ def identity(x: Tensor, strength: Tensor) -> Tensor:
 
 def rotate(x: Tensor, strength: Tensor) -> Tensor:
     """Turn by up to 30 degrees."""
-    angle, aspect = strength * math.radians(30), x.shape[1] / x.shape[2]
-    cos, sin = angle.cos(), angle.sin()
-    return _bent(x, [[cos, -sin * aspect, 0.0], [sin / aspect, cos, 0.0]])
+    angle = strength * math.radians(30)
+    return _bent(x, _matrices([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]]))
 
 
 def shear_x(x: Tensor, strength: Tensor) -> Tensor:
     """Shear across by up to 0.3."""
-    return _bent(x, [[1.0, 0.3 * strength * (x.shape[1] / x.shape[2]), 0.0], [0.0, 1.0, 0.0]])
+    one = torch.ones_like(strength)
+    return _bent(x, _matrices([[one, 0.3 * strength], [0 * one, one]]))
 
 
 def shear_y(x: Tensor, strength: Tensor) -> Tensor:
     """Shear down by up to 0.3."""
-    return _bent(x, [[1.0, 0.0, 0.0], [0.3 * strength * (x.shape[2] / x.shape[1]), 1.0, 0.0]])
+    one = torch.ones_like(strength)
+    return _bent(x, _matrices([[one, 0 * one], [0.3 * strength, one]]))
 
 
 def translate_x(x: Tensor, strength: Tensor) -> Tensor:
-    """Move across by up to 0.45 of the width, by whole pixels; the border is drawn out."""
+    """Move across by up to 0.45 of the width."""
     return translate_y(x.transpose(1, 2), strength).transpose(1, 2)
 
 
 def translate_y(x: Tensor, strength: Tensor) -> Tensor:
-    """Move down by up to 0.45 of the height, by whole pixels; the border is drawn out."""
-    height = x.shape[1]
-    out = torch.empty_like(x)
+    """Move down by up to 0.45 of the height."""
+    height, out = x.shape[1], torch.full_like(x, _FILL)
     for i, down in enumerate((0.45 * height * strength).round().int().tolist()):
         if down >= 0:
-            out[i, : height - down], out[i, height - down :] = x[i, down:], x[i, -1:]
+            out[i, : height - down] = x[i, down:]
         else:
-            out[i, -down:], out[i, :-down] = x[i, :down], x[i, :1]
+            out[i, -down:] = x[i, :down]
     return out
 
 
@@ -98,7 +116,7 @@ def _blend(x: Tensor, other: Tensor, strength: Tensor) -> Tensor:
 
 def brightness(x: Tensor, strength: Tensor) -> Tensor:
     """Towards black or away from it."""
-    return _bytes_of(x.float().mul_(1 + 0.9 * strength.view(-1, 1, 1, 1)))
+    return rounded(x.float().mul_(1 + 0.9 * strength.view(-1, 1, 1, 1)))
 
 
 def contrast(x: Tensor, strength: Tensor) -> Tensor:
@@ -106,12 +124,12 @@ def contrast(x: Tensor, strength: Tensor) -> Tensor:
     y = x.float()
     means = y.flatten(2).mean(1).view(len(x), -1, x.shape[3]).mean(1)
     weights = torch.tensor(LUMA) if x.shape[3] == len(LUMA) else torch.full((x.shape[3],), 1 / x.shape[3])
-    return _bytes_of(_blend(y, (means @ weights).view(-1, 1, 1, 1), strength))
+    return rounded(_blend(y, (means @ weights).view(-1, 1, 1, 1), strength))
 
 
 def colour(x: Tensor, strength: Tensor) -> Tensor:
     """Towards grey or away from it."""
-    y = to_floats(x)
+    y = to_planes(x)
     return to_bytes(_blend(y, grey(y), strength))
 
 
@@ -126,7 +144,7 @@ def sharpness(x: Tensor, strength: Tensor) -> Tensor:
     blurred = (sums[..., : -2 * c] + sums[..., c:-c] + sums[..., 2 * c :] + 4 * inner) / 13
     out = x.clone()
     sharp = _blend(inner.float()[:, None], blurred[:, None], strength)[:, 0]
-    out[:, 1:-1, 1:-1] = _bytes_of(sharp).view(n, height - 2, width - 2, channels)
+    out[:, 1:-1, 1:-1] = rounded(sharp).view(n, height - 2, width - 2, channels)
     return out
 
 
@@ -149,7 +167,7 @@ def autocontrast(x: Tensor, strength: Tensor) -> Tensor:
     low = columns.amin(1).view(len(x), -1, x.shape[3]).amin(1).float()
     high = columns.amax(1).view(len(x), -1, x.shape[3]).amax(1).float()
     low, span = torch.where(high > low, low, 0), torch.where(high > low, high - low, 255)
-    return _bytes_of((columns.float().sub_(_wide(low, x))).mul_(_wide(255 / span, x))).view_as(x)
+    return rounded(columns.float().sub_(_wide(low, x)).mul_(_wide(255 / span, x))).view_as(x)
 
 
 def equalize(x: Tensor, strength: Tensor) -> Tensor:
@@ -164,11 +182,6 @@ def equalize(x: Tensor, strength: Tensor) -> Tensor:
     table = (step // 2 + counts.cumsum(1) - counts) // step.clamp(min=1)
     table = torch.where(step > 0, table, values).clamp(max=255).to(torch.uint8)
     return table.flatten().index_select(0, places).view_as(x)
-
-
-def _bytes_of(x: Tensor) -> Tensor:
-    """Floats that stand in the order of bytes."""
-    return x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
 OPERATIONS: tuple[Operation, ...] = (

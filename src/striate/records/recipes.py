@@ -20,8 +20,8 @@ class Augment:
     Args:
         flip: Whether half of the pictures are mirrored left to right.
         shift: Largest shift along each side, as a share of it.
-        pad: Frame around the picture, as a share of each side, out of which a window of the picture's size is cut, by whole
-            pixels; the papers on CIFAR do so in place of `shift`, by 0.125.
+        pad: Width of the frame, as a share of each side, with which a window of the picture's own size is cut out, by
+            whole pixels; papers on CIFAR do that, with 0.125.
         zoom: Least and largest magnification; below 1 the picture shrinks and its border is drawn out.
         rotate: Largest turn, in degrees.
         stretch: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
