@@ -25,6 +25,7 @@ from striate.models import REGISTRY
 from striate.records import io, recipes
 from striate.records.plans import EvalPlan, TrainMeans, TrainPlan
 from striate.records.recipes import Recipe, Schedule
+from striate.train import trackers
 from striate.train.loop import train
 
 QUICK = Recipe(rate=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, shift=0.1), source="test")
@@ -123,10 +124,40 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     assert found.n == 60
 
 
-def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(MissingExtraError, match="no_such_tracker"):
-        job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(trackers=("no_such_tracker",)))
+def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="'wandb' is not installed; pip install wandb"):
+        job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(trackers=("wandb",)))
     assert not (tmp_path / "run").exists()
+    with pytest.raises(PlanError, match="known: tensorboard, wandb, mlflow"):
+        TrainMeans(trackers=("tensorbored",))
+
+
+class Stopping(Silent):
+    """Presses Ctrl-C in the midst of the second epoch."""
+
+    def step(self, done: int) -> None:
+        if done == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("quick")
+def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="pip install 'striate[trackers]'")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    means = TrainMeans(trackers=("tensorboard",), save_every_s=0)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(plan(data, validate=True), tmp_path / "run", Stopping(), means=means)
+    record = job.run(plan(data, validate=True), tmp_path / "run", Silent(), means=means).record
+    assert len(record.resumes) == 1
+    told = EventAccumulator(str(tmp_path / "run" / "trackers" / "striate"))
+    told.Reload()
+    assert set(told.Tags()["scalars"]) == {"loss", "rate", "top1", "pictures_per_s"}
+    for name in ("loss", "rate", "top1"):
+        rows = [(each.step, each.value) for each in told.Scalars(name)]
+        assert rows == [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in record.curve]
+    assert len(list((tmp_path / "run").rglob("hparams.yml"))) == 1
 
 
 COMMAND = "train resnet20_cifar {data} --recipe cifar_short --epochs 12 --workers {workers} --save-every 0 --out {out}"

@@ -145,7 +145,7 @@ def run(
         return TrainOutcome(record=record, folder=where)
     if launched() > 1 and out is None:
         raise PlanError("several processes need one folder that they agree on", hint="name it with --out")
-    ranks = Ranks(pick(plan.device), trackers=means.trackers, folder=where)
+    ranks = Ranks(pick(plan.device), trackers=means.trackers, folder=where / "trackers")
     if not ranks.first:
         listener = Silent()
     entry, method = REGISTRY.get(plan.network), _method(plan)
@@ -157,8 +157,8 @@ def run(
     if ranks.first:
         claim = folder.claim("train", plan, where)
         listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
-        if means.trackers:
-            listener = Several(listener, ranks.track(where.name))
+        settings = {**io.to_json(plan), "recipe": plan.recipe, "method": io.to_json(method)}
+        listener = Several(listener, ranks.track(where.name, settings))
         listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     ranks.wait()
     claim = folder.look("train", plan, where)
@@ -218,7 +218,7 @@ def run(
         model.load_state_dict(checkpoint.read(best.file)[0])
     test = _tested(network, preprocess, index, splits.test, ranks, listener)
     if not ranks.first:
-        ranks.wait()
+        ranks.finish()
         return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
     card = trained.ModelCard(
         network=entry.name,
@@ -251,7 +251,7 @@ def run(
     )
     io.write(claim.folder / folder.METRICS, record)
     shutil.rmtree(claim.work, ignore_errors=True)
-    ranks.wait()
+    ranks.finish()
     return TrainOutcome(record=record, folder=claim.folder)
 
 

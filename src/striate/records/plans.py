@@ -7,6 +7,8 @@ from typing import Literal
 
 from striate.core.errors import PlanError
 
+TRACKERS = ("tensorboard", "wandb", "mlflow")
+
 EngineName = Literal["auto", "openvino", "openvino-bf16", "torch"]
 
 
@@ -110,7 +112,7 @@ class TrainMeans:
         workers: Processes that prepare pictures ahead.
         compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
         save_every_s: Seconds of work that a kill may cost.
-        trackers: Names of Accelerate's experiment trackers (``tensorboard``, ``wandb``, ``mlflow``).
+        trackers: Experiment trackers that hear of every epoch: of `TRACKERS`.
     """
 
     workers: int = 0
@@ -123,6 +125,9 @@ class TrainMeans:
             raise PlanError(f"there are 0 or more workers; got {self.workers}")
         if self.save_every_s < 0:
             raise PlanError(f"seconds between two savings are 0 or more; got {self.save_every_s}")
+        for name in self.trackers:
+            if name not in TRACKERS:
+                raise PlanError(f"no tracker is called {name!r}", hint=f"known: {', '.join(TRACKERS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Trained:
         steps: Optimiser steps in all.
         resumed_at: The step this process began with; 0 for a fresh run.
         resumes: The steps from which processes before and with this one went on.
-        curve: A row an epoch: ``epoch, loss`` and what `evaluate` gave.
+        curve: A row an epoch: ``epoch, loss``, the ``rate`` of its last step, and what `evaluate` gave.
         seconds: Time of the whole training, earlier processes included.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
     """
@@ -210,6 +210,7 @@ class _Run:
         """Take steps until the last."""
         now = self.progress
         began, saved = time.monotonic() - now.seconds, time.monotonic()
+        epoch_began, epoch_first = time.monotonic(), now.step
         statistics = Statistics(self.module, self.layout.passes, self.ranks)
         per_epoch, every = self.layout.steps_an_epoch, 1 if self.device.type == "cpu" else CHECKED_EVERY
         if self.save_to is not None and not self.save_to.exists():
@@ -220,7 +221,8 @@ class _Run:
         with groups(self.feed, self.layout, first=now.step, last=self.steps, workers=workers) as batches:
             for step in range(now.step, self.steps):
                 rate = self.recipe.rate * schedule.share(self.recipe.schedule, step, self.steps, fallen)
-                optim.set_rate(self.optimizer, rate * (1.0 if now.halved_at is None else 0.5))
+                rate *= 1.0 if now.halved_at is None else 0.5
+                optim.set_rate(self.optimizer, rate)
                 unread += self._step(step, batches, statistics)
                 last = step == self.steps - 1
                 ends, stop = last or (step + 1) % per_epoch == 0, self.ranks.anywhere(pending.asked)
@@ -232,7 +234,9 @@ class _Run:
                 listener.step(step + 1)
                 now.seconds = time.monotonic() - began
                 if ends:
-                    self._end_epoch(step, listener, evaluate)
+                    pace = (now.step - epoch_first) * self.recipe.batch / (time.monotonic() - epoch_began)
+                    self._end_epoch(step, rate, pace, listener, evaluate)
+                    epoch_began, epoch_first = time.monotonic(), now.step
                     fallen = schedule.drops(self.recipe.schedule, self._history())
                 if snapshot is not None and now.step in cycles:
                     self.require_finite()
@@ -278,16 +282,23 @@ class _Run:
             )
         return value
 
-    def _end_epoch(self, step: int, listener: Listener, evaluate: Callable[[], dict[str, float]] | None) -> None:
+    def _end_epoch(
+        self,
+        step: int,
+        rate: float,
+        pace: float,
+        listener: Listener,
+        evaluate: Callable[[], dict[str, float]] | None,
+    ) -> None:
         now = self.progress
         epoch, index = divmod(step, self.layout.steps_an_epoch)
-        row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1)}
+        row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1), "rate": rate}
         if evaluate is not None:
             with self._evaluated():
                 row |= evaluate()
         now.curve.append(row)
         now.loss = 0.0
-        listener.record("epoch", row)
+        listener.record("epoch", {**row, "pictures_per_s": pace})  # the pace is told, not kept: a curve has no times
 
     @contextmanager
     def _evaluated(self) -> Iterator[None]:

@@ -7,15 +7,14 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, final
 
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import MissingExtraError
 from striate.core.events import Listener, Silent
+from striate.train.trackers import begin, require
 
 T = TypeVar("T")
 
@@ -32,7 +31,7 @@ class Ranks:
     Args:
         device: Where this process computes.
         trackers: Names of Accelerate's experiment trackers that hear of every epoch.
-        folder: Where trackers that write files put them.
+        folder: Where trackers that write files put them; it is made when they begin.
 
     Raises:
         MissingExtraError: A tracker's package is not installed.
@@ -41,9 +40,8 @@ class Ranks:
     def __init__(self, device: torch.device, *, trackers: Sequence[str] = (), folder: Path | None = None) -> None:
         from accelerate import Accelerator, DistributedDataParallelKwargs
 
-        for name in trackers:
-            if find_spec(name) is None:
-                raise MissingExtraError(f"the tracker {name!r} is not installed", hint=f"pip install {name}")
+        require(trackers)
+        self._trackers, self._folder = tuple(trackers), folder
         self._accelerator = Accelerator(
             cpu=device.type == "cpu",
             log_with=list(trackers) or None,
@@ -103,24 +101,24 @@ class Ranks:
         each = math.ceil(len(items) / self.world)
         return items[self.rank * each : (self.rank + 1) * each]
 
-    def track(self, name: str) -> Listener:
-        """A listener that hands every epoch's figures to the trackers."""
-        self._accelerator.init_trackers(name)
-        return _Tracked(self._accelerator)
+    def track(self, title: str, settings: Mapping[str, Any]) -> Listener:
+        """A listener that hands every epoch's figures to the trackers. Those without trackers get a silent one.
+
+        Args:
+            title: What people call the run.
+            settings: What it was asked to do.
+        """
+        if not self._trackers:
+            return Silent()
+        assert self._folder is not None, "trackers need a folder"
+        return begin(self._accelerator, self._trackers, self._folder, title, settings)
+
+    def finish(self) -> None:
+        """Go on when all are here, and let the trackers write what they still hold."""
+        self.wait()
+        if self._trackers:
+            self._accelerator.end_training()
 
     def wait(self) -> None:
         """Go on when all are here."""
         self._accelerator.wait_for_everyone()
-
-
-class _Tracked(Silent):
-    """Hears of epochs, and passes their figures on."""
-
-    def __init__(self, accelerator: Any) -> None:
-        self._accelerator = accelerator
-
-    def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Pass an epoch's figures on."""
-        if event == "epoch":
-            figures = {name: value for name, value in facts.items() if name != "epoch"}
-            self._accelerator.log(figures, step=int(facts["epoch"]))
