@@ -55,6 +55,8 @@ bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures 
 	$(BIN)/python benchmarks/photos.py --data-folder $(DATA)
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/networks.py
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/augment.py
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/train_step.py
+	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/train_step.py --networks resnet50 --cut stage3 stage4
 	$(BIN)/python benchmarks/tables.py
 
 .PHONY: help setup demo test slow check parity zoo pages bench

@@ -40,6 +40,7 @@ KEYS = {
     "memory": ("backbone", "pictures"),
     "networks": ("network", "mode", "path"),
     "augment": ("what", "side"),
+    "train_step": ("network", "cut", "precision", "compiled", "against"),
 }
 """What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
 
@@ -171,6 +172,48 @@ def augment(rows: Sequence[Row]) -> str:
     return _table(head, lines, numbers=range(1, 7))
 
 
+def train_step(rows: Sequence[Row]) -> str:
+    """A row a network and way of training it: against both plain loops, and what the loop itself takes."""
+    ways = ("network", "cut", "precision", "compiled")
+    found = {(*(row[each] for each in ways), row["against"]): row for row in rows}
+
+    def cell(row: Row | None) -> str:
+        return f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})" if row else "-"
+
+    def overhead(row: Row | None) -> str:
+        if row is None:
+            return "-"
+        least, middle, most = (100 * (1 / row[each] - 1) for each in ("high", "ratio", "low"))
+        return f"{middle:.1f} % ({least:.1f} to {most:.1f})"
+
+    lines = []
+    for way in dict.fromkeys(tuple(row[each] for each in ways) for row in rows):
+        row = found[(*way, "plain")]
+        lines.append(
+            [
+                row["network"],
+                "-" if row["cut"] == "-" else f"up to {row['cut']}",
+                row["precision"] + (", compiled" if row["compiled"] else ""),
+                f"{row['batch']} x {row['side']} px",
+                f"{row['per_s']:.0f}",
+                cell(row),
+                cell(found.get((*way, "timm"))),
+                overhead(found.get((*way, "bare"))),
+            ]
+        )
+    head = [
+        "network",
+        "frozen",
+        "precision",
+        "batch",
+        "pictures/s",
+        "plain loop",
+        "timm, plain loop",
+        "loop's own time",
+    ]
+    return _table(head, lines, numbers=range(4, 8))
+
+
 def _mean_share(values: Iterable[float | None]) -> str:
     given = list(values)
     known = [value for value in given if value is not None]
@@ -202,6 +245,13 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
             "pictures, against the faster of the peer's two layouts:",
             "networks",
             networks,
+        ),
+        (
+            "The step of `striate train` against a plain PyTorch loop that trains the whole network in float32, with "
+            "our network and with timm's of the same weights; above 1 is faster (95 % interval). The loop's own time "
+            "is what the step takes beyond the least loop in the same precision and layout:",
+            "train_step",
+            train_step,
         ),
         ("Anonymous memory of `striate fit` up to the head:", "memory", memory),
         ("Varying a batch of pictures for training, against torchvision's transforms and kornia:", "augment", augment),

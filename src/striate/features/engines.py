@@ -168,8 +168,9 @@ def run_padded(engine: Engine, pixels: np.ndarray, batch: int) -> np.ndarray:
 
 
 def _eager(module: nn.Module, sample: np.ndarray) -> np.ndarray:
+    device = next((each.device for each in module.parameters()), None)
     with torch.inference_mode():
-        return module.eval()(torch.from_numpy(sample)).float().numpy()
+        return module.eval()(torch.from_numpy(sample).to(device)).float().cpu().numpy()
 
 
 def _compare(engine: Engine, batch: int, sample: np.ndarray, reference: np.ndarray, groups: Sequence[int]) -> Agreement:

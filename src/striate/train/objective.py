@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Protocol, final, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from striate.train import depthwise
 
 
 @runtime_checkable
@@ -46,6 +49,7 @@ class Objective(nn.Module):
         self.smoothing = smoothing
         self.aux = aux
         self.precision = precision
+        self._depthwise = depthwise.worthwhile(module)
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -55,7 +59,9 @@ class Objective(nn.Module):
             inputs: What the module takes.
             labels: Class numbers ``[n]``, or shares of classes ``[n, classes]``.
         """
-        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+        low, device = self.precision == "bf16", inputs.device.type
+        faster = depthwise.FastBackward() if low and self._depthwise and device == "cpu" else nullcontext()
+        with torch.autocast(device, torch.bfloat16, enabled=low), faster:
             if self.aux and isinstance(self.module, WithAux):
                 logits, others = self.module.forward_with_aux(inputs)
             else:

@@ -180,6 +180,7 @@ class Advisor:
                 maps=problem.work,
                 device=problem.device,
                 listener=problem.listener,
+                engine=problem.plan.engine,
             )
             return model, result.curve, result.seconds
 

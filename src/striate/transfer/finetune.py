@@ -1,7 +1,9 @@
 """Training the top stages of a pretrained network, the stages below frozen to the bit.
 
 Where nothing below the cut moves, its maps need not be computed in every epoch: a few varied views of each picture run
-through the frozen stages once, on the fastest engine, and are kept; training then reads them.
+through the frozen stages once, on the fastest engine, and are kept; training then reads them. Where maps would take too
+much room they are computed anew in every epoch, on that engine too. Either way no step of training runs a frozen stage,
+and neither its activations nor its gradients are kept.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ from striate.features.run import WORTH_COMPILING
 from striate.features.store import RowStore
 from striate.models.base import ImageModel
 from striate.nn.input import PictureInput
+from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
 from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
+from striate.train.batches import Feed
 from striate.train.loop import Trained, train
 from striate.transfer.rates import falling
 
@@ -46,6 +50,56 @@ class _FrozenStages(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         return self.bottom(self.input(pixels))
+
+
+@final
+class Frozen:
+    """The stages up to the cut, and what runs them.
+
+    Args:
+        model: The network, on the device to train on.
+        preprocess: What its weights were trained with.
+        cut: The last frozen stage.
+        pixels: Decoded pictures; the first few are those on which engines are compared.
+        engine: The engine asked for.
+        device: Where it runs.
+        listener: Hears when another engine runs.
+    """
+
+    def __init__(
+        self,
+        model: ImageModel,
+        preprocess: Preprocess,
+        cut: str,
+        pixels: np.ndarray,
+        engine: EngineName,
+        device: torch.device,
+        listener: Listener,
+    ) -> None:
+        self.cut, self._device, self._listener = cut, device, listener
+        self._engine: EngineName = engine
+        self._module = _FrozenStages(model, preprocess, cut).to(device)
+        self._sample = np.array(pixels[:4])  # a copy: torch takes no read-only arrays
+        with torch.inference_mode():
+            maps = self._module.eval()(torch.from_numpy(self._sample[:1]).to(device))
+        self.shape = tuple(maps.shape[1:])
+        below = [*model.stages[: model.stages.index(cut) + 1]]
+        self.key = keys.of_folder(weights=keys.of_weights(model, below), preprocess=preprocess, cut=cut, engine=engine)
+
+    def engine(self, batch: int, pictures: int) -> engines.Engine:
+        """What runs so many pictures, `batch` at a time; few do not win back the time that compiling takes."""
+        few = self._engine == "auto" and pictures < WORTH_COMPILING
+        found, _ = engines.make(
+            self._module,
+            batch=batch,
+            picture=self._sample.shape[1:],
+            engine="torch" if few else self._engine,
+            device=self._device,
+            sample=self._sample,
+            groups=[int(np.prod(self.shape))],
+            listener=self._listener,
+        )
+        return found
 
 
 @final
@@ -71,6 +125,31 @@ class MapFeed:
         rows = self.maps[self.places[epoch % len(self.places), samples]]
         maps = torch.from_numpy(rows).float().contiguous(memory_format=torch.channels_last)
         return maps, torch.from_numpy(self.labels[samples])
+
+
+@final
+class FrozenFeed:
+    """Pictures that run through the frozen stages when it is their turn.
+
+    Args:
+        pictures: Varied anew each epoch; inputs are uint8 ``[n, h, w, channels]``.
+        engine: Runs the frozen stages on so many pictures at a time.
+        batch: How many those are.
+    """
+
+    def __init__(self, pictures: Feed, engine: engines.Engine, batch: int) -> None:
+        self.pictures = pictures
+        self.engine = engine
+        self.size = batch
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        """The maps of `samples` as they look in this epoch, and their labels."""
+        pixels, labels = self.pictures.batch(samples, epoch)
+        maps = engines.run_padded(self.engine, pixels.contiguous().numpy(), self.size)
+        return torch.from_numpy(maps).contiguous(memory_format=torch.channels_last), labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +184,7 @@ def finetune(
     maps: Path,
     device: torch.device,
     listener: Listener,
+    engine: EngineName = "auto",
     fixed_statistics: bool = True,
 ) -> Trained:
     """Train everything above `cut` in place; nothing at or below it moves, batch statistics included.
@@ -120,6 +200,7 @@ def finetune(
         maps: Folder of the maps at the cut; those that are there already serve again.
         device: Where to train.
         listener: Hears of progress.
+        engine: What runs the frozen stages.
         fixed_statistics: Whether the batch statistics of the trained stages stay as pretraining left them.
     """
     model.to(device).freeze(cut, fixed_statistics=fixed_statistics)
@@ -127,14 +208,14 @@ def finetune(
     signature = keys.of_folder(
         weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, pictures=list(pictures.digests)
     )
-    feed = None
+    feed: Feed = PixelFeed(pictures.pixels, pictures.labels, recipe.augment, seed=seed, names=pictures.names)
+    module: nn.Module = Classifier(model, preprocess).to(device)
     if cut is not None:
-        feed = _cached(model, preprocess, pictures, recipe, cut, seed, maps, device, listener)
-    if feed is not None and cut is not None:
-        module: nn.Module = model.cut(cut)[1]
-    else:
-        module = Classifier(model, preprocess).to(device)
-        feed = PixelFeed(pictures.pixels, pictures.labels, recipe.augment, seed=seed, names=pictures.names)
+        module = model.cut(cut)[1]
+        frozen = Frozen(model, preprocess, cut, pictures.pixels, engine, device, listener)
+        feed = _cached(frozen, pictures, recipe, seed, maps, listener) or FrozenFeed(
+            feed, frozen.engine(recipe.batch, recipe.epochs * len(pictures.labels)), recipe.batch
+        )
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     result = train(
         module,
@@ -151,45 +232,21 @@ def finetune(
 
 
 def _cached(
-    model: ImageModel,
-    preprocess: Preprocess,
-    pictures: Pictures,
-    recipe: Recipe,
-    cut: str,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-    listener: Listener,
+    frozen: Frozen, pictures: Pictures, recipe: Recipe, seed: int, folder: Path, listener: Listener
 ) -> MapFeed | None:
     """Maps at the cut for a few views of every picture; None where they would take too much room."""
     count = len(pictures.labels)
-    frozen = _FrozenStages(model, preprocess, cut)
-    sample = np.array(pictures.pixels[:4])  # a copy: torch takes no read-only arrays
-    with torch.inference_mode():
-        shape = tuple(model.forward_stages(frozen.input(torch.from_numpy(sample[:1]).to(device)), [cut])[cut].shape[1:])
     views = min(MOST_VIEWS, recipe.epochs)
-    if views * count * int(np.prod(shape)) * 2 > MOST_CACHE_BYTES:
+    if views * count * int(np.prod(frozen.shape)) * 2 > MOST_CACHE_BYTES:
         return None
-    below = [*model.stages[: model.stages.index(cut) + 1]]
-    name = keys.of_folder(
-        weights=keys.of_weights(model, below), preprocess=preprocess, cut=cut, views=recipe.augment, seed=seed
-    )
-    store = RowStore(folder / f"maps-{name}", shape, "float16", {"cut": cut})
+    name = keys.of_folder(frozen=frozen.key, views=recipe.augment, seed=seed)
+    store = RowStore(folder / f"maps-{name}", frozen.shape, "float16", {"cut": frozen.cut})
     wanted = [[keys.of_picture(d, f"view {v}") for d in pictures.digests] for v in range(views)]
     with store.writing():
         missing = [(v, i) for v in range(views) for i in range(count) if wanted[v][i] not in store]
         if missing:
-            engine, _ = engines.make(
-                frozen,
-                batch=_BATCH,
-                picture=sample.shape[1:],
-                # of all views and not of the missing ones, so that what goes on runs on what it began with
-                engine="auto" if views * count >= WORTH_COMPILING else "torch",
-                device=device,
-                sample=sample,
-                groups=[int(np.prod(shape))],
-                listener=listener,
-            )
+            # chosen for all views and not for the missing ones, so that what goes on runs on what it began with
+            engine = frozen.engine(_BATCH, views * count)
             _fill(store, engine, pictures, recipe, seed, wanted, missing, listener)
     places = np.stack([store.places(row) for row in wanted])
     return MapFeed(store.view(), places, pictures.labels)

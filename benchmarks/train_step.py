@@ -1,0 +1,259 @@
+"""How fast does `striate` train? Its step against a plain PyTorch loop, over the same network and over timm's.
+
+Ours runs through `striate.train.loop.train` itself: bytes in, normalised by the network's own first layer, channels
+last, bfloat16 arithmetic, and around it whatever the loop does in every step (rates, keyed seeds, statistics, a look at
+the loss). The plain loop is that of a tutorial: float32, contiguous, the optimiser's defaults, pictures already
+normalised. Both have freed memory kept for them (`core/memory.py`), which a plain script would not.
+
+- `plain`: our network in the plain loop.
+- `timm`: timm's network with the same weights in the plain loop; it has no ResNet-20 for small pictures.
+- `bare`: our network in the least loop that computes the same as ours (bytes, channels last, bfloat16); what the step
+  takes beyond it is the loop's own. Below 1 % it drowns in noise, so more pairs are needed to see it.
+
+With `--cut` the stages up to one are frozen, as fine-tuning does it where maps are not kept on disk: they run in
+evaluation mode on the engine of the cached pass, no gradient or activation of theirs is kept, and what is above is
+trained. The plain loop still trains all; `bare` does not run.
+
+Turns are interleaved: in every round each runs once, the order of the peers reversed from round to round. A ratio is
+the median over the rounds of the peer's time over ours, so above 1 is faster than the peer, with a 95 % interval from
+the bootstrap.
+
+    PYTHONPATH=.peers python benchmarks/train_step.py --networks resnet50 mobilenet_v2 --pairs 21
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+
+from striate.core.memory import keep_freed_memory, spin_briefly
+
+if __name__ == "__main__":  # before torch is loaded, as the command does
+    keep_freed_memory()
+    spin_briefly()
+
+import torch
+import torch.nn.functional as F
+from networks import compared, difference, peers
+from torch import Tensor, nn
+
+from striate.core.events import Silent
+from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from striate.models import REGISTRY, ImageModel
+from striate.records.recipes import Augment, Recipe, Schedule
+from striate.tasks.classify.feed import PixelFeed
+from striate.tasks.classify.network import Classifier
+from striate.train.batches import Feed
+from striate.train.loop import train
+from striate.transfer.finetune import Frozen, FrozenFeed
+from striate.weights import load_state_dict
+
+RESULTS = Path(__file__).with_name("results.jsonl")
+TIMM = {"resnet50": "resnet50", "mobilenet_v2": "mobilenetv2_100"}
+BATCHES = {"resnet20_cifar": 128}
+BATCH = 16
+SAME = 1e-3
+"""Greatest difference of logits over their greatest size at which two float32 networks count as the same."""
+RATE = 1e-4
+LEAST = {
+    ("resnet50", "-"): 2.8,
+    ("mobilenet_v2", "-"): 2.0,
+    ("resnet20_cifar", "-"): 1.6,
+    ("resnet50", "stage3"): 5.0,
+    ("resnet50", "stage4"): 8.0,
+}
+"""Times the speed of the plain loop, by network and cut; below it the script ends with an error."""
+MOST_OVERHEAD = 1.03
+
+Turn = Callable[[], object]
+Clock = Callable[[], float]
+
+
+def plain_turn(model: nn.Module, pictures: Tensor, labels: Tensor) -> Turn:
+    """One step of a tutorial's loop."""
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
+
+    def turn() -> None:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(pictures), labels)
+        loss.backward()
+        optimizer.step()
+
+    return turn
+
+
+def bare_turn(model: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> Turn:
+    """The same from bytes and in our step's precision."""
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
+
+    def turn() -> None:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(pixels)
+        F.cross_entropy(logits.float(), labels).backward()
+        optimizer.step()
+
+    return turn
+
+
+@final
+class Interleaved(Silent):
+    """Hears of our loop's steps, and lets every peer take one between two of them.
+
+    Args:
+        turns: The peers' steps.
+        clock: Seconds that only rise.
+    """
+
+    def __init__(self, turns: dict[str, Turn], clock: Clock) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *turns)}
+        self._turns, self._clock = turns, clock
+        self._began = clock()
+
+    def step(self, done: int) -> None:
+        """Our step has just ended; the next begins when this returns."""
+        self.seconds["ours"].append(self._clock() - self._began)
+        for name in self._turns if done % 2 else reversed(self._turns):
+            began = self._clock()
+            self._turns[name]()
+            self.seconds[name].append(self._clock() - began)
+        self._began = self._clock()
+
+
+def interleaved(
+    module: nn.Module, feed: Feed, turns: dict[str, Turn], pairs: int, precision: str, compiled: bool, clock: Clock
+) -> dict[str, np.ndarray]:
+    """Seconds of our step and of every turn in `pairs` rounds, after two that do not count."""
+    recipe = Recipe(rate=RATE, batch=len(feed), steps=pairs + 2, schedule=Schedule(kind="constant"))
+    rounds = Interleaved(turns, clock)
+    train(module, feed, recipe, seed=0, listener=rounds, precision=precision, compiled=compiled)
+    return {name: np.array(each[2:]) for name, each in rounds.seconds.items()}
+
+
+def same_weights(name: str, model: ImageModel) -> nn.Module:
+    """The network of timm whose weights `model` takes over."""
+    peers()  # timm needs torchvision to load
+    import timm
+
+    peer = timm.create_model(TIMM[name], pretrained=False)
+    load_state_dict(model, peer.state_dict(), source="timm")
+    return peer
+
+
+def measured(
+    name: str, cut: str | None, batch: int, pairs: int, precision: str, compiled: bool, clock: Clock
+) -> list[dict[str, Any]]:
+    """A row for every peer."""
+    torch.manual_seed(0)
+    model = REGISTRY.get(name).create()
+    preprocess = Preprocess(size=model_side(name), mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, *preprocess.size, 3), dtype=np.uint8)
+    labels = np.arange(batch) % model.classes
+    classifier = Classifier(model, preprocess)
+    floats, numbers = classifier.input(torch.from_numpy(pixels)).contiguous(), torch.from_numpy(labels)
+    turns: dict[str, Turn] = {}
+    if name in TIMM:
+        peer = same_weights(name, model)
+        with torch.inference_mode():
+            gap = difference(model.eval()(floats[:2]), peer.eval()(floats[:2]))
+        if gap > SAME:
+            raise SystemExit(f"not the same network: logits differ by {gap:.1e} of their size")
+        turns["timm"] = plain_turn(peer, floats, numbers)
+    turns["plain"] = plain_turn(copy.deepcopy(model), floats, numbers)
+    classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    feed: Feed = PixelFeed(pixels, labels, Augment(), seed=0)
+    module: nn.Module = classifier
+    if cut is None:
+        turns["bare"] = bare_turn(copy.deepcopy(classifier), torch.from_numpy(pixels), numbers, precision)
+    else:
+        model.freeze(cut, fixed_statistics=True)
+        engine = "openvino-bf16" if precision == "bf16" else "auto"
+        frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), Silent())
+        feed = FrozenFeed(feed, frozen.engine(batch, batch * pairs), batch)
+        module = model.cut(cut)[1]
+    seconds = interleaved(module, feed, turns, pairs, precision, compiled, clock)
+    return [
+        {
+            "against": who,
+            **compared(seconds[who], seconds["ours"]),
+            "per_s": round(batch / np.median(seconds["ours"]), 2),
+        }
+        for who in turns
+    ]
+
+
+def model_side(name: str) -> tuple[int, int]:
+    """Height and width of the pictures that a network is made for."""
+    _, height, width = REGISTRY.get(name).input
+    return height, width
+
+
+def short(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What falls short of what is asked."""
+    found = []
+    for row in rows:
+        least = LEAST.get((row["network"], row["cut"])) if row["against"] == "plain" else None
+        if least is not None and row["precision"] == "bf16" and row["ratio"] < least:
+            found.append(f"{row['network']} (cut {row['cut']}) {row['ratio']:.2f} of {least}")
+        if row["against"] == "bare" and 1 / row["ratio"] > MOST_OVERHEAD:
+            found.append(f"{row['network']} takes {1 / row['ratio']:.3f} of the bare step, above {MOST_OVERHEAD}")
+    return found
+
+
+def main() -> None:
+    """Measure what is asked for; a row a network, cut and peer goes to results.jsonl."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=["resnet50", "mobilenet_v2", "resnet20_cifar"], metavar="NAME")
+    parser.add_argument(
+        "--cut", nargs="+", default=["-"], metavar="STAGE", help="last frozen stages, one after another; - freezes none"
+    )
+    parser.add_argument("--pairs", type=int, default=21)
+    parser.add_argument("--batch", type=int, help=f"pictures a step (default: {BATCH}, or 128 of 32 px)")
+    parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
+    parser.add_argument("--compile", action="store_true", help="run our network through torch.compile")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cpu-time", action="store_true", help="count processor time; fairer beside other work")
+    parser.add_argument("--dry", action="store_true", help="print the figures, and write none")
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    clock = time.process_time if asked.cpu_time else time.perf_counter
+    all_rows = []
+    for name in asked.networks:
+        for cut in asked.cut:
+            batch = asked.batch or BATCHES.get(name, BATCH)
+            rows = measured(
+                name, None if cut == "-" else cut, batch, asked.pairs, asked.precision, asked.compile, clock
+            )
+            facts = {"benchmark": "train_step", "network": name, "cut": cut, "precision": asked.precision}
+            more = {"compiled": asked.compile, "batch": batch, "side": model_side(name)[0], "pairs": asked.pairs}
+            more |= {"threads": asked.threads, "clock": "processor" if asked.cpu_time else "wall"}
+            more |= {"torch": torch.__version__, "machine": platform.machine()}
+            for row in rows:
+                peer = f"timm {version('timm')}" if row["against"] == "timm" else "PyTorch"
+                all_rows.append(facts | row | {"peer": peer} | more)
+                print(
+                    f"{name:<16} cut {cut:<8} against {row['against']:<6} {row['peer_ms']:8.1f} ms {row['ms']:8.1f} ms "
+                    f"{row['ratio']:6.3f}  {row['low']:.3f} to {row['high']:.3f}  {row['per_s']:.1f} pictures/s",
+                    flush=True,
+                )
+    if not asked.dry:
+        with open(RESULTS, "a", encoding="utf-8") as results:
+            results.writelines(json.dumps(row) + "\n" for row in all_rows)
+    missed = short(all_rows)
+    if missed:
+        raise SystemExit("; ".join(missed))
+
+
+if __name__ == "__main__":
+    main()
