@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from striate.models import airbench as airbench
 from striate.models import alexnet as alexnet
 from striate.models import alexnet_2012 as alexnet_2012
 from striate.models import alexnet_hml as alexnet_hml
