@@ -62,6 +62,9 @@ def augment(
     if recipe == Augment():
         return pixels
     draws = torch.from_numpy(uniforms(samples, _COLUMNS, seed, "augment", epoch)).float()
+    if recipe.flip == "alternate":
+        half = torch.from_numpy(uniforms(samples, 1, seed, "flip")).float()[:, 0]
+        draws[:, 0] = 1 - half if epoch % 2 else half
     if recipe.crop is not None:
         pixels = _cut(pixels, recipe, draws[:, _CROP], size or (pixels.shape[1], pixels.shape[2]))
     if recipe.pad:

@@ -36,6 +36,7 @@ from striate.records.results import Score
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
+from striate.tasks.classify.whiten import whiten
 from striate.train import checkpoint
 from striate.train.loop import train
 from striate.train.ranks import Ranks, launched
@@ -177,6 +178,8 @@ def run(
     if not method.aux:
         model.aux.clear()  # nothing would train them
     network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if method.whiten:
+        whiten(network, pictures.pixels, pictures.rows(kept))
     labels = index.labels[kept]
     per_class = np.bincount(labels, minlength=len(index.classes))
     rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)

@@ -18,7 +18,8 @@ class Augment:
     """How training pictures are varied; every value is drawn anew for each picture and epoch.
 
     Args:
-        flip: Whether half of the pictures are mirrored left to right.
+        flip: Whether half of the pictures are mirrored left to right. ``alternate`` draws which half only once, and
+            mirrors the other half in every second epoch, so that two epochs show each picture both ways.
         shift: Largest shift along each side, as a share of it.
         pad: Width of the frame, as a share of each side, with which a window of the picture's own size is cut out, by
             whole pixels; papers on CIFAR do that, with 0.125.
@@ -40,7 +41,7 @@ class Augment:
         border: What lies outside the picture.
     """
 
-    flip: bool = False
+    flip: bool | Literal["alternate"] = False
     shift: float = 0.0
     pad: float = 0.0
     zoom: tuple[float, float] = (1.0, 1.0)
@@ -61,6 +62,8 @@ class Augment:
     border: Literal["zeros", "border", "reflection"] = "border"
 
     def __post_init__(self) -> None:
+        if self.flip not in (False, True, "alternate"):
+            raise ValueError(f"flip is true, false or alternate; got {self.flip!r}")
         if not 0 < self.zoom[0] <= self.zoom[1] or self.stretch < 1 or min(self.shift, self.pad) < 0:
             raise ValueError(f"zoom is two factors above 0, stretch at least 1, shift and pad not below 0; got {self}")
         if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
@@ -127,6 +130,7 @@ class Recipe:
         rate: Peak learning rate.
         momentum: Of SGD and RMSprop.
         nesterov: Whether SGD looks ahead by Nesterov's rule.
+        norm_bias_rate: The rate of the shifts (biases) of normalisations, as a multiple of everything else's.
         weight_decay: On the weights of convolutions and dense layers.
         decay_all: Whether biases and normalisations decay too, as they did in papers before 2017.
         batch: Pictures a step.
@@ -139,6 +143,8 @@ class Recipe:
         clip: Largest norm of the gradient; None leaves it alone.
         ema: Share of the running mean of the weights that stays at each step; None keeps the last weights.
         balance: ``oversample`` draws every class equally often, ``weights`` counts rare classes more in the loss.
+        whiten: Whether the first convolution takes apart the training pictures' patches into their principal
+            directions, each with variance 1, from before the first step, and learns no more than its bias.
         augment: How pictures are varied.
         source: Where the recipe comes from.
     """
@@ -147,6 +153,7 @@ class Recipe:
     rate: float = 0.1
     momentum: float = 0.9
     nesterov: bool = True
+    norm_bias_rate: float = 1.0
     weight_decay: float = 5e-4
     decay_all: bool = False
     batch: int = 128
@@ -159,6 +166,7 @@ class Recipe:
     clip: float | None = None
     ema: float | None = None
     balance: Literal["none", "oversample", "weights"] = "none"
+    whiten: bool = False
     augment: Augment = field(default_factory=Augment)
     source: str = ""
 
@@ -167,8 +175,11 @@ class Recipe:
             raise ValueError(f"optimizer is sgd, rmsprop or adamw; got {self.optimizer!r}")
         if self.balance not in ("none", "oversample", "weights"):
             raise ValueError(f"balance is none, oversample or weights; got {self.balance!r}")
-        if self.rate <= 0 or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1:
-            raise ValueError(f"rate, batch, epochs and steps are above 0; got {self}")
+        if (
+            min(self.rate, self.norm_bias_rate) <= 0
+            or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1
+        ):
+            raise ValueError(f"rates, batch, epochs and steps are above 0; got {self}")
         if self.group is not None and (self.group < 1 or self.batch % self.group):
             raise ValueError(f"group divides the batch of {self.batch}; got {self.group}")
         if self.ema is not None and not 0 < self.ema < 1:

@@ -10,21 +10,26 @@ from torch import Tensor, nn
 
 from striate.records.recipes import Recipe
 
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
 
 def make(module: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
     """The recipe's optimiser over every parameter of `module` that takes a gradient.
 
     Args:
         module: What is trained.
-        recipe: Names the optimiser, its rate and its decay. Parameters of one dimension (biases, normalisations) decay
+        recipe: Names the optimiser, its rates and its decay. Parameters of one dimension (biases, normalisations) decay
             only where it says so.
         scales: Share of the rate for parameters whose name begins with a key; the longest key wins, 1 without one.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    shifts = {id(layer.bias) for layer in module.modules() if isinstance(layer, _NORMS)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             key = max((k for k in scales or {} if name.startswith(k)), key=len, default=None)
             scale = 1.0 if key is None or scales is None else scales[key]
+            if id(parameter) in shifts:
+                scale *= recipe.norm_bias_rate
             groups.setdefault((scale, recipe.decay_all or parameter.ndim > 1), []).append(parameter)
     settings: list[dict[str, Any]] = [
         {"params": each, "scale": scale, "weight_decay": recipe.weight_decay if decays else 0.0}
