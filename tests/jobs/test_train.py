@@ -160,6 +160,18 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
     assert len(list((tmp_path / "run").rglob("hparams.yml"))) == 1
 
 
+def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "recipe", lambda name: dataclasses.replace(QUICK, epochs=2, whiten=True))
+    whole = job.run(plan(data), tmp_path / "whole", Silent())
+    with pytest.raises(KeyboardInterrupt):
+        job.run(plan(data), tmp_path / "parts", Stopping(), means=TrainMeans(save_every_s=0))
+    assert job.run(plan(data), tmp_path / "parts", Silent()).record.resumes
+    one, two = weights(whole.folder), weights(tmp_path / "parts")
+    assert all((one[name] == two[name]).all() for name in one)
+    filters = one["stem.conv.weight"]
+    assert (filters[:8] == -filters[8:]).all()
+
+
 COMMAND = "train resnet20_cifar {data} --recipe cifar_short --epochs 12 --workers {workers} --save-every 0 --out {out}"
 
 

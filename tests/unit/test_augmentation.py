@@ -118,6 +118,19 @@ def places(part: Tensor, whole: Tensor) -> list[tuple[int, int]]:
     return [(y, x) for y in rows for x in columns if torch.equal(whole[y : y + height, x : x + width], part)]
 
 
+def test_alternate_mirrors_show_each_picture_both_ways() -> None:
+    pixels, spec = noise(200), Augment(flip="alternate")
+    epochs = [varied(pixels, spec, epoch=epoch) for epoch in range(4)]
+    as_it_is = torch.stack([(each == pixels).flatten(1).all(1) for each in epochs])
+    mirrored = torch.stack([(each == pixels.flip(2)).flatten(1).all(1) for each in epochs])
+    assert (as_it_is ^ mirrored).all()
+    assert (as_it_is[0] ^ as_it_is[1]).all()
+    assert torch.equal(as_it_is[:2], as_it_is[2:])
+    assert 0.4 < float(as_it_is[0].float().mean()) < 0.6
+    with pytest.raises(ValueError, match="true, false or alternate"):
+        Augment(flip="sometimes")  # pyright: ignore[reportArgumentType]
+
+
 def test_a_turn_of_the_hues_leaves_grey_and_means_alone() -> None:
     grey = torch.full((4, 8, 8, 3), 90, dtype=torch.uint8)
     assert torch.equal(varied(grey, Augment(hue=180)), grey)

@@ -31,6 +31,7 @@ PAPERS = {  # recipe to the network that the paper trains
     "efficientnet": "efficientnet_b0",
     "convnext": "convnext_tiny",
     "modern": "resnet50",
+    "resnet_cifar_fast": "airbench94",
 }
 CITES = re.compile(r"\b(19|20)\d\d\b.*\b(sections? [IVX\d.]+|Table \d+)", re.DOTALL)
 

@@ -17,6 +17,7 @@ from striate.core.seed import generator, uniforms
 from striate.data.augment import augment
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.train.loop import train
+from striate.train.optim import make, set_rate
 from striate.train.schedule import drops, share
 
 
@@ -264,6 +265,24 @@ def test_a_signal_saves_first(tmp_path) -> None:
     assert resumed.resumes == (10,)
     train(whole, Numbers(), plan, seed=3, listener=Silent())
     assert states_agree(again, whole)
+
+
+def test_shifts_of_normalisations_have_a_rate_of_their_own() -> None:
+    model = network()
+    optimizer = make(model, Recipe(norm_bias_rate=64.0), {"0.": 0.5, "1.": 0.25})
+    set_rate(optimizer, 0.01)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    expected = {
+        "0.weight": 0.005,
+        "0.bias": 0.005,
+        "1.weight": 0.0025,
+        "1.bias": 0.16,
+        "4.weight": 0.01,
+        "4.bias": 0.01,
+    }
+    assert {name: rates[id(p)] for name, p in model.named_parameters()} == pytest.approx(expected)
+    with pytest.raises(ValueError, match="above 0"):
+        Recipe(norm_bias_rate=0)
 
 
 def test_schedules() -> None:
