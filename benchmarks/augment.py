@@ -71,7 +71,7 @@ class Lighting(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Of one picture's bytes."""
-        alpha = torch.randn(3) * 0.1**0.5
+        alpha = torch.randn(3) * 0.1
         shift = (self.vectors * alpha * self.values).sum(1).view(3, 1, 1)
         return (x.float().div(255) + shift).clamp(0, 1).mul(255).to(torch.uint8)
 

@@ -111,6 +111,15 @@ def test_a_window_in_a_frame_is_a_shift_by_whole_pixels(border: Any, mode: Any) 
     assert {column for each in found for _, column in each} == set(range(7))
 
 
+@pytest.mark.parametrize("spec", [Augment(pad=0.25, border="mean"), Augment(shift=0.25, border="mean")])
+@pytest.mark.parametrize(("channels", "mean"), [(3, (124, 116, 104)), (1, (117,))])
+def test_a_mean_frame_is_nothing_once_normalised(spec: Augment, channels: int, mean: tuple[int, ...]) -> None:
+    pixels = torch.zeros(40, 16, 16, channels, dtype=torch.uint8)
+    out = varied(pixels, spec)
+    assert any(torch.equal(picture[0, 0], torch.tensor(mean, dtype=torch.uint8)) for picture in out)
+    assert not out[:, 8, 8].any()  # the middle is never outside
+
+
 def places(part: Tensor, whole: Tensor) -> list[tuple[int, int]]:
     """Where in `whole` a window equals `part`."""
     height, width = part.shape[:2]

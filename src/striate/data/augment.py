@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.core.preprocess import IMAGENET_MEAN
 from striate.core.seed import uniforms
 from striate.data import policy
-from striate.data.pixels import grey, in_parts, sampled, to_bytes, to_floats, to_planes
+from striate.data.pixels import LUMA, grey, in_parts, sampled, to_bytes, to_floats, to_planes
 from striate.records.recipes import Augment
 
 _COLUMNS = 29
@@ -27,12 +28,8 @@ _COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836,
 _DEVIATIONS = (0.2175**0.5, 0.0188**0.5, 0.0045**0.5)
 """Principal components of ImageNet's colours, red, green and blue down, and their deviations, of values from 0 to 1."""
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.4), 1 / 0.3
-_FRAMES: dict[str, Literal["constant", "edge", "symmetric"]] = {
-    "zeros": "constant",
-    "border": "edge",
-    "reflection": "symmetric",
-}
-"""NumPy's names for what lies outside a picture."""
+_FRAMES: dict[str, Literal["edge", "symmetric"]] = {"border": "edge", "reflection": "symmetric"}
+"""NumPy's names for frames that hang on the picture."""
 _THREADED = 1 << 14
 """Values of a picture from which on threads cut pictures out; below it most of the time goes in Python itself."""
 
@@ -128,7 +125,11 @@ def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int]) 
 def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     """Mirrored and bent: bytes where pixels only change their places, else floats."""
     if _bends(recipe):
-        return sampled(to_planes(x), _affine(recipe, draws, x.shape[1] / x.shape[2]), recipe.border)
+        affine = _affine(recipe, draws, x.shape[1] / x.shape[2])
+        if recipe.border != "mean":
+            return sampled(to_planes(x), affine, recipe.border)
+        outside = _outside(recipe, x.shape[3])[:, None, None]
+        return sampled(to_planes(x).sub_(outside), affine, "zeros").add_(outside)
     if recipe.flip:
         mirrored = (draws[:, 0] < 0.5).nonzero()[:, 0]
         x = x.clone()
@@ -142,14 +143,27 @@ def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     Source:
         Lee et al. 2014, Deeply-Supervised Nets (arXiv 1409.5185), section 3.2; He et al. 2015, section 4.2.
     """
-    _, height, width, _ = x.shape
+    n, height, width, channels = x.shape
     down, across = round(recipe.pad * height), round(recipe.pad * width)
-    framed = np.pad(x.numpy(), ((0, 0), (down, down), (across, across), (0, 0)), _FRAMES[recipe.border])
+    if recipe.border in _FRAMES:
+        framed = np.pad(x.numpy(), ((0, 0), (down, down), (across, across), (0, 0)), _FRAMES[recipe.border])
+    else:
+        framed = np.empty((n, height + 2 * down, width + 2 * across, channels), np.uint8)
+        framed[:] = _outside(recipe, channels).round().to(torch.uint8).numpy()
+        framed[:, down : down + height, across : across + width] = x.numpy()
     corners = (draws * torch.tensor([2 * down + 1, 2 * across + 1])).int().tolist()
     out = np.empty(x.shape, np.uint8)
     for i, (top, left) in enumerate(corners):
         out[i] = framed[i, top : top + height, left : left + width]
     return torch.from_numpy(out)
+
+
+def _outside(recipe: Augment, channels: int) -> Tensor:
+    """The colour that lies outside, ``[channels]``."""
+    mean = 255 * torch.tensor(IMAGENET_MEAN)
+    if recipe.border == "zeros":
+        return torch.zeros(channels)
+    return mean if channels == len(IMAGENET_MEAN) else (mean @ torch.tensor(LUMA)).expand(channels)
 
 
 def _bends(recipe: Augment) -> bool:

@@ -17,7 +17,7 @@ from striate.core.atomic import make_folder
 from striate.core.device import pick
 from striate.core.errors import PlanError
 from striate.core.events import Listener, Several, Silent
-from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.data.digest import digests
 from striate.data.index import ImageIndex, scan
@@ -34,8 +34,8 @@ from striate.records.plans import TrainMeans, TrainPlan
 from striate.records.recipes import Augment, Recipe, Schedule, recipe
 from striate.records.results import Score
 from striate.tasks.classify import metrics
-from striate.tasks.classify.feed import PixelFeed
-from striate.tasks.classify.network import Classifier
+from striate.tasks.classify.feed import PixelFeed, to_cut_from
+from striate.tasks.classify.network import Classifier, natural_preprocess
 from striate.tasks.classify.whiten import whiten
 from striate.train import checkpoint
 from striate.train.loop import train
@@ -45,8 +45,6 @@ from striate.weights import trained
 
 _EVALUATED = 100
 """Pictures at a time in evaluation."""
-GREY_MEAN, GREY_STD = 0.13, 0.31
-"""About those of handwritten digits, bright on black."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +111,6 @@ def planned(where: Path) -> TrainPlan:
         raise PlanError(f"{where / folder.PLAN} is damaged or of another version: {error}") from error
 
 
-def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
-    """What a network trained here takes: its native size, values normalised."""
-    channels, height, width = shape
-    if channels == 1:
-        return Preprocess(size=(height, width), channels="grey", mean=(GREY_MEAN,), std=(GREY_STD,))
-    return Preprocess(size=(height, width), mean=IMAGENET_MEAN, std=IMAGENET_STD)
-
-
 @folder.at_work()
 def run(
     plan: TrainPlan, out: Path | None, listener: Listener, *, means: TrainMeans | None = None, resume: bool = False
@@ -165,13 +155,18 @@ def run(
     claim = folder.look("train", plan, where)
     preprocess = natural_preprocess(entry.input)
     validates = plan.validate or method.schedule.kind == "plateau"
-    pictures = _Decoded(index, hashes, preprocess, claim.work / "pixels")
-    everything = np.sort(np.concatenate([splits.train, splits.validation]))
+    training = splits.train if validates else np.sort(np.concatenate([splits.train, splits.validation]))
+    looked_at = splits.validation if validates else splits.validation[:0]
+    cut_from = to_cut_from(preprocess, method.augment, index, training)
+    pictures = _Decoded(index, hashes, cut_from, claim.work / "pixels")
+    held_back = _Decoded(index, hashes, preprocess, claim.work / "validation")
     if ranks.first:
-        pictures.decode(everything, unreadable, listener)
+        lost = pictures.decode(training, unreadable, listener)
+        lost |= held_back.decode(looked_at, lost, listener)
+        for position, why in sorted(lost.items()):
+            listener.note(f"left out {index.names[position]}: {why}")
     ranks.wait()
-    kept = pictures.readable(splits.train if validates else everything)
-    held = pictures.readable(splits.validation if validates else splits.validation[:0])
+    kept, held = pictures.readable(training), held_back.readable(looked_at)
 
     torch.manual_seed(derive(plan.seed, "weights"))
     model = entry.classifier(classes=len(index.classes))
@@ -183,7 +178,7 @@ def run(
     labels = index.labels[kept]
     per_class = np.bincount(labels, minlength=len(index.classes))
     rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)
-    best = _Best(network, pictures, held, index.labels[held], ranks, claim.work / "best.safetensors")
+    best = _Best(network, held_back, held, index.labels[held], ranks, claim.work / "best.safetensors")
 
     def snapshots(number: int) -> None:
         if ranks.first:
@@ -198,6 +193,7 @@ def run(
             seed=plan.seed,
             rows=pictures.rows(kept),
             classes=len(index.classes),
+            size=preprocess.size,
         ),
         method,
         seed=plan.seed,
@@ -270,7 +266,7 @@ def _method(plan: TrainPlan) -> Recipe:
 
 @final
 class _Decoded:
-    """Pictures at the network's size, on disk.
+    """Decoded pictures, on disk.
 
     Args:
         index: All pictures.
@@ -282,8 +278,14 @@ class _Decoded:
     def __init__(self, index: ImageIndex, hashes: Sequence[str], preprocess: Preprocess, where: Path) -> None:
         self._index, self._hashes, self._preprocess, self._where = index, hashes, preprocess, where
 
-    def decode(self, positions: np.ndarray, unreadable: Mapping[int, str], listener: Listener) -> None:
-        """Decode what is not there yet; what cannot be read is named."""
+    def decode(self, positions: np.ndarray, unreadable: Mapping[int, str], listener: Listener) -> dict[int, str]:
+        """Decode what is not there yet.
+
+        Returns:
+            What cannot be read, with the reason; what was `unreadable` before is among it.
+        """
+        if not len(positions):
+            return dict(unreadable)
         done = fill(
             self._store(),
             self._index,
@@ -297,8 +299,7 @@ class _Decoded:
             besides=unreadable,
             phase="decoding pictures",
         )
-        for position, why in sorted({**unreadable, **done.unreadable}.items()):
-            listener.note(f"left out {self._index.names[position]}: {why}")
+        return {**unreadable, **done.unreadable}
 
     def readable(self, positions: np.ndarray) -> np.ndarray:
         """Those of `positions` that were decoded."""

@@ -38,7 +38,8 @@ class Augment:
         erase: Chance that a rectangle is painted over.
         mixup: The Beta distribution's parameter by which pairs of pictures are blended; 0 blends none.
         cutmix: That by which a rectangle of one picture is laid on another; 0 lays none. With both, each batch draws.
-        border: What lies outside the picture.
+        border: What lies outside the picture: black (``zeros``), ImageNet's mean colour, which is 0 once normalised
+            (``mean``), the outermost pixels drawn out (``border``), or the picture mirrored (``reflection``).
     """
 
     flip: bool | Literal["alternate"] = False
@@ -59,7 +60,7 @@ class Augment:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
-    border: Literal["zeros", "border", "reflection"] = "border"
+    border: Literal["zeros", "mean", "border", "reflection"] = "border"
 
     def __post_init__(self) -> None:
         if self.flip not in (False, True, "alternate"):

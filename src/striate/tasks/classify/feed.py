@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
 from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from striate.core.errors import PictureError
+from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
+from striate.data.decode import probe
+from striate.data.image_index import ImageIndex
 from striate.data.mix import mix
 from striate.records.recipes import Augment
+
+_MOST = 2.0
+"""No side is decoded larger than so many of the network's input, which costs four times its bytes on disk."""
+_PROBED = 100
+"""Headers that are read to see how large pictures are."""
+
+
+def to_cut_from(
+    preprocess: Preprocess, recipe: Augment, index: ImageIndex, positions: np.ndarray | Sequence[int]
+) -> Preprocess:
+    """How training pictures are decoded: larger where parts are cut out, so that one of middling area fills the input.
+
+    Args:
+        preprocess: What the network takes.
+        recipe: What varies.
+        index: The pictures, which are not drawn larger than they are: the middle one of some decides for all.
+        positions: Which of them train.
+    """
+    if recipe.crop is None or not len(positions):
+        return preprocess
+    some = np.unique(np.linspace(0, len(positions) - 1, _PROBED).astype(int))
+    sides = [side for place in some if (side := _shorter_side(index, int(positions[place])))]
+    input_side = max(preprocess.size)
+    there = median(sides) / input_side if sides else 1.0
+    factor = max(1.0, min((sum(recipe.crop) / 2) ** -0.5, _MOST, there))
+    height, width = (round(side * factor) for side in preprocess.size)
+    return replace(preprocess, size=(height, width), resize=None)
+
+
+def _shorter_side(index: ImageIndex, position: int) -> int:
+    try:
+        info = probe(index.read(position))
+    except PictureError:
+        return 0
+    return min(info.width, info.height)
 
 
 @final
@@ -25,6 +67,7 @@ class PixelFeed:
         names: Whole numbers that each picture's variation is keyed by, ``[n]``; None takes its place among them.
         classes: Their number, which recipes that mix pictures need; None for others.
         rows: Where in `pixels` each picture is, ``[n]``; None where they stand in order.
+        size: Height and width that parts are cut to, in pixels; None is that of `pixels`.
     """
 
     def __init__(
@@ -37,6 +80,7 @@ class PixelFeed:
         names: np.ndarray | None = None,
         rows: np.ndarray | None = None,
         classes: int | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         self.pixels = pixels
         self.labels = labels
@@ -45,6 +89,7 @@ class PixelFeed:
         self.classes = classes
         self.recipe = recipe
         self.seed = seed
+        self.size = size
         self.rows = np.arange(len(labels)) if rows is None else rows
         self.names = np.arange(len(labels)) if names is None else names
 
@@ -54,9 +99,9 @@ class PixelFeed:
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         """The pictures of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
-        varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=self.names[samples])
+        names = self.names[samples]
+        varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=names, size=self.size)
         labels = torch.from_numpy(self.labels[samples])
         if self.classes is None or not (self.recipe.mixup or self.recipe.cutmix):
             return varied, labels
-        how = {"seed": self.seed, "epoch": epoch, "samples": self.names[samples]}
-        return mix(varied, labels, self.recipe, classes=self.classes, **how)
+        return mix(varied, labels, self.recipe, classes=self.classes, seed=self.seed, epoch=epoch, samples=names)

@@ -6,9 +6,20 @@ from typing import final
 
 from torch import Tensor, nn
 
-from striate.core.preprocess import Preprocess
+from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.models.base import ImageModel
 from striate.nn.input import PictureInput
+
+_GREY_MEAN, _GREY_STD = 0.13, 0.31
+"""About those of handwritten digits, bright on black."""
+
+
+def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
+    """What a network trained here takes: its native size, values normalised."""
+    channels, height, width = shape
+    if channels == 1:
+        return Preprocess(size=(height, width), channels="grey", mean=(_GREY_MEAN,), std=(_GREY_STD,))
+    return Preprocess(size=(height, width), mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
 @final

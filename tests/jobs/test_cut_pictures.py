@@ -1,0 +1,49 @@
+"""A recipe that cuts parts out trains on larger pictures, and is judged on pictures of the network's size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from drawings import SHAPES, drawing
+from striate.core.events import Silent
+from striate.jobs import train as job
+from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.recipes import Augment, Recipe
+from striate.tasks.classify.feed import PixelFeed
+
+CUTS = Recipe(
+    rate=0.05,
+    batch=16,
+    epochs=2,
+    augment=Augment(crop=(0.08, 1.0), flip=True, policy=(1, 9), erase=0.25, mixup=0.8, cutmix=1.0),
+    source="test",
+)
+
+
+def test_training_pictures_are_larger_and_the_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for shape, name in enumerate(SHAPES):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(14):
+            large = Image.fromarray(drawing(shape, number, colour=True)).resize((60, 50))
+            large.save(tmp_path / "data" / name / f"{number}.png")
+    shapes: list[tuple[tuple[int, ...], tuple[int, int] | None]] = []
+
+    def spied(pixels: np.ndarray, labels: np.ndarray, recipe: Augment, **more: Any) -> PixelFeed:
+        shapes.append((pixels.shape[1:], more.get("size")))
+        return PixelFeed(pixels, labels, recipe, **more)
+
+    monkeypatch.setattr(job, "recipe", lambda name: CUTS)
+    monkeypatch.setattr(job, "PixelFeed", spied)
+    plan = TrainPlan(network="resnet20_cifar", data=str(tmp_path / "data"), recipe="cuts", validate=True)
+    record = job.run(plan, tmp_path / "one", Silent()).record
+    assert sorted(shapes) == [((32, 32, 3), None), ((44, 44, 3), (32, 32))]
+    assert record.validation is not None
+    job.run(plan, tmp_path / "two", Silent(), means=TrainMeans(workers=1))
+    one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
+    assert all((one[name] == two[name]).all() for name in one)
