@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from striate import sizing as sizing
     from striate import weights as weights
     from striate.jobs.artefact import TrainedClassifier as TrainedClassifier
+    from striate.jobs.artefact import ensemble as ensemble
     from striate.jobs.artefact import load as load
     from striate.jobs.face import Run as Run
     from striate.jobs.face import fit as fit
+    from striate.tasks.classify.ensemble import Ensemble as Ensemble
     from striate.weights.create import create_model as create_model
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Ensemble": "tasks.classify.ensemble",
     "Run": "jobs.face",
     "TrainedClassifier": "jobs.artefact",
     "create_model": "weights.create",
+    "ensemble": "jobs.artefact",
     "fit": "jobs.face",
     "load": "jobs.artefact",
 }
@@ -42,6 +46,7 @@ _MODULES = ("models", "sizing", "weights")
 __all__ = [
     "CheckpointError",
     "DataError",
+    "Ensemble",
     "PictureError",
     "PlanError",
     "Run",
@@ -51,6 +56,7 @@ __all__ = [
     "UnknownWeightsError",
     "__version__",
     "create_model",
+    "ensemble",
     "fit",
     "load",
     "models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
 from collections.abc import Sequence
@@ -16,9 +17,12 @@ from striate.records.results import (
     ClassScore,
     DataSummary,
     DepthPoint,
+    Difference,
+    EvalRecord,
     FitRecord,
     Problem,
     Score,
+    Standing,
 )
 
 
@@ -26,6 +30,32 @@ def wilson(right: float, n: int) -> tuple[float, float]:
     p, z = right / n, 1.959964
     middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n))
+
+
+def evaluated(score: Score, *, singles: Sequence[str] = ("runs/x",), together: Difference | None = None) -> EvalRecord:
+    """An evaluation that came to `score`: single networks, and where there is a gain all of them together."""
+
+    def standing(model: str, gain: Difference | None) -> Standing:
+        return Standing(
+            model=model,
+            views=None,
+            top1=score.top1,
+            top1_interval=score.top1_interval,
+            top1_error=1 - score.top1,
+            top5=score.top5,
+            top5_interval=(0.9, 1.0),
+            top5_error=1 - score.top5,
+            loss=score.loss,
+            ece=score.ece,
+            gain=gain,
+        )
+
+    same = Difference(top1=0.0, interval=(-0.01, 0.01))
+    return EvalRecord(
+        **{field.name: getattr(score, field.name) for field in dataclasses.fields(score)},
+        single=tuple(standing(name, same if place else None) for place, name in enumerate(singles)),
+        ensemble=() if together is None else (standing(f"{len(singles)} together", together),),
+    )
 
 
 def score_of(classes: Sequence[str], confusion: Sequence[Sequence[int]], *, sure: float = 0.02) -> Score:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from samples import fit_record
+from samples import evaluated, fit_record
 from typer.testing import CliRunner
 
 import striate
@@ -21,7 +22,7 @@ from striate.cli import options
 from striate.cli.app import app
 from striate.core.errors import DataError, PlanError
 from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainMeans, TrainPlan
-from striate.records.results import FitRecord
+from striate.records.results import Difference, FitRecord
 
 HERE = [sys.executable, "-m", "striate.cli"]
 
@@ -211,7 +212,9 @@ def test_an_interrupt_says_how_to_go_on(job):
 
 
 def test_train_begins_and_goes_on(job, record):
-    done = types.SimpleNamespace(network="lenet5", steps=40, seconds={"total": 2.0}, test=record.test)
+    done = types.SimpleNamespace(
+        network="lenet5", steps=40, seconds={"total": 2.0}, test=record.test, snapshots=0, plan={"data": "mnist"}
+    )
     plan = TrainPlan(network="lenet5", data="mnist", recipe="sgd", epochs=2, seed=1, root="there")
     calls = job("train", types.SimpleNamespace(record=done, folder=Path("runs/l")), planned=lambda folder: plan)
     typed = "train lenet5 mnist --recipe sgd --epochs 2 --seed 1 --root there --workers 2 --out runs/l"
@@ -221,16 +224,37 @@ def test_train_begins_and_goes_on(job, record):
     assert (begun, out, how) == (plan, Path("runs/l"), {"means": TrainMeans(workers=2), "resume": False})
     (again, out, _), how = calls[1]
     assert (again, out, how) == (plan, Path("runs/l"), {"means": TrainMeans(), "resume": True})
+    done.snapshots = 6
+    shown = invoke(*typed.split(), "--snapshots", "6")
+    assert calls[-1][0][0] == dataclasses.replace(plan, snapshots=6)
+    assert "next: striate eval runs/l mnist --snapshots" in shown.stdout
 
 
 def test_eval_prints_and_speaks_json(job, record):
-    calls = job("evaluate", record.test)
+    calls = job("evaluate", evaluated(record.test))
     result = invoke("eval", "runs/x", "photos", "--split", "test", "--batch", "8")
     assert calls[0][0][0] == EvalPlan(model="runs/x", data="photos", split="test", batch=8)
     assert "macro-F1" in result.stdout
     assert "sunflowers" in result.stdout
     document = json.loads(invoke("eval", "runs/x", "photos", "--json").stdout)
-    assert {"top1", "top5", "per_class", "ece", "confusion"} <= set(document)
+    assert {"top1", "top5", "per_class", "ece", "confusion", "single", "ensemble"} <= set(document)
+    assert "beyond" not in result.stdout  # one network, one look: nothing to set beside
+
+
+def test_an_ensemble_is_shown_beside_the_single_network(job, record):
+    gain = Difference(top1=0.0123, interval=(-0.004, 0.03))
+    calls = job("evaluate", evaluated(record.test, singles=("runs/a", "runs/b"), together=gain))
+    typed = "eval runs/a photos --with runs/b --with runs/c --snapshots --views mirror"
+    result = invoke(*typed.split())
+    assert calls[0][0][0] == EvalPlan(
+        model="runs/a", also=("runs/b", "runs/c"), snapshots=True, views="mirror", data="photos"
+    )
+    assert "beyond runs/a" in result.stdout
+    assert "+1.23 points (-0.40 to +3.00)" in result.stdout
+    assert "top-5 error" in result.stdout
+    wrong = invoke("eval", "runs/a", "photos", "--views", "miror")
+    assert (wrong.exit_code, len(calls)) == (2, 1)
+    assert "did you mean mirror" in wrong.stderr
 
 
 def test_predict_names_the_good_and_reports_the_bad(job):
@@ -242,6 +266,8 @@ def test_predict_names_the_good_and_reports_the_bad(job):
         {"file": "b.jpg", "predictions": [], "error": "b.jpg is text"},
     ]
     calls = job("predict", rows)
+    invoke("predict", "runs/x", "a.jpg", "--with", "runs/y", "--views", "shift")
+    assert calls.pop()[0][0] == PredictPlan(model="runs/x", also=("runs/y",), views="shift", pictures=("a.jpg",))
     result = invoke("predict", "runs/x", "a.jpg", "b.jpg", "--top", "2")
     assert calls[0][0][0] == PredictPlan(model="runs/x", pictures=("a.jpg", "b.jpg"), top=2)
     assert result.exit_code == 1
@@ -268,7 +294,7 @@ def test_check_lists_problems(job):
 
 
 def test_many_classes_do_not_flood_the_terminal(job):
-    job("evaluate", fit_record([f"class {i}" for i in range(100)], n=4).test)
+    job("evaluate", evaluated(fit_record([f"class {i}" for i in range(100)], n=4).test))
     out = invoke("eval", "m", "d").stdout
     assert "100 classes; --json has a row for each" in out
     assert len(out.splitlines()) < 12

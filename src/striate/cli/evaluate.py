@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Data, Debug, Device, Json, Model, Root, asked, defaults
+from striate.cli.options import Also, Data, Debug, Device, Json, Model, Root, Snapshots, Views, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import EngineName, EvalPlan
@@ -23,6 +23,9 @@ def evaluate(
             help="train, validation or test; without it test where the data has one, else all.", metavar="SPLIT"
         ),
     ] = _DEFAULT.split,
+    also: Also = None,
+    snapshots: Snapshots = _DEFAULT.snapshots,
+    views: Views = _DEFAULT.views,
     root: Root = _DEFAULT.root,
     device: Device = _DEFAULT.device,
     engine: Annotated[EngineName, typer.Option(help="What runs the network.")] = _DEFAULT.engine,
@@ -30,18 +33,29 @@ def evaluate(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure a trained or published model on labelled pictures."""
+    """Measure a trained or published model on labelled pictures: alone, and together with others."""
     with asked():
-        plan = EvalPlan(model=model, data=data, root=root, split=split, device=device, engine=engine, batch=batch)
+        plan = EvalPlan(
+            model=model,
+            also=tuple(also or ()),
+            snapshots=snapshots,
+            views=views,
+            data=data,
+            root=root,
+            split=split,
+            device=device,
+            engine=engine,
+            batch=batch,
+        )
     keep_freed_memory()
     spin_briefly()
     with command(debug=debug) as listener:
         from striate.jobs import evaluate as job
 
-        score = job.run(plan, listener)
+        record = job.run(plan, listener)
     if json:
-        print_json(score)
+        print_json(record)
         return
-    from striate.cli.tables import show_score
+    from striate.cli.tables import show_evaluation
 
-    show_score(score, f"{model} on {data}")
+    show_evaluation(record, data)

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from striate.core.errors import PlanError
+from striate.records.views import VIEWS
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -75,6 +76,22 @@ Data = Annotated[
         help="A folder with one folder per class, a .csv or .parquet manifest, a .tar or .zip of such a folder, or a "
         "standard set: digits, mnist, fashion_mnist, cifar10, cifar100.",
         metavar="DATA",
+    ),
+]
+Also = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with", help="A further model of the same classes, joined by the mean; may be given again.", metavar="MODEL"
+    ),
+]
+Snapshots = Annotated[
+    bool, typer.Option("--snapshots", help="Take all that MODEL kept in train --snapshots, joined by the mean.")
+]
+Views = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Look at each picture several times: {', '.join(VIEWS)}. Mirrors only where left and right are alike.",
+        metavar="V",
     ),
 ]
 Model = Annotated[str, typer.Argument(help="The folder of a run, NAME:WEIGHTS, or hub:OWNER/NAME.", metavar="MODEL")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Debug, Device, Json, Model, asked, defaults
+from striate.cli.options import Also, Debug, Device, Json, Model, Snapshots, Views, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import PredictPlan
@@ -19,6 +19,9 @@ def predict(
     model: Model,
     pictures: Annotated[list[str], typer.Argument(help="Picture files.", metavar="PICTURE...")],
     top: Annotated[int, typer.Option(help="Names a picture.", metavar="K", min=1)] = _DEFAULT.top,
+    also: Also = None,
+    snapshots: Snapshots = _DEFAULT.snapshots,
+    views: Views = _DEFAULT.views,
     device: Device = _DEFAULT.device,
     json: Json = False,
     debug: Debug = False,
@@ -28,7 +31,15 @@ def predict(
     Exits 1 when any of them could not be read; the others are still named.
     """
     with asked():
-        plan = PredictPlan(model=model, pictures=tuple(pictures), top=top, device=device)
+        plan = PredictPlan(
+            model=model,
+            also=tuple(also or ()),
+            snapshots=snapshots,
+            views=views,
+            pictures=tuple(pictures),
+            top=top,
+            device=device,
+        )
     keep_freed_memory()
     spin_briefly()
     with command(debug=debug) as listener:

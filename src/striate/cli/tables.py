@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from striate.records.bench import BenchRow
-from striate.records.results import Candidate, DepthPoint, FitRecord, Score
+from striate.records.results import Candidate, DepthPoint, EvalRecord, FitRecord, Score, Standing
 from striate.records.sizes import MemoryRecord, SizeRecord
 from striate.report.findings import judged_on
 from striate.report.shares import whereabouts
@@ -91,23 +91,53 @@ def show_train(record: TrainRecord, folder: Path) -> None:
     )
     _score_lines(console, record.test)
     console.print(f"\nrun:  {folder}", soft_wrap=True)
+    if record.snapshots:
+        ask = f"striate eval {folder} {record.plan['data']} --snapshots"
+        console.print(f"next: {ask} (all {record.snapshots}, beside the last)", soft_wrap=True)
+        return
     console.print(f"next: striate predict {folder} PICTURE", soft_wrap=True)
 
 
-def show_score(score: Score, title: str) -> None:
-    """A finished `eval`: the figures and a row for every class."""
-    console = _console()
-    console.print(printable(title), style="bold")
-    _score_lines(console, score)
+def show_evaluation(record: EvalRecord, data: str) -> None:
+    """A finished `eval`: every network beside all together, the figures of the last of these, a row for every class."""
+    console, ways = _console(), (*record.single, *record.ensemble)
+    console.print(printable(f"{_who(ways[-1])} on {data}"), style="bold")
+    if len(ways) > 1:
+        _table(
+            console,
+            None,
+            ("", "top-1", "95 % interval", "top-1 error", "top-5 error", "loss", f"beyond {_who(ways[0])}"),
+            [_way(each) for each in ways],
+            numbers=(1, 2, 3, 4, 5),
+        )
+    _score_lines(console, record)
     rows = [
         (row.label, percent(row.precision), percent(row.recall), percent(row.f1), count(row.n))
-        for row in score.per_class
+        for row in record.per_class
         if row.n or row.precision is not None
     ]
     if len(rows) > MANY_CLASSES:
         console.print(f"\n{plural(len(rows), 'class', 'classes')}; --json has a row for each")
         return
     _table(console, "By class", ("class", "precision", "recall", "F1", "pictures"), rows, numbers=(1, 2, 3, 4))
+
+
+def _who(way: Standing) -> str:
+    return way.model if way.views is None else f"{way.model}, {way.views}"
+
+
+def _way(way: Standing) -> tuple[str, ...]:
+    gain = way.gain
+    low, high = (0.0, 0.0) if gain is None else gain.interval
+    return (
+        _who(way),
+        percent(way.top1),
+        interval(way.top1_interval),
+        percent(way.top1_error),
+        percent(way.top5_error),
+        f"{way.loss:.3f}",
+        "" if gain is None else f"{100 * gain.top1:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})",
+    )
 
 
 def _score_lines(console: Console, score: Score) -> None:
@@ -117,6 +147,7 @@ def _score_lines(console: Console, score: Score) -> None:
             f"{percent(score.top1)}  (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'picture')})",
         ),
         ("top-5", percent(score.top5)),
+        ("errors", f"{percent(1 - score.top1)} top-1, {percent(1 - score.top5)} top-5"),
         ("balanced", percent(score.balanced_accuracy)),
         ("macro-F1", percent(score.macro_f1)),
         ("calibration", f"{percent(score.ece)} expected error"),

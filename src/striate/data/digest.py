@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from striate.core import atomic, paths
 from striate.core.device import cpu_threads
-from striate.core.errors import PictureError
+from striate.core.errors import CheckpointError, PictureError
 from striate.core.events import Listener
 from striate.data.image_index import ImageIndex
 
@@ -75,6 +76,42 @@ def digest(index: ImageIndex, i: int) -> str:
     if isinstance(raw, bytes):
         return hashlib.sha256(raw).hexdigest()
     return hashlib.sha256(repr(raw.shape).encode() + raw.tobytes()).hexdigest()
+
+
+def write_set(path: Path, digests: Iterable[str]) -> None:
+    """Keep which pictures something has seen: 8 bytes a picture, whole or not at all.
+
+    Args:
+        path: A ``.npy`` file in a folder that exists.
+        digests: Theirs.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    with atomic.replacing(path) as stream:
+        np.save(stream, np.unique(_beginnings(digests)), allow_pickle=False)
+
+
+def count_in_set(path: Path, digests: Iterable[str]) -> int:
+    """How many pictures are among those that `write_set` kept.
+
+    64 bits of a digest are compared; among ten million pictures on either side two are mistaken for one with a chance
+    of 1 in 180,000.
+
+    Raises:
+        CheckpointError: The file is damaged.
+    """
+    try:
+        kept = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        hint = "remove it; then nothing is known of the pictures that were seen"
+        raise CheckpointError(f"{path} is damaged: {error}", hint=hint) from error
+    return int(np.isin(_beginnings(digests), kept).sum())
+
+
+def _beginnings(digests: Iterable[str]) -> np.ndarray:
+    """The first 64 bits of each digest; those that are "" have none."""
+    return np.array([int(each[:16], 16) for each in digests if each], dtype=np.uint64)
 
 
 _UNKEPT = (0, 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -14,9 +14,11 @@ from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.data.loaders import batches
+from striate.data.views import canvas, see
 from striate.features import engines
 from striate.features.extract import sample
 from striate.records.plans import EngineName
+from striate.records.views import PLAIN, ViewSet
 
 WORTH_COMPILING = 200
 """Pictures below which the seconds that OpenVINO needs to compile a network are not won back."""
@@ -39,6 +41,11 @@ class Outputs:
     agreement: engines.Agreement
 
 
+def first(outputs: np.ndarray) -> np.ndarray:
+    """Those of the first view, which is the picture as it is."""
+    return outputs[0]
+
+
 def over(
     module: nn.Module,
     preprocess: Preprocess,
@@ -52,6 +59,8 @@ def over(
     engine: EngineName = "auto",
     device: torch.device | None = None,
     fast: bool = False,
+    views: ViewSet = PLAIN,
+    join: Callable[[np.ndarray], np.ndarray] = first,
 ) -> Outputs:
     """Run `module` over pictures.
 
@@ -67,16 +76,18 @@ def over(
         engine: As `engines.make` takes it; few pictures run on PyTorch unless another is named.
         device: Where; None is the processor.
         fast: Whether pictures are reduced by the fast filter.
+        views: How often each picture is looked at, and how.
+        join: From the views' outputs, ``[views, n, width]``, to the rows.
     """
     wanted = [int(p) for p in positions]
-    first = sample(index, wanted, preprocess, 4)
+    whole, some = canvas(preprocess, views), sample(index, wanted, preprocess, 4)
     runner, agreement = engines.make(
         module,
         batch=batch,
-        picture=first.shape[1:],
+        picture=some.shape[1:],
         engine="torch" if engine == "auto" and len(wanted) < WORTH_COMPILING else engine,
         device=device or torch.device("cpu"),
-        sample=first,
+        sample=some,
         groups=[width],
         listener=listener,
     )
@@ -85,11 +96,11 @@ def over(
     unreadable: dict[int, str] = {}
     listener.phase(phase, len(wanted), "picture")
     done = 0
-    with closing(batches(index, wanted, preprocess, batch=batch, fast=fast)) as stream:
+    with closing(batches(index, wanted, whole, batch=batch, fast=fast)) as stream:
         for each in stream:
-            values = engines.run_padded(runner, each.pixels, batch)
+            seen = [engines.run_padded(runner, see(each.pixels, view, preprocess.size), batch) for view in views.views]
             readable = [p not in each.failed for p in each.positions]
-            rows.append(values[readable])
+            rows.append(join(np.stack(seen))[readable])
             kept += [int(p) for p, ok in zip(each.positions, readable, strict=True) if ok]
             unreadable |= each.failed
             done += len(each.positions)

@@ -15,14 +15,17 @@ from striate.core.device import pick
 from striate.core.errors import CheckpointError, PictureError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
-from striate.tasks.classify.metrics import log_softmax
+from striate.data.views import canvas, see
+from striate.records.views import PLAIN, ViewSet, view_set
+from striate.tasks.classify.ensemble import Ensemble, Picture, Predictor, log_mean_of_views
 from striate.tasks.classify.network import Classifier
 from striate.weights import open_model
 from striate.weights.labels import LabelSet
+from striate.weights.trained import SNAPSHOTS
 
 
 @final
-class TrainedClassifier:
+class TrainedClassifier(Predictor):
     """A classifier with its preprocessing and classes: give it files, take names.
 
     Args:
@@ -31,7 +34,13 @@ class TrainedClassifier:
         classes: Names in the order of the outputs.
         temperature: What logits are divided by.
         labels: What published outputs mean, where the model is a published one.
+        views: How often it looks at a picture, and how.
+        name: What people know it by; empty where it has none.
+        folder: Of the run that it comes from; None for others.
         device: Where it runs.
+
+    Raises:
+        PlanError: The network cannot look at pictures in this way.
     """
 
     def __init__(
@@ -42,45 +51,41 @@ class TrainedClassifier:
         *,
         temperature: float = 1.0,
         labels: LabelSet | None = None,
+        views: ViewSet = PLAIN,
+        name: str = "",
+        folder: Path | None = None,
         device: torch.device | None = None,
     ) -> None:
+        super().__init__(classes)
         self.device = device or torch.device("cpu")
         self.network = network.to(self.device).eval()
         self.preprocess = preprocess
-        self.classes = tuple(classes)
         self.temperature = temperature
         self.labels = labels
+        self.views = views
+        self.name = name
+        self.folder = folder
+        self._canvas = canvas(preprocess, views)
+        self._places = {each: place for place, each in enumerate(self.classes)}
 
-    def probabilities(self, pictures: Sequence[str | Path | bytes | np.ndarray]) -> np.ndarray:
-        """Calibrated probabilities, float64 ``[n, classes]``.
-
-        Args:
-            pictures: Files, encoded bytes, or decoded uint8 ``[h, w]`` or ``[h, w, 3]``.
+    def log_probabilities(self, pictures: Sequence[Picture]) -> np.ndarray:
+        """Calibrated log-probabilities, float64 ``[n, classes]``: of each picture's views the mean.
 
         Raises:
             PictureError: One of them cannot be read; the message names it.
         """
-        pixels = np.stack([decode(_raw(each), self.preprocess) for each in pictures])
+        pixels = np.stack([decode(_raw(each), self._canvas) for each in pictures])
+        seen = [see(pixels, view, self.preprocess.size) for view in self.views.views]
         with torch.inference_mode():
-            logits = self.network(torch.from_numpy(pixels).to(self.device)).float().cpu().numpy()
-        return np.exp(log_softmax(logits / self.temperature))
+            logits = [self.network(torch.from_numpy(each).to(self.device)).float().cpu().numpy() for each in seen]
+        return log_mean_of_views(np.stack(logits), self.views.weights, self.temperature)
 
-    def predict(self, picture: str | Path | bytes | np.ndarray, top: int = 5) -> list[dict[str, Any]]:
-        """The likeliest classes of one picture, likeliest first: ``label`` and ``probability``.
-
-        Args:
-            picture: As `probabilities` takes it.
-            top: At most so many.
-
-        Raises:
-            PictureError: It cannot be read.
-        """
-        row = self.probabilities([picture])[0]
-        order = np.argsort(-row, kind="stable")[:top]
-        return [{"label": self.classes[i], "probability": float(row[i])} for i in order]
+    def place(self, name: str) -> int | None:
+        """The output that a class's name means: of a published model by synset, name or number."""
+        return self._places.get(name) if self.labels is None else self.labels.index(name)
 
 
-def _raw(picture: str | Path | bytes | np.ndarray) -> bytes | np.ndarray:
+def _raw(picture: Picture) -> bytes | np.ndarray:
     if isinstance(picture, bytes | np.ndarray):
         return picture
     path = Path(picture)
@@ -91,31 +96,86 @@ def _raw(picture: str | Path | bytes | np.ndarray) -> bytes | np.ndarray:
         raise PictureError(f"cannot read {path}: {reason}", hint="give the path of a picture file") from error
 
 
-def load(text: str | Path, *, device: str | None = None) -> TrainedClassifier:
+def load(model: str | Path, *, views: str | None = None, device: str | None = None) -> TrainedClassifier:
     """A trained or published model, ready to use.
 
     Args:
-        text: The folder of a run, ``NAME[:WEIGHTS]``, or ``hub:OWNER/NAME[@REVISION]``.
+        model: The folder of a run, a file of weights in it (``runs/x/snapshots/2.safetensors``), ``NAME[:WEIGHTS]``, or
+            ``hub:OWNER/NAME[@REVISION]``.
+        views: Name of a way to look at each picture several times (``records/views.py``); None looks once.
         device: As `core.device.pick` takes it; None is the processor.
 
     Raises:
         CheckpointError: The folder holds no trained model, or a damaged one.
+        PlanError: There are no such views, or the network cannot look at pictures in this way.
         WeightsNotAtHandError: The files are not here and cannot be fetched.
         UnknownModelError: Neither a folder nor a network has that name.
     """
-    where = pick(device or "cpu")
-    opened = open_model(str(text))
+    where, seen = pick(device or "cpu"), view_set(views)
+    opened = open_model(str(model))
     if opened.labels is None:
-        hint = "fit a head first: striate fit DATA --backbone " + str(text)
-        raise CheckpointError(f"nothing is known of what the outputs of {text} mean", hint=hint)
+        hint = f"fit a head first: striate fit DATA --backbone {model}"
+        raise CheckpointError(f"nothing is known of what the outputs of {model} mean", hint=hint)
     return TrainedClassifier(
         Classifier(opened.model, opened.preprocess),
         opened.preprocess,
         opened.labels.names,
         temperature=opened.found.card.temperature if opened.found else 1.0,
         labels=None if opened.found else opened.labels,  # of our own models the names alone count
+        views=seen,
+        name=str(model),
+        folder=opened.found.folder if opened.found else None,
         device=where,
     )
+
+
+def members(
+    models: Sequence[str | Path], *, snapshots: bool = False, views: str | None = None, device: str | None = None
+) -> list[TrainedClassifier]:
+    """Several models, ready to use.
+
+    Args:
+        models: Each as `load` takes it.
+        snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run, the last
+            cycle's first.
+        views: As `load` takes it.
+        device: As `load` takes it.
+
+    Raises:
+        CheckpointError: The run kept no snapshots.
+        StriateError: As `load`.
+    """
+    named = list(models)
+    if snapshots:
+        kept = sorted((Path(named[0]) / SNAPSHOTS).glob("*.safetensors"), key=_number, reverse=True)
+        if not kept:
+            hint = "train with snapshots: striate train NAME DATA --snapshots 6"
+            raise CheckpointError(f"{named[0]} holds no snapshots", hint=hint)
+        named[:1] = kept
+    return [load(each, views=views, device=device) for each in named]
+
+
+def ensemble(
+    models: Sequence[str | Path], *, snapshots: bool = False, views: str | None = None, device: str | None = None
+) -> Ensemble:
+    """Several models as one, by the mean of their probabilities.
+
+    Args:
+        models: Run folders or published models of the same classes, of any architecture.
+        snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run.
+        views: Name of a way to look at each picture several times; None looks once.
+        device: As `load` takes it.
+
+    Raises:
+        PlanError: The models do not know the same classes.
+        StriateError: As `load`.
+    """
+    return Ensemble(members(models, snapshots=snapshots, views=views, device=device))
+
+
+def _number(snapshot: Path) -> tuple[int, str]:
+    """Orders 2 before 10."""
+    return len(snapshot.stem), snapshot.stem
 
 
 def write_predictions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

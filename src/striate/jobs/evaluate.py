@@ -1,70 +1,82 @@
-"""Measures a model on labelled pictures."""
+"""Measures models on labelled pictures: each alone, and all together."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
 
 import numpy as np
 
 from striate.core.device import pick
 from striate.core.errors import DataError
 from striate.core.events import Listener
-from striate.data.index import survey
+from striate.data.digest import count_in_set, digests
+from striate.data.index import ImageIndex, survey
 from striate.features import run as running
-from striate.jobs.artefact import TrainedClassifier, load
+from striate.jobs.artefact import TrainedClassifier, members
 from striate.records.plans import EvalPlan
-from striate.records.results import Score
-from striate.tasks.classify.metrics import score
+from striate.records.results import Difference, EvalRecord, Score, Standing
+from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
+from striate.tasks.classify.metrics import paired_difference, score, wilson
+from striate.weights.trained import PICTURES
 
 
-def run(plan: EvalPlan, listener: Listener) -> Score:
-    """Score a run or a published model.
+def run(plan: EvalPlan, listener: Listener) -> EvalRecord:
+    """Score runs and published models, and what they come to together.
 
     A published model's outputs are matched to the data's labels by synset, name or number.
 
     Args:
-        plan: The model, the data, and which part of it.
-        listener: Hears of progress, and of pictures that could not be read.
+        plan: The models, the data, and which part of it.
+        listener: Hears of progress, of pictures that could not be read, and of those that a model was trained on.
 
     Raises:
-        DataError: A label of the data is none of the model's, or there is no such part.
+        DataError: A label of the data is none of the models', or there is no such part.
+        PlanError: The models do not know the same classes, or cannot look at pictures as asked.
     """
-    classifier = load(plan.model, device=plan.device)
+    named = (plan.model, *plan.also)
+    classifiers = members(named, snapshots=plan.snapshots, views=plan.views, device=plan.device)
+    together = Ensemble(classifiers)
     index = survey(plan.data, root=plan.root)
-    place = match(classifier, index.classes)
-    positions = np.arange(len(index))
-    split = plan.split or ("test" if index.splits is not None and "test" in index.splits else None)
-    if split is not None:
-        if index.splits is None or split not in index.splits:
-            named = ", ".join(sorted(set(index.splits or ()))) or "none"
-            raise DataError(f"{plan.data} has no part called {split!r}", hint=f"parts that it names: {named}")
-        positions = np.flatnonzero(np.array(index.splits) == split)
-    outputs = running.over(
-        classifier.network,
-        classifier.preprocess,
-        index,
-        positions,
-        width=len(classifier.classes),
-        listener=listener,
-        phase="evaluating",
-        batch=plan.batch,
-        engine=plan.engine,
-        device=pick(plan.device or "cpu"),
-    )
-    for position, reason in sorted(outputs.unreadable.items()):
-        listener.note(f"left out {index.names[position]}: {reason}")
-    if outputs.agreement.note:
-        listener.note(outputs.agreement.note)
-    labels = place[index.labels[outputs.positions]]
-    return score(outputs.values, labels, classifier.classes, temperature=classifier.temperature)
+    place, positions = match(together, index.classes), _part(plan, index)
+    trained_on = _trained_on(classifiers, index, positions, listener)
+    looks = [_looked(each, index, positions, plan, listener) for each in classifiers]
+    shared = reduce(np.intersect1d, [each.positions for each in looks])
+    labels = place[index.labels[shared]]
+    values = [each.values[np.searchsorted(each.positions, shared)] for each in looks]
+    views = [None] if plan.views is None else [None, plan.views]
+    singles = [
+        _Way(model=classifier.name, views=name, log_p=log_p[:, look], trained_on=seen)
+        for classifier, log_p, seen in zip(classifiers, together.arrange(values), trained_on, strict=True)
+        for look, name in enumerate(views)
+    ]
+    joined = [
+        _Way(model=f"{len(classifiers)} together", views=name, log_p=together.join([each[:, look] for each in values]))
+        for look, name in enumerate(views)
+        if len(classifiers) > 1
+    ]
+    scores = [score(way.log_p, labels, together.classes) for way in (*singles, *joined)]
+    first = singles[0].right(labels)
+    rows = [
+        _standing(way, found, None if way is singles[0] else paired_difference(way.right(labels), first))
+        for way, found in zip((*singles, *joined), scores, strict=True)
+    ]
+    final: dict[str, Any] = {f.name: getattr(scores[-1], f.name) for f in dataclasses.fields(Score)}
+    if len(classifiers) == 1:
+        final["temperature"] = classifiers[0].temperature
+    return EvalRecord(**final, single=tuple(rows[: len(singles)]), ensemble=tuple(rows[len(singles) :]))
 
 
-def match(classifier: TrainedClassifier, names: tuple[str, ...]) -> np.ndarray:
+def match(classifier: Predictor, names: Sequence[str]) -> np.ndarray:
     """The output that each of the data's classes means, int64 ``[classes of the data]``.
 
     Raises:
         DataError: Some are unknown to the model, or two mean the same.
     """
-    known = {name: i for i, name in enumerate(classifier.classes)}
-    found = [known.get(name) if classifier.labels is None else classifier.labels.index(name) for name in names]
+    found = [classifier.place(name) for name in names]
     unknown = [name for name, place in zip(names, found, strict=True) if place is None]
     if unknown:
         some = ", ".join(repr(n) for n in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
@@ -75,3 +87,97 @@ def match(classifier: TrainedClassifier, names: tuple[str, ...]) -> np.ndarray:
     if len(set(found)) < len(found):
         raise DataError("two classes of the data mean the same class of the model", hint="join them")
     return np.array(found, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Way:
+    """One way of classifying: who, by which views, and the log-probabilities it gave, ``[n, classes]``."""
+
+    model: str
+    views: str | None
+    log_p: np.ndarray
+    trained_on: int | None = None
+
+    def right(self, labels: np.ndarray) -> np.ndarray:
+        """Which pictures are named rightly, bool ``[n]``."""
+        return self.log_p.argmax(axis=1) == labels
+
+
+def _part(plan: EvalPlan, index: ImageIndex) -> np.ndarray:
+    """The pictures that are asked for."""
+    split = plan.split or ("test" if index.splits is not None and "test" in index.splits else None)
+    if split is None:
+        return np.arange(len(index))
+    if index.splits is None or split not in index.splits:
+        named = ", ".join(sorted(set(index.splits or ()))) or "none"
+        raise DataError(f"{plan.data} has no part called {split!r}", hint=f"parts that it names: {named}")
+    return np.flatnonzero(np.array(index.splits) == split)
+
+
+def _trained_on(
+    classifiers: Sequence[TrainedClassifier], index: ImageIndex, positions: np.ndarray, listener: Listener
+) -> list[int | None]:
+    """How many of the pictures each one's training saw, as far as its run's folder says; the listener is told."""
+    kept = [None if each.folder is None else each.folder / PICTURES for each in classifiers]
+    if not any(path is not None and path.is_file() for path in kept):
+        return [None] * len(classifiers)
+    hashes = digests(index, listener)
+    found: list[int | None] = []
+    for classifier, path in zip(classifiers, kept, strict=True):
+        count = count_in_set(path, [hashes[p] for p in positions]) if path is not None and path.is_file() else None
+        if count:
+            listener.note(
+                f"{count:,} of {len(positions):,} pictures are among those that {classifier.name} was trained on "
+                "or chosen by: its figures are better than new pictures would give"
+            )
+        found.append(count)
+    return found
+
+
+def _looked(
+    classifier: TrainedClassifier, index: ImageIndex, positions: np.ndarray, plan: EvalPlan, listener: Listener
+) -> running.Outputs:
+    """Log-probabilities of every picture, ``[n, looks, classes]``: as it is, and where there are views, their mean."""
+    views, temperature = classifier.views, classifier.temperature
+
+    def looks(logits: np.ndarray) -> np.ndarray:
+        plain = log_mean_of_views(logits[:1], [1.0], temperature)
+        several = [log_mean_of_views(logits, views.weights, temperature)] if len(logits) > 1 else []
+        return np.stack([plain, *several], axis=1).astype(np.float32)
+
+    outputs = running.over(
+        classifier.network,
+        classifier.preprocess,
+        index,
+        positions,
+        width=len(classifier.classes),
+        listener=listener,
+        phase=f"evaluating {classifier.name}",
+        batch=plan.batch,
+        engine=plan.engine,
+        device=pick(plan.device or "cpu"),
+        views=views,
+        join=looks,
+    )
+    for position, reason in sorted(outputs.unreadable.items()):
+        listener.note(f"left out {index.names[position]}: {reason}")
+    if outputs.agreement.note:
+        listener.note(outputs.agreement.note)
+    return outputs
+
+
+def _standing(way: _Way, found: Score, gain: Difference | None) -> Standing:
+    return Standing(
+        model=way.model,
+        views=way.views,
+        top1=found.top1,
+        top1_interval=found.top1_interval,
+        top1_error=1 - found.top1,
+        top5=found.top5,
+        top5_interval=wilson(round(found.top5 * found.n), found.n),
+        top5_error=1 - found.top5,
+        loss=found.loss,
+        ece=found.ece,
+        gain=gain,
+        trained_on=way.trained_on,
+    )

@@ -7,14 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
 from striate.core.errors import PlanError
 from striate.core.events import Listener, Silent
 from striate.jobs import fit as job
 from striate.jobs.artefact import TrainedClassifier, load
 from striate.records.plans import FitPlan
 from striate.records.results import FitRecord
+from striate.tasks.classify.ensemble import Picture
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -60,7 +59,7 @@ class Run:
         """The trained classifier, loaded on first use."""
         return load(self.folder)
 
-    def predict(self, picture: str | Path | bytes | np.ndarray, top: int = 5) -> list[dict[str, Any]]:
+    def predict(self, picture: Picture, top: int = 5) -> list[dict[str, Any]]:
         """The likeliest classes of a picture, likeliest first: ``label`` and ``probability``.
 
         Args:

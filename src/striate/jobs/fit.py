@@ -18,7 +18,7 @@ from striate.core.errors import DataError, StriateError
 from striate.core.events import Listener, Several
 from striate.data.audit import audit
 from striate.data.decode import thumbnail
-from striate.data.digest import digests
+from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
 from striate.features.extract import unread
@@ -209,6 +209,7 @@ def _conclude(
         start=start,
         made={"verb": "fit", "data": Path(plan.data).name},
     )
+    write_set(claim.folder / trained.PICTURES, [problem.digests[p] for p in (*splits.train, *splits.validation)])
     trained.save(claim.folder, model, card)
     outputs = over(
         Classifier(model, preprocess).eval(),

@@ -6,7 +6,7 @@ from typing import Any
 
 from striate.core.errors import PictureError
 from striate.core.events import Listener
-from striate.jobs.artefact import load
+from striate.jobs.artefact import ensemble
 from striate.records.plans import PredictPlan
 
 
@@ -14,13 +14,15 @@ def run(plan: PredictPlan, listener: Listener) -> list[dict[str, Any]]:
     """A row for every picture: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
 
     Args:
-        plan: The model, the pictures, and how many names for each.
+        plan: The models, the pictures, and how many names for each.
         listener: Hears of progress.
 
     Raises:
-        CheckpointError: The model cannot be used.
+        CheckpointError: A model cannot be used.
+        PlanError: The models do not know the same classes.
     """
-    classifier = load(plan.model, device=plan.device)
+    named = (plan.model, *plan.also)
+    classifier = ensemble(named, snapshots=plan.snapshots, views=plan.views, device=plan.device)
     listener.phase("predicting", len(plan.pictures), "picture")
     rows: list[dict[str, Any]] = []
     for number, file in enumerate(plan.pictures, start=1):

@@ -19,7 +19,7 @@ from striate.core.errors import PlanError
 from striate.core.events import Listener, Several, Silent
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
-from striate.data.digest import digests
+from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import split
 from striate.features import keys
@@ -229,6 +229,7 @@ def run(
         start={"weights": "random"},
         made={"verb": "train", "data": Path(plan.data).name, "recipe": plan.recipe},
     )
+    write_set(claim.folder / trained.PICTURES, [hashes[p] for p in (*kept, *held)])
     trained.save(claim.folder, model.cpu(), card)
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     record = TrainRecord(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from striate.core.errors import PlanError
+from striate.records.views import view_set
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 
@@ -136,6 +137,9 @@ class EvalPlan:
 
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
+        also: Further models of the same classes; all are measured together, and beside that each one alone.
+        snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
+        views: Name of a way to look at each picture several times (``records/views.py``); None looks once.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
         split: Which part of the data; None takes ``test`` where the data names one, else everything.
@@ -145,12 +149,18 @@ class EvalPlan:
     """
 
     model: str
+    also: tuple[str, ...] = ()
+    snapshots: bool = False
+    views: str | None = None
     data: str
     root: str | None = None
     split: str | None = None
     device: str | None = None
     engine: EngineName = "auto"
     batch: int = 32
+
+    def __post_init__(self) -> None:
+        view_set(self.views)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,16 +169,23 @@ class PredictPlan:
 
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
+        also: Further models of the same classes; the mean of all probabilities counts.
+        snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
+        views: Name of a way to look at each picture several times (``records/views.py``); None looks once.
         pictures: Files.
         top: Predictions a picture.
         device: As `core.device.pick` takes it.
     """
 
     model: str
+    also: tuple[str, ...] = ()
+    snapshots: bool = False
+    views: str | None = None
     pictures: tuple[str, ...]
     top: int = 5
     device: str | None = None
 
     def __post_init__(self) -> None:
+        view_set(self.views)
         if self.top < 1:
             raise PlanError(f"--top is at least 1; got {self.top}")

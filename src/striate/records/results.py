@@ -78,6 +78,66 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How much better than another a classifier is on the same pictures.
+
+    Args:
+        top1: The difference of their accuracies, from -1 to 1.
+        interval: 95 % interval of it, for pairs.
+    """
+
+    top1: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One of the ways of classifying that an evaluation sets side by side. Shares run from 0 to 1.
+
+    Args:
+        model: As it was named, or what an ensemble is made of.
+        views: Name of the views whose probabilities were averaged; None for a single look.
+        top1: Share whose likeliest class is right.
+        top1_interval: 95 % interval of it (Wilson).
+        top1_error: What it leaves.
+        top5: Share whose label is among the five likeliest.
+        top5_interval: 95 % interval of it.
+        top5_error: What it leaves.
+        loss: Mean negative log-likelihood in nats.
+        ece: Expected calibration error.
+        gain: Beyond the first single network with a single look; None for that one itself.
+        trained_on: Pictures among those evaluated that the network's training or its choices saw; None for ensembles,
+            and where that is not known.
+    """
+
+    model: str
+    views: str | None
+    top1: float
+    top1_interval: tuple[float, float]
+    top1_error: float
+    top5: float
+    top5_interval: tuple[float, float]
+    top5_error: float
+    loss: float
+    ece: float
+    gain: Difference | None = None
+    trained_on: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalRecord(Score):
+    """An evaluation: the score of everything together, and beside it that of each part.
+
+    Args:
+        single: Each network with a single look, and with views where they were asked for.
+        ensemble: All of them together, in the same way; empty where there is one network.
+    """
+
+    single: tuple[Standing, ...] = ()
+    ensemble: tuple[Standing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DepthPoint:
     """Accuracy of a linear probe on one stage's pooled features, cross-validated on the training pictures.
 

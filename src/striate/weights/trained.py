@@ -27,6 +27,8 @@ FORMAT = 1
 CARD, WEIGHTS = "model.json", "model.safetensors"
 LAST, SNAPSHOTS = "last.safetensors", "snapshots"
 """Further weights of a training run: the last ones where a better epoch's are the result, and those of each cycle."""
+PICTURES = "pictures.npy"
+"""The beginnings of the digests of the pictures that training and its choices saw."""
 _EXECUTABLE = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".py"})
 """Suffixes of what other programs would run when they open it."""
 
@@ -72,12 +74,14 @@ class Found:
     Args:
         title: What it was asked for by; of the hub with the commit that it came down to.
         folder: Where it is on this machine.
+        file: The weights in it.
         card: Its ``model.json``.
         place: Where it came from, for records: ``folder``, or ``hub`` and ``revision``.
     """
 
     title: str
     folder: Path
+    file: Path
     card: ModelCard
     place: dict[str, str]
 
@@ -103,11 +107,14 @@ def is_one(text: str) -> bool:
     if text.startswith(hub.PREFIX):
         return True
     path = Path(text)
-    return (path.is_dir() and (text not in REGISTRY or is_model_folder(path))) or _weights_beside_card(path)
+    return (path.is_dir() and (text not in REGISTRY or is_model_folder(path))) or _home(path) is not None
 
 
-def _weights_beside_card(path: Path) -> bool:
-    return path.name == WEIGHTS and path.is_file() and is_model_folder(path.parent)
+def _home(path: Path) -> Path | None:
+    """The folder of the run that a file of weights belongs to; None where the path is no such file."""
+    folder = path.parent.parent if path.parent.name == SNAPSHOTS else path.parent
+    named = path.name in (WEIGHTS, LAST) or (path.parent.name == SNAPSHOTS and path.suffix == ".safetensors")
+    return folder if named and path.is_file() and is_model_folder(folder) else None
 
 
 def require_folder(name: str) -> None:
@@ -125,7 +132,8 @@ def find(text: str, *, allow_download: bool = True, listener: Listener | None = 
     """The trained network that `text` means; None where it means something else (`is_one`).
 
     Args:
-        text: A folder, its ``model.safetensors``, or ``hub:OWNER/NAME[@REVISION]``.
+        text: A folder, a file of weights in it (``model.safetensors``, ``snapshots/2.safetensors``), or
+            ``hub:OWNER/NAME[@REVISION]``.
         allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
         listener: Hears of the download; None for silence.
 
@@ -137,14 +145,22 @@ def find(text: str, *, allow_download: bool = True, listener: Listener | None = 
         fetched = hub.fetch(text, [CARD, WEIGHTS], allow_download=allow_download, listener=listener)
         place = {"hub": fetched.repository, "revision": fetched.commit}
         title = f"{hub.PREFIX}{fetched.repository}@{fetched.commit[:12]}"
-        return Found(title=title, folder=fetched.folder, card=read_card(fetched.folder), place=place)
+        folder = fetched.folder
+        return Found(title=title, folder=folder, file=folder / WEIGHTS, card=read_card(folder), place=place)
     if not is_one(text):
         return None
-    folder = Path(text) if Path(text).is_dir() else Path(text).parent
+    path = Path(text)
+    folder = _home(path) or path
     if not is_model_folder(folder):
         raise CheckpointError(f"{folder} holds no trained model (no {CARD})", hint=_why_none(folder))
     _refuse_executable(folder)
-    return Found(title=str(folder), folder=folder, card=read_card(folder), place={"folder": str(folder.absolute())})
+    return Found(
+        title=str(folder) if path.name == WEIGHTS else str(path),
+        folder=folder,
+        file=folder / WEIGHTS if path.is_dir() else path,
+        card=read_card(folder),
+        place={"folder": str(folder.absolute())},
+    )
 
 
 def _why_none(folder: Path) -> str:
@@ -213,7 +229,7 @@ def load(found: Found) -> tuple[ImageModel, LoadRecord, str]:
     Raises:
         CheckpointError: The weights are damaged, or of another network than the card says.
     """
-    path = found.folder / WEIGHTS
+    path = found.file
     state, model = read_state(path), rebuild(found.card)
     try:
         record = load_state_dict(model, state, family=REGISTRY.get(found.card.network).family)
@@ -221,7 +237,7 @@ def load(found: Found) -> tuple[ImageModel, LoadRecord, str]:
         hint = "the two files belong together: make, copy or fetch the folder again"
         raise CheckpointError(f"{path} does not fit the network in {CARD}: {error.message}", hint=hint) from error
     content = digest(path)
-    if found.card.sha256 not in (None, content):
+    if path.name == WEIGHTS and found.card.sha256 not in (None, content):
         raise CheckpointError(
             f"{path} is damaged or exchanged: its sha256 is {content}, {CARD} says {found.card.sha256}",
             hint="make, copy or fetch the folder again",
