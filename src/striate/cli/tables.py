@@ -90,6 +90,8 @@ def show_train(record: TrainRecord, folder: Path) -> None:
         f"{record.network}: {plural(record.steps, 'step')}, {duration(record.seconds['total'])}", style="bold"
     )
     _score_lines(console, record.test)
+    for problem in record.data.get("problems", ()):
+        _say(console, f"warning: {problem['detail']}", style="yellow")
     console.print(f"\nrun:  {folder}", soft_wrap=True)
     if record.snapshots:
         ask = f"striate eval {folder} {record.plan['data']} --snapshots"

@@ -56,6 +56,9 @@ def train(
         list[str] | None,
         typer.Option(help="Also report to tensorboard, wandb or mlflow; may be given again.", metavar="NAME"),
     ] = None,
+    max_unreadable: Annotated[
+        float, typer.Option(help="Share of pictures that may be unreadable before the run stops.", metavar="SHARE")
+    ] = _MEANS.max_unreadable,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", metavar="DIR")] = None,
     resume: Annotated[
         Path | None,
@@ -93,7 +96,13 @@ def train(
     elif out is not None and out.resolve() != resume.resolve():
         raise typer.BadParameter("a run goes on in its own folder; leave --out out", param_hint="--resume")
     with asked():
-        means = TrainMeans(workers=workers, compiled=compiled, save_every_s=save_every, trackers=tuple(tracker or ()))
+        means = TrainMeans(
+            workers=workers,
+            compiled=compiled,
+            save_every_s=save_every,
+            trackers=tuple(tracker or ()),
+            max_unreadable=max_unreadable,
+        )
     keep_freed_memory()
     spin_briefly()
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as listener:

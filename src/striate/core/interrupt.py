@@ -14,24 +14,33 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @final
 class Pending:
-    """Whether somebody asked to stop."""
+    """Whether somebody asked to stop.
 
-    def __init__(self) -> None:
+    Args:
+        patient: Whether a second signal changes nothing.
+    """
+
+    def __init__(self, *, patient: bool) -> None:
         self.asked = False
+        self._patient = patient
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:  # twice means at once
+        if self.asked and not self._patient:  # twice means at once
             raise KeyboardInterrupt
         self.asked = True
 
 
 @contextmanager
-def deferred() -> Iterator[Pending]:
+def deferred(*, patient: bool = False) -> Iterator[Pending]:
     """Within this, the first Ctrl-C or SIGTERM only sets ``asked``; whoever is inside stops where it is safe.
 
     A second one interrupts at once. Outside the main thread nothing changes, for only there handlers can be set.
+
+    Args:
+        patient: Whether further signals change nothing. A launcher passes on the Ctrl-C that the terminal sent already,
+            and itself kills what takes too long.
     """
-    pending = Pending()
+    pending = Pending(patient=patient)
     if threading.current_thread() is not threading.main_thread():
         yield pending
         return

@@ -59,7 +59,7 @@ def audit(
     usable = np.array([i for i in range(len(index)) if digests[i] and i not in unreadable], dtype=np.int64)
     copies = _copies(digests, usable)
     problems = [
-        *_unreadable(index, digests, unreadable),
+        *unreadable_pictures(index, digests, unreadable),
         *_contradictions(index, copies),
         *_leaks(index, copies),
         *_duplicates(index, copies),
@@ -90,7 +90,8 @@ def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
     return [group for group in places.values() if len(group) > 1]
 
 
-def _unreadable(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[Problem]:
+def unreadable_pictures(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[Problem]:
+    """One problem a reason; arguments as those of `audit`."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for i in range(len(index)):
         if i in unreadable:

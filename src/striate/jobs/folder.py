@@ -22,7 +22,8 @@ T = TypeVar("T")
 
 PLAN, METRICS, LOG, WORK, LOCK = "plan.json", "metrics.json", "log.jsonl", "work", "lock"
 _LOCKS: dict[Path, FileLock] = {}
-"""Of the folders that this process has claimed."""
+_CLAIMS: dict[Path, Claim] = {}
+"""Of the folders that this process has claimed, by the path of the lock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,12 +88,20 @@ def claim(verb: str, plan: Any, folder: Path) -> Claim:
 
 @contextmanager
 def at_work() -> Iterator[None]:
-    """Within this folders are claimed; at its end they are free again. Serves as a decorator of jobs."""
+    """Within this folders are claimed; at its end they are free again. Serves as a decorator of jobs.
+
+    A plan that turns out to be wrong leaves no fresh folder behind, which would refuse the mended plan.
+    """
     before = set(_LOCKS)
     try:
         yield
+    except PlanError:
+        for path in set(_CLAIMS) - before:
+            release(_CLAIMS[path])
+        raise
     finally:
         for path in set(_LOCKS) - before:
+            _CLAIMS.pop(path, None)
             _LOCKS.pop(path).release(force=True)
 
 
@@ -112,6 +121,7 @@ def _lock(claim: Claim) -> None:
         ) from error
     except OSError as error:
         raise explain(error, path) from error
+    _CLAIMS[path] = claim
 
 
 def release(claim: Claim) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from striate.core.errors import PlanError
 from striate.core.events import Listener, Several, Silent
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
+from striate.data.audit import unreadable_pictures
 from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import split
@@ -54,7 +56,7 @@ class TrainRecord:
     Args:
         network: Its name.
         test: Score on the test pictures, which the schedule never saw.
-        data: Pictures trained on and tested on, and the classes.
+        data: Pictures trained on and tested on, the classes, and the pictures that could not be read.
         recipe: How it was trained.
         curve: A row an epoch.
         steps: Optimiser steps.
@@ -145,6 +147,7 @@ def run(
     hashes = digests(index, listener)
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
+    claim = None
     if ranks.first:
         claim = folder.claim("train", plan, where)
         listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
@@ -152,7 +155,7 @@ def run(
         listener = Several(listener, ranks.track(where.name, settings))
         listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     ranks.wait()
-    claim = folder.look("train", plan, where)
+    claim = claim or folder.look("train", plan, where)
     preprocess = natural_preprocess(entry.input)
     validates = plan.validate or method.schedule.kind == "plateau"
     training = splits.train if validates else np.sort(np.concatenate([splits.train, splits.validation]))
@@ -161,10 +164,10 @@ def run(
     pictures = _Decoded(index, hashes, cut_from, claim.work / "pixels")
     held_back = _Decoded(index, hashes, preprocess, claim.work / "validation")
     if ranks.first:
-        lost = pictures.decode(training, unreadable, listener)
-        lost |= held_back.decode(looked_at, lost, listener)
-        for position, why in sorted(lost.items()):
-            listener.note(f"left out {index.names[position]}: {why}")
+        most = math.floor(means.max_unreadable * len(index) + 1e-9)
+        unreadable = pictures.decode(training, unreadable, most, listener)
+        unreadable = held_back.decode(looked_at, unreadable, most, listener)
+        _tell(index, unreadable, listener)
     ranks.wait()
     kept, held = pictures.readable(training), held_back.readable(looked_at)
 
@@ -215,7 +218,7 @@ def run(
         if ranks.first:
             trained.save_weights(claim.folder / trained.LAST, model)
         model.load_state_dict(checkpoint.read(best.file)[0])
-    test = _tested(network, preprocess, index, splits.test, ranks, listener)
+    test, untested = _tested(network, preprocess, index, splits.test, ranks, listener)
     if not ranks.first:
         ranks.finish()
         return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
@@ -235,7 +238,14 @@ def run(
     record = TrainRecord(
         network=entry.name,
         test=test,
-        data={"classes": index.classes, "train": len(kept), "validation": len(held), "test": test.n},
+        data={
+            "classes": index.classes,
+            "train": len(kept),
+            "validation": len(held),
+            "test": test.n,
+            "unreadable": len(unreadable | untested),
+            "problems": io.to_json(tuple(unreadable_pictures(index, hashes, unreadable | untested))),
+        },
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,
@@ -279,11 +289,22 @@ class _Decoded:
     def __init__(self, index: ImageIndex, hashes: Sequence[str], preprocess: Preprocess, where: Path) -> None:
         self._index, self._hashes, self._preprocess, self._where = index, hashes, preprocess, where
 
-    def decode(self, positions: np.ndarray, unreadable: Mapping[int, str], listener: Listener) -> dict[int, str]:
+    def decode(
+        self, positions: np.ndarray, unreadable: Mapping[int, str], most: int, listener: Listener
+    ) -> dict[int, str]:
         """Decode what is not there yet.
+
+        Args:
+            positions: Of the pictures.
+            unreadable: Pictures that could not be read before, reason by position.
+            most: So many unreadable ones are borne.
+            listener: Hears of progress.
 
         Returns:
             What cannot be read, with the reason; what was `unreadable` before is among it.
+
+        Raises:
+            DataError: There are more than `most`; the message names them.
         """
         if not len(positions):
             return dict(unreadable)
@@ -296,7 +317,7 @@ class _Decoded:
             lambda pixels: pixels,
             batch=256,
             listener=listener,
-            most_unreadable=len(self._index) // 20,
+            most_unreadable=most,
             besides=unreadable,
             phase="decoding pictures",
         )
@@ -372,8 +393,8 @@ def _tested(
     positions: np.ndarray,
     ranks: Ranks,
     listener: Listener,
-) -> Score:
-    """The score on the test pictures; each process runs a part, and every picture counts once."""
+) -> tuple[Score, dict[int, str]]:
+    """The score on the test pictures, and those that could not be read; each process runs a part of the pictures."""
     mine = ranks.share([int(p) for p in positions])
     outputs = running.over(
         network.eval(),
@@ -387,7 +408,12 @@ def _tested(
         device=ranks.device,
     )
     parts = ranks.gather((outputs.values, outputs.positions, outputs.unreadable))
-    for position, why in sorted(item for part in parts for item in part[2].items()):
-        listener.note(f"left out {index.names[position]}: {why}")
+    unreadable = {position: why for part in parts for position, why in part[2].items()}
+    _tell(index, unreadable, listener)
     found = np.concatenate([part[1] for part in parts])
-    return metrics.score(np.concatenate([part[0] for part in parts]), index.labels[found], index.classes)
+    return metrics.score(np.concatenate([part[0] for part in parts]), index.labels[found], index.classes), unreadable
+
+
+def _tell(index: ImageIndex, unreadable: Mapping[int, str], listener: Listener) -> None:
+    for position, why in sorted(unreadable.items()):
+        listener.note(f"left out {index.names[position]}: {why}")

@@ -114,12 +114,14 @@ class TrainMeans:
         compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
         save_every_s: Seconds of work that a kill may cost.
         trackers: Experiment trackers that hear of every epoch: of `TRACKERS`.
+        max_unreadable: Share of pictures that may be unreadable before the run stops, 0 to 1.
     """
 
     workers: int = 0
     compiled: bool = False
     save_every_s: float = 15.0
     trackers: tuple[str, ...] = ()
+    max_unreadable: float = 0.05
 
     def __post_init__(self) -> None:
         if self.workers < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,26 +129,25 @@ def groups(
         sampler=numbers,
         num_workers=workers,
         prefetch_factor=2,
+        worker_init_fn=_leave_signals,
         # a fork shares the pictures' memory, and pickling would copy it
         multiprocessing_context="fork" if "fork" in get_all_start_methods() else None,
     )
     iterator = iter(loader)
     try:
-        yield _named(iterator)
+        yield iterator
+    except RuntimeError as error:  # raised wherever this process is when the worker dies, in a step as well
+        if "DataLoader worker" not in str(error):
+            raise
+        raise WorkerError(
+            f"a process that prepares pictures died: {error}",
+            hint="often the memory is full: take fewer workers, or --workers 0; the run goes on where it last saved",
+        ) from error
     finally:
         iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def _named(iterator: Iterator[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        try:
-            yield next(iterator)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if "worker" not in str(error).lower():
-                raise
-            raise WorkerError(
-                f"a process that prepares pictures died: {error}",
-                hint="often the memory is full: take fewer workers, or --workers 0; the run goes on where it stopped",
-            ) from error
+def _leave_signals(worker: int) -> None:
+    """Ctrl-C and a scheduler's SIGTERM reach every process; the workers serve on until the state is saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import NonFiniteLossError, PlanError
+from striate.core.errors import NonFiniteLossError, PlanError, StorageError
 from striate.core.events import Listener
 from striate.core.interrupt import Pending, deferred
 from striate.core.seed import derive
@@ -29,7 +29,7 @@ from striate.train.average import Average
 from striate.train.batches import Feed, Layout, groups, steps_an_epoch
 from striate.train.objective import Objective
 from striate.train.ranks import Ranks
-from striate.train.statistics import Statistics
+from striate.train.statistics import Statistics, require_several_values
 
 CHECKED_EVERY = 16
 """Steps between two looks at the loss on an accelerator, where a look waits for it; on a CPU there is one a step."""
@@ -121,7 +121,10 @@ def train(
     Raises:
         NonFiniteLossError: The loss is no longer a number, and going back once to the last state with half the rate did
             not help.
-        PlanError: The recipe's groups cannot be shared by so many processes.
+        PlanError: The recipe's groups cannot be shared by so many processes, or are of 1 picture and leave a
+            normalisation a single value.
+        WorkerError: A process that prepares pictures died; the state that was saved last is whole.
+        StorageError: The state cannot be written; the one that was saved last is whole.
         KeyboardInterrupt: Somebody asked to stop; the state was saved first.
     """
     device = next(module.parameters()).device
@@ -129,6 +132,9 @@ def train(
     run.objective = Objective(
         module, smoothing=recipe.smoothing, aux=recipe.aux, class_weights=class_weights, precision=precision
     ).to(device)
+    if run.layout.group == 1:
+        one = feed.batch(run.layout.order(0)[:1], 0)
+        require_several_values(run.objective, *(each.to(device) for each in one))
     run.wrapped = run.ranks.wrap(run.objective)
     if compiled:
         run.wrapped = torch.compile(run.wrapped)  # pyright: ignore[reportAttributeAccessIssue]
@@ -136,7 +142,7 @@ def train(
     run.restore()
     first = run.progress.step
     listener.phase("training", run.steps, "step")
-    with deferred() as pending:
+    with deferred(patient=run.ranks.world > 1) as pending:
         while run.progress.step < run.steps:
             try:
                 run.go(listener, evaluate, snapshot, pending, workers, save_every_s)
@@ -225,9 +231,11 @@ class _Run:
                 optim.set_rate(self.optimizer, rate)
                 unread += self._step(step, batches, statistics)
                 last = step == self.steps - 1
-                ends, stop = last or (step + 1) % per_epoch == 0, self.ranks.anywhere(pending.asked)
-                due = self.save_to is not None and (last or time.monotonic() - saved > save_every_s)
-                if ends or stop or due or (step + 1) % every == 0:
+                ends = last or (step + 1) % per_epoch == 0
+                looks = ends or (step + 1) % every == 0  # at the same steps in every process, whose clocks differ
+                stop = looks and self.ranks.anywhere(pending.asked)
+                due = last or (looks and self.ranks.anywhere(time.monotonic() - saved > save_every_s))
+                if looks:
                     now.loss += self._read(unread, step)
                     unread.zero_()
                 now.step = step + 1
@@ -235,7 +243,7 @@ class _Run:
                 now.seconds = time.monotonic() - began
                 if ends:
                     pace = (now.step - epoch_first) * self.recipe.batch / (time.monotonic() - epoch_began)
-                    self._end_epoch(step, rate, pace, listener, evaluate)
+                    due |= self._end_epoch(step, rate, pace, listener, evaluate)
                     epoch_began, epoch_first = time.monotonic(), now.step
                     fallen = schedule.drops(self.recipe.schedule, self._history())
                 if snapshot is not None and now.step in cycles:
@@ -289,16 +297,24 @@ class _Run:
         pace: float,
         listener: Listener,
         evaluate: Callable[[], dict[str, float]] | None,
-    ) -> None:
-        now = self.progress
+    ) -> bool:
+        """Look at the validation pictures.
+
+        Returns:
+            Whether it is the best epoch so far. Its state is then saved, so that whoever keeps the weights of the best
+            epoch has those of an epoch that counts, even where training goes back.
+        """
+        now, before = self.progress, self._history()
         epoch, index = divmod(step, self.layout.steps_an_epoch)
         row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1), "rate": rate}
         if evaluate is not None:
+            self.require_finite()
             with self._evaluated():
                 row |= evaluate()
         now.curve.append(row)
         now.loss = 0.0
         listener.record("epoch", {**row, "pictures_per_s": pace})  # the pace is told, not kept: a curve has no times
+        return "top1" in row and row["top1"] > max(before, default=-1.0)
 
     @contextmanager
     def _evaluated(self) -> Iterator[None]:
@@ -314,27 +330,35 @@ class _Run:
     # ------------------------------------------------------------------ state on disk
 
     def require_finite(self) -> None:
-        """Raise NonFiniteLossError where a weight is no number."""
-        if not all(bool(torch.isfinite(p).all()) for p in self.module.parameters()):
-            raise NonFiniteLossError(
-                f"a weight is no number after step {self.progress.step} of {self.steps}",
-                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
-            )
+        """Raise NonFiniteLossError where a weight, a statistic or a momentum is no number."""
+        for name, tensor in self._state().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise NonFiniteLossError(
+                    f"{name.partition(':')[2]} holds what is no number after step {self.progress.step} of {self.steps}",
+                    hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+                )
 
     def save(self) -> None:
         """Write the state, whole or not at all.
 
         Raises:
-            NonFiniteLossError: A weight is no number; what was saved before stays.
+            NonFiniteLossError: The state holds what is no number; what was saved before stays.
+            StorageError: The disk is full; what was saved before stays.
         """
         self.require_finite()
-        if self.save_to is None or not self.ranks.first:
-            return
+        if self.save_to is not None and self.ranks.first:
+            try:
+                checkpoint.write(self.save_to, self._state(), {"signature": self.signature, **asdict(self.progress)})
+            except StorageError as error:
+                hint = "make space; the run then goes on from the state that was saved last"
+                raise StorageError(error.message, hint=hint) from error
+
+    def _state(self) -> dict[str, Tensor]:
         tensors = {f"module:{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"optimizer:{name}": t for name, t in optim.state_tensors(self.optimizer, self.module).items()}
         if self.average is not None:
             tensors |= {f"average:{name}": tensor for name, tensor in self.average.state().items()}
-        checkpoint.write(self.save_to, tensors, {"signature": self.signature, **asdict(self.progress)})
+        return tensors
 
     def restore(self) -> None:
         """Go on from the file, where it is of this training."""
@@ -342,11 +366,12 @@ class _Run:
             return
         tensors, facts = checkpoint.read(self.save_to)
         if facts.pop("signature", None) != self.signature:
-            self.save_to.unlink()
+            self.save_to.unlink(missing_ok=True)  # another process may have been quicker
             return
         self._put_back(tensors, facts)
         if self.progress.step:
             self.progress.resumes.append(self.progress.step)
+            self.save()  # so that it is known even if the next kill comes before the next saving
 
     def go_back(self, error: NonFiniteLossError, listener: Listener) -> None:
         """Take the last state up again, with half the rate from there on."""

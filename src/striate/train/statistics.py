@@ -11,13 +11,50 @@ Source:
 
 from __future__ import annotations
 
-from typing import final
+import copy
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from striate.core.errors import PlanError
 from striate.train.ranks import Ranks
+
+
+@torch.no_grad()
+def require_several_values(module: nn.Module, *inputs: Tensor) -> None:
+    """Refuse to train where a normalisation would take its statistics of a single value, which has no spread.
+
+    Args:
+        module: The network within its loss. A copy of it runs.
+        inputs: A group as it will train.
+
+    Raises:
+        PlanError: A normalisation sees one value a channel; the message names it.
+    """
+    trial = copy.deepcopy(module).train()
+    for name, layer in trial.named_modules():
+        if isinstance(layer, _BatchNorm):
+            layer.register_forward_pre_hook(_Refusal(name.removeprefix("module.")))
+    trial(*inputs)
+
+
+@final
+class _Refusal:
+    """The hook for the beginning of a normalisation."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """Look at what comes in, ``[n, channels, ...]``."""
+        if inputs[0].numel() == inputs[0].shape[1]:
+            raise PlanError(
+                f"{self._name} would normalise over one value a channel: the group is 1 picture, its map 1 position",
+                hint="take a recipe whose batch and group are 2 pictures or more (and as many pictures), or a network "
+                "without batch normalisation, such as lenet5",
+            )
 
 
 @final

@@ -1,0 +1,468 @@
+"""What machines do to long trainings: full disks, signals, dead workers, numbers that are none, too small a batch.
+
+After each of them the state that was saved is whole, and the run that goes on from it ends with the weights of one that
+was left in peace.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+from torch import Tensor, nn
+from typer.testing import CliRunner
+
+from drawings import draw
+from striate.cli.app import app
+from striate.core.errors import DataError, NonFiniteLossError, PlanError, StorageError, WorkerError
+from striate.core.events import Silent
+from striate.jobs import train as job
+from striate.models import REGISTRY
+from striate.records import recipes
+from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.recipes import Recipe, Schedule
+from striate.train import checkpoint
+from striate.train.loop import Trained, train
+
+CONSTANT = Schedule(kind="constant")
+SHORT = Recipe(rate=0.05, batch=8, epochs=4, schedule=CONSTANT)
+
+
+class Points:
+    """Sixty points in eight dimensions, three classes; `spoil` may change a batch by its number."""
+
+    def __init__(self, spoil: Callable[[int, Tensor], Tensor] = lambda number, x: x) -> None:
+        self.x = torch.randn(60, 8, generator=torch.Generator().manual_seed(0))
+        self.y = (self.x[:, :3]).argmax(1)
+        self.spoil, self.served = spoil, 0
+
+    def __len__(self) -> int:
+        return 60
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        self.served += 1
+        return self.spoil(self.served, self.x[samples] + 0.01 * epoch), self.y[samples]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+
+
+class Heard(Silent):
+    """Keeps notes and events, and acts at a step."""
+
+    def __init__(self, at: int | None = None, act: Callable[[], None] = lambda: None) -> None:
+        self.notes: list[str] = []
+        self.events: list[str] = []
+        self._at, self._act = at, act
+
+    def step(self, done: int) -> None:
+        if done == self._at:
+            self._act()
+
+    def note(self, message: str, **facts: Any) -> None:
+        self.notes.append(message)
+
+    def record(self, event: str, facts: Any) -> None:
+        self.events.append(event)
+
+
+def trained(module: nn.Module, state: Path | None = None, plan: Recipe = SHORT, **named: Any) -> Trained:
+    named = {"feed": Points(), "listener": Silent(), "save_every_s": 0.0} | named
+    return train(module, named.pop("feed"), plan, seed=3, save_to=state, signature="a", **named)
+
+
+def in_peace(plan: Recipe = SHORT) -> nn.Module:
+    module = network()
+    trained(module, plan=plan)
+    return module
+
+
+def agree(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
+
+
+def finite(tensors: dict[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(each).all()) for each in tensors.values() if each.is_floating_point())
+
+
+# ---------------------------------------------------------------------- full disks
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
+def test_a_disk_that_fills_up_while_the_state_is_saved(tmp_path: Path, monkeypatch, call: str) -> None:
+    state, held = tmp_path / "state", {}
+
+    def full(*_: Any) -> None:
+        held.setdefault("before", state.read_bytes())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill() -> None:
+        if call == "fsync":
+            monkeypatch.setattr(os, "fsync", full)
+        elif call == "replace":
+            monkeypatch.setattr(Path, "replace", full)
+        else:
+            monkeypatch.setattr("striate.core.atomic.write_bytes", full)
+            monkeypatch.setattr("striate.train.checkpoint.write_bytes", torn)
+
+    def torn(path: Path, data: bytes) -> None:
+        """Half of the file reaches the disk."""
+        from striate.core.atomic import replacing
+
+        with replacing(path) as stream:
+            stream.write(data[: len(data) // 2])
+            stream.flush()
+            full()
+
+    with pytest.raises(StorageError, match="no space is left") as caught:
+        trained(network(), state, listener=Heard(9, fill))
+    assert str(state) in caught.value.message
+    assert "goes on from the state that was saved last" in (caught.value.hint or "")
+    monkeypatch.undo()
+    assert [file.name for file in tmp_path.iterdir()] == ["state"]
+    assert state.read_bytes() == held["before"]
+    again = network()
+    assert trained(again, state).resumed_at == 8
+    assert agree(again, in_peace())
+
+
+def test_a_full_disk_under_a_training_and_then_a_larger_one(tmp_path: Path, data: Path, monkeypatch) -> None:
+    """A real file system, through the command line: the first state fits, another one beside it does not."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "tmpfs", str(disk)], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.decode().strip()}")
+    try:
+        command = ["train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "4", "--save-every", "0"]
+        whole = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "whole")])
+        assert whole.exit_code == 0, whole.output
+
+        def fills(path: Path, *_: Any, real: Any = checkpoint.write) -> None:
+            if path.exists():
+                with (disk / "ballast").open("wb", buffering=0) as ballast:
+                    room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+                    ballast.write(bytes(room - 100_000))
+            real(path, *_)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "write", fills)
+            full = CliRunner().invoke(app, [*command, "--out", str(disk / "run")])
+        assert full.exit_code == 1
+        assert f"cannot write {disk / 'run/work/training.safetensors'}: no space is left on the device" in full.stderr
+        assert "hint: make space; the run then goes on" in full.stderr
+        assert "Traceback" not in full.stderr
+        assert not list(disk.rglob("*.part"))
+        assert finite(checkpoint.read(disk / "run/work/training.safetensors")[0])
+        (disk / "ballast").unlink()
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        again = CliRunner().invoke(app, ["train", "--resume", str(disk / "run")])
+        assert again.exit_code == 0, again.output
+        assert same_weights(tmp_path / "whole", disk / "run")
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the run's pictures may still be mapped
+
+
+# ---------------------------------------------------------------------- numbers that are none
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_number_at_step_500(tmp_path: Path, value: float) -> None:
+    plan = dataclasses.replace(SHORT, steps=520)
+    feed, heard = Points(lambda number, x: x * value if number == 501 else x), Heard()
+    module = network()
+    done = trained(module, tmp_path / "state", plan, feed=feed, listener=heard, save_every_s=0.02)
+    assert done.halved_at is not None
+    assert 100 < done.halved_at <= 500
+    assert [note for note in heard.notes if "at step 500 of 520" in note and "went back" in note and "half" in note]
+    assert heard.events.count("halved") == 1
+    assert finite(module.state_dict())
+    assert checkpoint.read(tmp_path / "state")[1]["halved_at"] == done.halved_at
+
+
+def test_the_second_time_ends_the_run_and_the_good_state_stays(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    feed = Points(lambda number, x: x * float("nan") if number in (9, 12) else x)
+    with pytest.raises(NonFiniteLossError, match="at step 10 of 28") as caught:
+        trained(network(), state, feed=feed)
+    assert "learning rate" in (caught.value.hint or "")
+    tensors, facts = checkpoint.read(state)
+    assert (facts["step"], facts["halved_at"]) == (10, 8)
+    assert finite(tensors)
+    with pytest.raises(NonFiniteLossError):  # nor does the next process get another try
+        trained(network(), state, feed=Points(lambda number, x: x * float("nan") if number == 3 else x))
+    module = network()
+    assert trained(module, state).resumes == (10, 12)
+    assert finite(module.state_dict())
+
+
+class Gate(nn.Module):
+    """Lets values through, and at one step gradients that are no numbers."""
+
+    def __init__(self, bad: int) -> None:
+        super().__init__()
+        self.bad, self.runs = bad, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.runs += 1
+        if self.runs == self.bad and x.requires_grad:
+            x.register_hook(lambda gradient: gradient * float("nan"))
+        return x
+
+
+@pytest.mark.parametrize("save_every_s", [0.0, 1e9])
+def test_gradients_alone_that_are_no_numbers(tmp_path: Path, save_every_s: float) -> None:
+    """The loss of that step is sound, and the weights after it are not: with the next loss it would be too late."""
+    looked, state = [], tmp_path / "state"
+
+    def evaluate() -> dict[str, float]:
+        looked.append(finite(module.state_dict()))
+        return {"top1": 0.1 * len(looked)}
+
+    module = nn.Sequential(network(), Gate(14))  # the last step of the second epoch
+    done = trained(module, state, evaluate=evaluate, save_every_s=save_every_s)
+    assert done.halved_at == (13 if save_every_s == 0 else 7)  # where the best epoch so far ended
+    assert looked == [True] * 4
+    assert finite(checkpoint.read(state)[0])
+    assert finite(module.state_dict())
+
+
+def test_a_last_step_that_spoils_the_weights_is_seen_without_a_state() -> None:
+    with pytest.raises(NonFiniteLossError, match=r"after step 28 of 28"):
+        trained(nn.Sequential(network(), Gate(28)))
+
+
+def test_statistics_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
+    """Values whose variance overflows are normalised to 0: the loss and every weight stay sound."""
+    torch.manual_seed(1)
+    module = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
+    done = trained(module, tmp_path / "state", feed=Points(lambda number, x: x * 1e30 if number == 11 else x))
+    assert done.halved_at == 10
+    assert finite(module.state_dict())
+
+
+def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch) -> None:
+    real, served = job.PixelFeed.batch, []
+
+    def batch(feed: Any, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        inputs, labels = real(feed, samples, epoch)
+        served.append(1)
+        return (inputs.float() * float("nan") if len(served) == 4 else inputs), labels
+
+    monkeypatch.setattr(job, "recipe", lambda name: Recipe(rate=0.05, batch=16, epochs=3, source="test"))
+    monkeypatch.setattr(job.PixelFeed, "batch", batch)
+    job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(save_every_s=0))
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["halved_at"] == 3
+
+
+# ---------------------------------------------------------------------- workers that die, and signals
+
+
+def test_a_worker_that_is_killed(tmp_path: Path) -> None:
+    """It dies while this process is in a step, and not where it waits for pictures."""
+    state = tmp_path / "state"
+
+    def kill() -> None:
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+        time.sleep(5)  # cut short by the news
+
+    with pytest.raises(WorkerError, match=r"died: .*pid.*Killed") as caught:
+        trained(network(), state, workers=2, listener=Heard(9, kill))
+    assert "--workers 0" in (caught.value.hint or "")
+    assert not multiprocessing.active_children()
+    again = network()
+    assert trained(again, state, workers=2).resumes == (8,)
+    assert agree(again, in_peace())
+
+
+GROUP = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+import torch
+torch.set_num_threads(1)
+from test_training_faults import Heard, agree, in_peace, network, trained
+for number in (signal.SIGINT, signal.SIGTERM):
+    state = Path(sys.argv[3]) / number.name
+    try:
+        trained(network(), state, workers=2, save_every_s=1e9, listener=Heard(9, lambda: os.killpg(0, number)))
+    except KeyboardInterrupt:
+        again = network()
+        assert trained(again, state, workers=2).resumes == (10,)  # the step under way was finished and saved
+        assert agree(again, in_peace())
+        print(number.name)
+"""
+
+
+def test_a_signal_to_all_processes_saves_first(tmp_path: Path) -> None:
+    """As a terminal's Ctrl-C and a scheduler's SIGTERM come: to this process and to its workers."""
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", GROUP, str(here), str(here.parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, start_new_session=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "SIGINT\nSIGTERM\n", "")
+
+
+def launched(data: Path, out: Path, by: list[str], *more: str) -> subprocess.Popen[str]:
+    command = [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "60", "--out", str(out), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def stopped(process: subprocess.Popen[str], out: Path, number: signal.Signals) -> str:
+    """Signal a whole group of processes inside a training; what was said on standard error."""
+    log = out / "log.jsonl"
+    while process.poll() is None and not (log.exists() and '"epoch": 3' in log.read_text()):
+        time.sleep(0.01)
+    os.killpg(process.pid, number)
+    return process.communicate(timeout=60)[1]
+
+
+ONE = [sys.executable, "-m", "striate.cli"]
+
+
+def two() -> list[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    return [*launcher, "--master-port", str(port), "-m", "striate.cli"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_signal_to_a_command_and_all_its_processes(tmp_path: Path, ranks: int, number: signal.Signals) -> None:
+    """With two workers each, and under torchrun, which passes the signal on once more."""
+    data, by = draw(tmp_path / "data", 100), (lambda: ONE) if ranks == 1 else two
+    whole = launched(data, tmp_path / "whole", by())
+    assert whole.wait(timeout=300) == 0, whole.communicate()[1]
+    out = tmp_path / "run"
+    process = launched(data, out, by(), "--workers", "2", "--save-every", "1e9")
+    said = stopped(process, out, number)
+    assert f"interrupted; striate train --resume {out} goes on with the run" in said
+    own = said[: said.find("torch/distributed")] if ranks == 2 else said  # the launcher tells of its own end
+    assert own.count("Traceback") == (1 if ranks == 2 and "Traceback" in own else 0)
+    assert process.returncode == 130 or ranks == 2
+    step = checkpoint.read(out / "work/training.safetensors")[1]["step"]
+    assert step >= 6, "only what the signal had saved can be so far on"
+    again = launched(data, out, by())
+    assert again.wait(timeout=300) == 0, again.communicate()[1]
+    assert json.loads((out / "metrics.json").read_text())["resumes"] == [step]
+    assert same_weights(tmp_path / "whole", out)
+
+
+# ---------------------------------------------------------------------- small batches
+
+
+def test_a_batch_of_one_picture_that_a_normalisation_cannot_use() -> None:
+    feed = Points()
+    with pytest.raises(PlanError, match=r"1 would normalise over one value a channel") as caught:
+        trained(network(), feed=feed, plan=dataclasses.replace(SHORT, batch=1))
+    assert "batch and group are 2" in (caught.value.hint or "")
+    with pytest.raises(PlanError, match="one value a channel"):
+        trained(network(), plan=dataclasses.replace(SHORT, batch=4, group=1))
+    assert feed.served == 1  # looked at, and not trained on
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MobileNet v2's tiny form, at a size where its last maps are one position."""
+    whole = REGISTRY.get("mobilenet_v2")
+    small = dataclasses.replace(whole, spec=whole.tiny, input=(3, 32, 32))
+    real = REGISTRY.get
+    monkeypatch.setattr(REGISTRY, "get", lambda name: small if name == "mobilenet_v2" else real(name))
+    monkeypatch.setattr(job, "recipe", lambda name: recipe_of(int(name)) if name.isdigit() else recipes.recipe(name))
+
+
+def recipe_of(batch: int) -> Recipe:
+    return Recipe(rate=0.01, batch=batch, epochs=1, source="test")
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_training_with_a_batch_of_one_picture(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"^model\.stage\d\..* would normalise over one value a channel"):
+        job.run(plan(data, network="mobilenet_v2", recipe="1"), tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()  # a mended plan may have the name
+    assert job.run(plan(data, network="mobilenet_v2", recipe="2"), tmp_path / "run", Silent()).record.steps > 1
+    # larger maps have a spread of their own, and LeNet-5 has no normalisation
+    assert job.run(plan(data, network="resnet20_cifar", recipe="1", share=0.1), tmp_path / "b", Silent()).record.steps
+    old = job.run(plan(data, network="lenet5", recipe="lenet_1998", share=0.02), tmp_path / "c", Silent()).record
+    assert (old.recipe["batch"], old.steps > 10, np.isfinite(old.test.loss)) == (1, True, True)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_fewer_pictures_than_a_batch(tmp_path: Path) -> None:
+    """They make one batch of their own; a single one makes a batch of one."""
+    data = draw(tmp_path / "data" / "train", 2, colour=True).parent
+    draw(data / "test", 1, colour=True, first=10)
+    assert job.run(plan(data, network="mobilenet_v2", recipe="64"), tmp_path / "run", Silent()).record.steps == 1
+
+
+# ---------------------------------------------------------------------- pictures that cannot be read
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return draw(tmp_path / "data", 20)
+
+
+def plan(data: Path, **fields: Any) -> TrainPlan:
+    named = {"network": "lenet5", "recipe": "lenet_short", "epochs": None} | fields
+    return TrainPlan(data=str(data), **named)
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (one, other))
+    return all((ours[name] == theirs[name]).all() for name in ours)
+
+
+def spoil(data: Path, count: int) -> list[str]:
+    """Make pictures unreadable; their names."""
+    files = sorted(data.rglob("*.png"))[:: max(1, 60 // count)][:count]
+    for file in files:
+        file.write_bytes(b"no picture")
+    return [file.relative_to(data).as_posix() for file in files]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_unreadable_pictures_are_named_and_counted(data: Path, tmp_path: Path, count: int) -> None:
+    names, out = spoil(data, count), tmp_path / "run"
+    command = ["train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "2", "--out", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    found = json.loads((out / "metrics.json").read_text())["data"]
+    assert found["unreadable"] == count
+    assert found["train"] + found["test"] == 60 - count
+    assert sorted(name for row in found["problems"] for name in row["files"]) == names
+    assert {row["kind"] for row in found["problems"]} == {"unreadable"}
+    log = (out / "log.jsonl").read_text()
+    assert all(f"left out {name}" in log and f"left out {name}" in done.stderr for name in names)
+    assert f"warning: {count} picture" in done.stdout
+
+
+def test_too_many_unreadable_pictures_stop_the_run(data: Path, tmp_path: Path) -> None:
+    names = spoil(data, 15)
+    with pytest.raises(DataError, match=r"of 60 pictures .* cannot be read") as caught:
+        job.run(plan(data), tmp_path / "run", Silent())
+    assert "--max-unreadable" in (caught.value.hint or "")
+    assert any(name in caught.value.message for name in names)
+    means = TrainMeans(max_unreadable=0.3)
+    assert job.run(plan(data, epochs=1), tmp_path / "other", Silent(), means=means).record.data["unreadable"] == 15
