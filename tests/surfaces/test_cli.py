@@ -213,7 +213,13 @@ def test_an_interrupt_says_how_to_go_on(job):
 
 def test_train_begins_and_goes_on(job, record):
     done = types.SimpleNamespace(
-        network="lenet5", steps=40, seconds={"total": 2.0}, test=record.test, snapshots=0, plan={"data": "mnist"}
+        network="lenet5",
+        steps=40,
+        seconds={"total": 2.0},
+        test=record.test,
+        snapshots=0,
+        plan={"data": "mnist"},
+        data={},
     )
     plan = TrainPlan(network="lenet5", data="mnist", recipe="sgd", epochs=2, seed=1, root="there")
     calls = job("train", types.SimpleNamespace(record=done, folder=Path("runs/l")), planned=lambda folder: plan)
