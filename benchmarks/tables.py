@@ -40,7 +40,7 @@ KEYS = {
     "memory": ("backbone", "pictures"),
     "networks": ("network", "mode", "path"),
     "augment": ("what", "side"),
-    "train_step": ("network", "cut", "precision", "compiled", "against"),
+    "train_step": ("network", "cut", "precision", "compiled", "tuned_peers", "against"),
 }
 """What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
 

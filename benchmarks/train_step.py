@@ -2,21 +2,22 @@
 
 Ours runs through `striate.train.loop.train` itself: bytes in, normalised by the network's own first layer, channels
 last, bfloat16 arithmetic, and around it whatever the loop does in every step (rates, keyed seeds, statistics, a look at
-the loss). The plain loop is that of a tutorial: float32, contiguous, the optimiser's defaults, pictures already
-normalised. Both have freed memory kept for them (`core/memory.py`), which a plain script would not.
+the loss). The plain loop is that of a tutorial: float32, contiguous, pictures already normalised. It runs as people run
+it, in a process of its own with the system's defaults, while ours has those of `core/memory.py`; `--tuned-peers` gives
+it ours too, which shows how much of the ratio is theirs.
 
 - `plain`: our network in the plain loop.
 - `timm`: timm's network with the same weights in the plain loop; it has no ResNet-20 for small pictures.
-- `bare`: our network in the least loop that computes the same as ours (bytes, channels last, bfloat16); what the step
-  takes beyond it is the loop's own. Below 1 % it drowns in noise, so more pairs are needed to see it.
+- `bare`: our network, in our process, in the least loop that computes the same as ours (bytes, channels last,
+  bfloat16); what the step takes beyond it is the loop's own.
 
 With `--cut` the stages up to one are frozen, as fine-tuning does it where maps are not kept on disk: they run in
 evaluation mode on the engine of the cached pass, no gradient or activation of theirs is kept, and what is above is
 trained. The plain loop still trains all; `bare` does not run.
 
-Turns are interleaved: in every round each runs once, the order of the peers reversed from round to round. A ratio is
-the median over the rounds of the peer's time over ours, so above 1 is faster than the peer, with a 95 % interval from
-the bootstrap.
+Turns are interleaved: in every round each runs once, one at a time, the order of the peers reversed from round to
+round. A ratio is the median over the rounds of the peer's time over ours, so above 1 is faster than the peer, with a
+95 % interval from the bootstrap.
 
     PYTHONPATH=.peers python benchmarks/train_step.py --networks resnet50 mobilenet_v2 --pairs 21
 """
@@ -26,10 +27,14 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import multiprocessing
+import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, final
 
@@ -37,7 +42,7 @@ import numpy as np
 
 from striate.core.memory import keep_freed_memory, spin_briefly
 
-if __name__ == "__main__":  # before torch is loaded, as the command does
+if __name__ == "__main__":  # before torch is loaded, as the command does; the peers' process is not this one
     keep_freed_memory()
     spin_briefly()
 
@@ -60,10 +65,12 @@ from striate.weights import load_state_dict
 RESULTS = Path(__file__).with_name("results.jsonl")
 TIMM = {"resnet50": "resnet50", "mobilenet_v2": "mobilenetv2_100"}
 BATCHES = {"resnet20_cifar": 128}
-BATCH = 16
+BATCH = 32
 SAME = 1e-3
 """Greatest difference of logits over their greatest size at which two float32 networks count as the same."""
 RATE = 1e-4
+WARM_UP = 2
+"""Rounds that do not count."""
 LEAST = {
     ("resnet50", "-"): 2.8,
     ("mobilenet_v2", "-"): 2.0,
@@ -112,11 +119,11 @@ class Interleaved(Silent):
     """Hears of our loop's steps, and lets every peer take one between two of them.
 
     Args:
-        turns: The peers' steps.
+        turns: The peers' steps; each gives its seconds.
         clock: Seconds that only rise.
     """
 
-    def __init__(self, turns: dict[str, Turn], clock: Clock) -> None:
+    def __init__(self, turns: dict[str, Callable[[], float]], clock: Clock) -> None:
         self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *turns)}
         self._turns, self._clock = turns, clock
         self._began = clock()
@@ -125,72 +132,116 @@ class Interleaved(Silent):
         """Our step has just ended; the next begins when this returns."""
         self.seconds["ours"].append(self._clock() - self._began)
         for name in self._turns if done % 2 else reversed(self._turns):
-            began = self._clock()
-            self._turns[name]()
-            self.seconds[name].append(self._clock() - began)
+            self.seconds[name].append(self._turns[name]())
         self._began = self._clock()
 
 
-def interleaved(
-    module: nn.Module, feed: Feed, turns: dict[str, Turn], pairs: int, precision: str, compiled: bool, clock: Clock
-) -> dict[str, np.ndarray]:
-    """Seconds of our step and of every turn in `pairs` rounds, after two that do not count."""
-    recipe = Recipe(rate=RATE, batch=len(feed), steps=pairs + 2, schedule=Schedule(kind="constant"))
-    rounds = Interleaved(turns, clock)
-    train(module, feed, recipe, seed=0, listener=rounds, precision=precision, compiled=compiled)
-    return {name: np.array(each[2:]) for name, each in rounds.seconds.items()}
+def clocked(turn: Turn, clock: Clock) -> Callable[[], float]:
+    """A turn that gives its seconds."""
+
+    def run() -> float:
+        began = clock()
+        turn()
+        return clock() - began
+
+    return run
 
 
-def same_weights(name: str, model: ImageModel) -> nn.Module:
-    """The network of timm whose weights `model` takes over."""
+# ---------------------------------------------------------------------- the peers, in a process of their own
+
+
+def built(name: str) -> tuple[ImageModel, nn.Module | None]:
+    """Our network and timm's with the same weights; None where timm has none."""
+    torch.manual_seed(0)
+    model = REGISTRY.get(name).classifier()
+    if name not in TIMM:
+        return model, None
     peers()  # timm needs torchvision to load
     import timm
 
     peer = timm.create_model(TIMM[name], pretrained=False)
     load_state_dict(model, peer.state_dict(), source="timm")
-    return peer
+    x = torch.rand(2, *REGISTRY.get(name).input)
+    with torch.inference_mode():
+        gap = difference(model.eval()(x), peer.eval()(x))
+    if gap > SAME:
+        raise SystemExit(f"not the same network: logits differ by {gap:.1e} of their size")
+    return model, peer
 
 
-def measured(
-    name: str, cut: str | None, batch: int, pairs: int, precision: str, compiled: bool, clock: Clock
-) -> list[dict[str, Any]]:
+def serve_peers(pipe: Connection, name: str, batch: int, threads: int, cpu_time: bool, tuned: bool) -> None:
+    """Take a step of the peer that is named on `pipe`, and answer with its seconds, until None comes."""
+    if tuned:
+        keep_freed_memory()
+    torch.set_num_threads(threads)
+    model, peer = built(name)
+    pictures, labels = torch.rand(batch, *REGISTRY.get(name).input), torch.arange(batch) % model.classes
+    turns = {"plain": plain_turn(model, pictures, labels)}
+    if peer is not None:
+        turns["timm"] = plain_turn(peer, pictures, labels)
+    pipe.send(list(turns))
+    clock = clock_of(cpu_time)
+    while (who := pipe.recv()) is not None:
+        pipe.send(clocked(turns[who], clock)())
+
+
+@contextmanager
+def peers_running(
+    name: str, batch: int, threads: int, cpu_time: bool, tuned: bool
+) -> Iterator[dict[str, Callable[[], float]]]:
+    """The steps of the peers, each in their process, one at a time."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    process = spawn.Process(target=serve_peers, args=(theirs, name, batch, threads, cpu_time, tuned), daemon=True)
+    mine = None if tuned else os.environ.pop("GOMP_SPINCOUNT", None)
+    process.start()
+    if mine is not None:
+        os.environ["GOMP_SPINCOUNT"] = mine
+    theirs.close()
+
+    def step(who: str) -> float:
+        ours.send(who)
+        return ours.recv()
+
+    yield {who: lambda who=who: step(who) for who in ours.recv()}
+    ours.send(None)
+    process.join()
+
+
+def clock_of(cpu_time: bool) -> Clock:
+    """Seconds of the processor, or of the wall."""
+    return time.process_time if cpu_time else time.perf_counter
+
+
+# ---------------------------------------------------------------------- ours
+
+
+def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for every peer."""
-    torch.manual_seed(0)
-    model = REGISTRY.get(name).create()
+    clock = clock_of(asked.cpu_time)
+    model, _ = built(name)
     preprocess = Preprocess(size=model_side(name), mean=IMAGENET_MEAN, std=IMAGENET_STD)
     pixels = np.random.default_rng(0).integers(0, 256, (batch, *preprocess.size, 3), dtype=np.uint8)
     labels = np.arange(batch) % model.classes
-    classifier = Classifier(model, preprocess)
-    floats, numbers = classifier.input(torch.from_numpy(pixels)).contiguous(), torch.from_numpy(labels)
-    turns: dict[str, Turn] = {}
-    if name in TIMM:
-        peer = same_weights(name, model)
-        with torch.inference_mode():
-            gap = difference(model.eval()(floats[:2]), peer.eval()(floats[:2]))
-        if gap > SAME:
-            raise SystemExit(f"not the same network: logits differ by {gap:.1e} of their size")
-        turns["timm"] = plain_turn(peer, floats, numbers)
-    turns["plain"] = plain_turn(copy.deepcopy(model), floats, numbers)
-    classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    module: nn.Module = Classifier(model, preprocess)
+    module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     feed: Feed = PixelFeed(pixels, labels, Augment(), seed=0)
-    module: nn.Module = classifier
-    if cut is None:
-        turns["bare"] = bare_turn(copy.deepcopy(classifier), torch.from_numpy(pixels), numbers, precision)
-    else:
-        model.freeze(cut, fixed_statistics=True)
-        engine = "openvino-bf16" if precision == "bf16" else "auto"
-        frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), Silent())
-        feed = FrozenFeed(feed, frozen.engine(batch, batch * pairs), batch)
-        module = model.cut(cut)[1]
-    seconds = interleaved(module, feed, turns, pairs, precision, compiled, clock)
-    return [
-        {
-            "against": who,
-            **compared(seconds[who], seconds["ours"]),
-            "per_s": round(batch / np.median(seconds["ours"]), 2),
-        }
-        for who in turns
-    ]
+    recipe = Recipe(rate=RATE, batch=batch, steps=asked.pairs + WARM_UP, schedule=Schedule(kind="constant"))
+    with peers_running(name, batch, asked.threads, asked.cpu_time, asked.tuned_peers) as turns:
+        if cut is None:
+            bare = bare_turn(copy.deepcopy(module), torch.from_numpy(pixels), torch.from_numpy(labels), asked.precision)
+            turns["bare"] = clocked(bare, clock)
+        else:
+            engine = "openvino-bf16" if asked.precision == "bf16" else "auto"
+            model.freeze(cut, fixed_statistics=True)
+            frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), Silent())
+            feed = FrozenFeed(feed, frozen.engine(batch, batch * recipe.epochs), batch)
+            module = model.cut(cut)[1]
+        rounds = Interleaved(turns, clock)
+        train(module, feed, recipe, seed=0, listener=rounds, precision=asked.precision, compiled=asked.compile)
+    seconds = {who: np.array(each[WARM_UP:]) for who, each in rounds.seconds.items()}
+    per_s = round(float(batch / np.median(seconds["ours"])), 2)
+    return [{"against": who, **compared(seconds[who], seconds["ours"]), "per_s": per_s} for who in turns]
 
 
 def model_side(name: str) -> tuple[int, int]:
@@ -203,6 +254,8 @@ def short(rows: Sequence[dict[str, Any]]) -> list[str]:
     """What falls short of what is asked."""
     found = []
     for row in rows:
+        if row["tuned_peers"]:
+            continue
         least = LEAST.get((row["network"], row["cut"])) if row["against"] == "plain" else None
         if least is not None and row["precision"] == "bf16" and row["ratio"] < least:
             found.append(f"{row['network']} (cut {row['cut']}) {row['ratio']:.2f} of {least}")
@@ -223,20 +276,19 @@ def main() -> None:
     parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
     parser.add_argument("--compile", action="store_true", help="run our network through torch.compile")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--tuned-peers", action="store_true", help="give the peers our settings of memory and threads")
     parser.add_argument("--cpu-time", action="store_true", help="count processor time; fairer beside other work")
     parser.add_argument("--dry", action="store_true", help="print the figures, and write none")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    clock = time.process_time if asked.cpu_time else time.perf_counter
     all_rows = []
     for name in asked.networks:
         for cut in asked.cut:
             batch = asked.batch or BATCHES.get(name, BATCH)
-            rows = measured(
-                name, None if cut == "-" else cut, batch, asked.pairs, asked.precision, asked.compile, clock
-            )
+            rows = measured(name, None if cut == "-" else cut, batch, asked)
             facts = {"benchmark": "train_step", "network": name, "cut": cut, "precision": asked.precision}
             more = {"compiled": asked.compile, "batch": batch, "side": model_side(name)[0], "pairs": asked.pairs}
+            more |= {"tuned_peers": asked.tuned_peers}
             more |= {"threads": asked.threads, "clock": "processor" if asked.cpu_time else "wall"}
             more |= {"torch": torch.__version__, "machine": platform.machine()}
             for row in rows:

@@ -41,7 +41,7 @@ def train(
         ),
     ] = _DEFAULT.snapshots,
     precision: Annotated[
-        str, typer.Option(help="Of the arithmetic: float32 or bf16.", metavar="P")
+        str, typer.Option(help="Of the arithmetic: float32, bf16, or auto: bf16 where the device has it.", metavar="P")
     ] = _DEFAULT.precision,
     workers: Annotated[
         int, typer.Option(help="Processes that prepare pictures ahead; the numbers are the same.", metavar="N")

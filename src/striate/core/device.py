@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import PlanError
+from striate.core.memory import available_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +41,44 @@ def pick(name: str | None = None) -> torch.device:
     if not here.get(device.type, False):
         raise PlanError(f"this machine (or this build of PyTorch) has no {device.type} device", hint="use --device cpu")
     return device
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16 by itself, rather than by way of float32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return _cpu_words() & {"avx512_bf16", "amx_bf16", "bf16"} != set()
+    return False
+
+
+def _cpu_words(told: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """What Linux says of the processor; nothing elsewhere."""
+    try:
+        return set(told.read_text().split())
+    except OSError:
+        return set()
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Memory that a device has left for this process; None where it does not say."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return available_bytes() if device.type == "cpu" else None
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that a device's memory, or the system's, was not enough."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    words = ("DefaultCPUAllocator", "MPS backend out of memory", "std::bad_alloc")
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
 
 
 def cpu_threads() -> int:

@@ -64,6 +64,10 @@ class NonFiniteLossError(StriateError):
     """Training produced a loss that is not a number."""
 
 
+class OutOfMemoryError(StriateError):
+    """Not even the smallest group of pictures that training may take at a time fits into the memory."""
+
+
 class WorkerError(StriateError):
     """A process that prepares pictures for training died."""
 

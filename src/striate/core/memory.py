@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
@@ -47,6 +48,29 @@ def spin_briefly() -> bool:
         return False
     os.environ["GOMP_SPINCOUNT"] = _SPINS
     return True
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Memory that this process can have without swapping; None where the system does not say.
+
+    Args:
+        root: Of the file system that ``/proc`` and ``/sys`` are in.
+    """
+    found = []
+    try:
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                found.append(1024 * int(line.split()[1]))
+    except (OSError, ValueError):
+        return None
+    group = root / "sys/fs/cgroup"  # of a container
+    try:
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        found.append(limit - used + int(cached.get("inactive_file", 0)))
+    except (OSError, ValueError):  # no such file, or no limit
+        pass
+    return max(0, min(found)) if found else None
 
 
 def _on_glibc() -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from striate.core.atomic import make_folder
-from striate.core.device import pick
+from striate.core.device import free_bytes, native_bf16, pick
 from striate.core.errors import PlanError
 from striate.core.events import Listener, Several, Silent
 from striate.core.preprocess import Preprocess
@@ -35,18 +35,22 @@ from striate.records import io
 from striate.records.plans import TrainMeans, TrainPlan
 from striate.records.recipes import Augment, Recipe, Schedule, recipe
 from striate.records.results import Score
+from striate.sizing.memory import largest_batch, peak_bytes
+from striate.sizing.trace import on_meta
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed, to_cut_from
 from striate.tasks.classify.network import Classifier, natural_preprocess
 from striate.tasks.classify.whiten import whiten
 from striate.train import checkpoint
-from striate.train.loop import train
+from striate.train.loop import Group, train
 from striate.train.ranks import Ranks, launched
 from striate.train.schedule import cycle_ends
 from striate.weights import trained
 
 _EVALUATED = 100
 """Pictures at a time in evaluation."""
+MOST_OF_FREE = 0.9
+"""Share of free memory that a step is planned to take: kernels need room too, and neighbours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,9 @@ class TrainRecord:
         steps: Optimiser steps.
         resumes: The steps from which the run went on after it had been stopped.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
+        precision: Of the arithmetic, as it ran.
+        groups: From which step on how many pictures were run at a time, and batch statistics taken of; the recipe's
+            batch is made of as many such groups as it takes.
         best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
         validation: Accuracy of that epoch on the validation pictures.
         snapshots: Weights kept, one file a cycle of the rate.
@@ -80,6 +87,8 @@ class TrainRecord:
     plan: dict[str, Any]
     resumes: tuple[int, ...] = ()
     halved_at: int | None = None
+    precision: str = "float32"
+    groups: tuple[Group, ...] = ()
     best_epoch: int | None = None
     validation: float | None = None
     snapshots: int = 0
@@ -187,6 +196,8 @@ def run(
         if ranks.first:
             trained.save_weights(make_folder(claim.folder / trained.SNAPSHOTS) / f"{number}.safetensors", model)
 
+    native = all(ranks.gather(native_bf16(ranks.device)))
+    precision = plan.precision if plan.precision != "auto" else "bf16" if native else "float32"
     result = train(
         network,
         PixelFeed(
@@ -204,7 +215,8 @@ def run(
         ranks=ranks,
         class_weights=torch.tensor(rarity, dtype=torch.float32) if method.balance == "weights" else None,
         chances=rarity[labels] if method.balance == "oversample" else None,
-        precision=plan.precision,
+        precision=precision,
+        most=_most(network, preprocess, method, precision, ranks.device),
         compiled=means.compiled,
         workers=means.workers,
         save_every_s=means.save_every_s,
@@ -251,6 +263,8 @@ def run(
         steps=result.steps,
         resumes=result.resumes,
         halved_at=result.halved_at,
+        precision=result.precision,
+        groups=result.groups,
         best_epoch=int(top["epoch"]) if top else None,
         validation=top["top1"] if top else None,
         snapshots=len(cycle_ends(method.schedule, result.steps)),
@@ -273,6 +287,30 @@ def _method(plan: TrainPlan) -> Recipe:
     if plan.snapshots is not None:
         method = dataclasses.replace(method, schedule=Schedule(kind="cycles", cycles=plan.snapshots))
     return method.compressed(plan.share)
+
+
+def _most(
+    network: Classifier, preprocess: Preprocess, method: Recipe, precision: str, device: torch.device
+) -> int | None:
+    """The most pictures at a time for which the sizing engine foretells that a step fits into free memory.
+
+    None where the recipe's own group fits, or the device does not say what is free.
+    """
+    free = free_bytes(device)
+    if free is None:
+        return None
+    model, shape = on_meta(network.model), (preprocess.in_channels, *preprocess.size)
+    kept = sum(each.nbytes for each in model.parameters())
+    states = 2 if method.optimizer == "adamw" else int(method.optimizer == "rmsprop") + int(method.momentum > 0)
+    room = int(MOST_OF_FREE * free) + kept * (0 if method.ema else 1)  # the network is there already
+    if precision == "bf16":  # weights, gradients and the optimiser's memory stay as they are, beside copies of weights
+        model = model.to(torch.bfloat16)
+        room -= kept * (2 + states) // 2 + kept // 2
+    optimiser = ("sgd", "momentum", "adam")[states]
+    group = method.group or method.batch
+    if peak_bytes(model, shape, batch=group, training=True, optimiser=optimiser) <= room:
+        return None
+    return max(1, largest_batch(model, shape, max(1, room), training=True, optimiser=optimiser))
 
 
 @final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from striate.core.errors import PlanError
 from striate.records.views import view_set
@@ -11,6 +11,7 @@ from striate.records.views import view_set
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 EngineName = Literal["auto", "openvino", "openvino-bf16", "torch"]
+Precision = Literal["auto", "float32", "bf16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,8 @@ class TrainPlan:
         epochs: Passes over the training pictures; None takes the recipe's.
         share: Of the recipe's steps; every fall of the rate keeps its place among them.
         seed: Of weights, order and augmentation.
-        precision: ``float32``, or ``bf16`` for the arithmetic alone.
+        precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` where the device computes
+            in it by itself. A run goes on in the one that it began with.
         validate: Whether a validation split is held back and looked at after every epoch; the best epoch's weights are
             then the result. A recipe whose rate waits for validation does so anyway.
         snapshots: Cycles of the rate in place of the recipe's schedule, the weights at the end of each kept; None takes
@@ -89,7 +91,7 @@ class TrainPlan:
     epochs: int | None = None
     share: float = 1.0
     seed: int = 0
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Precision = "float32"
     validate: bool = False
     snapshots: int | None = None
     device: str | None = None
@@ -101,8 +103,8 @@ class TrainPlan:
             raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
         if not 0 < self.share <= 1:
             raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.share}")
-        if self.precision not in ("float32", "bf16"):
-            raise PlanError(f"precision is float32 or bf16; got {self.precision!r}")
+        if self.precision not in get_args(Precision):
+            raise PlanError(f"precision is auto, float32 or bf16; got {self.precision!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_all_start_methods
 from typing import Protocol, final
 
@@ -73,6 +73,15 @@ class Layout:
     def passes(self) -> int:
         """Groups a step of this process."""
         return self.groups // self.world
+
+    def smaller(self) -> Layout | None:
+        """The same steps in groups of at most half the size; None where a group is a single picture."""
+        pictures = min(self.batch, self.samples)
+        for group in range(self.group // 2, 0, -1):
+            halved = replace(self, group=group)
+            if pictures % group == 0 and halved.groups % self.world == 0:
+                return halved
+        return None
 
     def order(self, epoch: int) -> np.ndarray:
         """The samples of an epoch."""

@@ -7,11 +7,12 @@ the number of processes and of workers changes nothing but the time.
 
 from __future__ import annotations
 
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -19,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import NonFiniteLossError, PlanError, StorageError
+from striate.core.device import ran_out_of_memory
+from striate.core.errors import NonFiniteLossError, OutOfMemoryError, PlanError, StorageError
 from striate.core.events import Listener
 from striate.core.interrupt import Pending, deferred
 from striate.core.seed import derive
@@ -29,10 +31,23 @@ from striate.train.average import Average
 from striate.train.batches import Feed, Layout, groups, steps_an_epoch
 from striate.train.objective import Objective
 from striate.train.ranks import Ranks
-from striate.train.statistics import Statistics, require_several_values
+from striate.train.statistics import Statistics, has_statistics, require_several_values
 
 CHECKED_EVERY = 16
 """Steps between two looks at the loss on an accelerator, where a look waits for it; on a CPU there is one a step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """How many pictures were run at a time.
+
+    Args:
+        step: The first step at which it was so.
+        pictures: Their number.
+    """
+
+    step: int
+    pictures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +61,8 @@ class Trained:
         curve: A row an epoch: ``epoch, loss``, the ``rate`` of its last step, and what `evaluate` gave.
         seconds: Time of the whole training, earlier processes included.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
+        precision: Of the arithmetic.
+        groups: The pictures that were run at a time, and of which statistics were taken, from which step on.
     """
 
     steps: int
@@ -53,7 +70,9 @@ class Trained:
     resumes: tuple[int, ...]
     curve: tuple[dict[str, float], ...]
     seconds: float
-    halved_at: int | None = None
+    halved_at: int | None
+    precision: str
+    groups: tuple[Group, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +85,21 @@ class _Progress:
     seconds: float = 0.0
     resumes: list[int] = field(default_factory=list)
     halved_at: int | None = None
+    precision: str = ""
+    groups: list[dict[str, int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Setback:
+    """Why training goes back to its last saved state, and what is otherwise from there on.
+
+    Args:
+        reason: What happened.
+        layout: The smaller groups; None halves the rate.
+    """
+
+    reason: str
+    layout: Layout | None = None
 
 
 def total_steps(recipe: Recipe, samples: int) -> int:
@@ -85,6 +119,7 @@ def train(
     class_weights: Tensor | None = None,
     chances: np.ndarray | None = None,
     precision: str = "float32",
+    most: int | None = None,
     compiled: bool = False,
     workers: int = 0,
     save_to: Path | None = None,
@@ -108,7 +143,10 @@ def train(
         scales: Share of the rate for parameters whose name begins with a key.
         class_weights: Factor of each class in the loss, ``[classes]``.
         chances: How often each picture is drawn relative to others, ``[len(feed)]``; None takes each once an epoch.
-        precision: ``float32``, or ``bf16`` for the arithmetic alone.
+        precision: ``float32``, or ``bf16`` for the arithmetic alone. A run that goes on keeps that of its state.
+        most: Pictures that fit into memory at a time. A larger group is halved until it is within them, more groups
+            make up the batch, and statistics are those of the smaller groups. A run that goes on keeps the groups of
+            its state. None fits any.
         compiled: Whether the network runs through ``torch.compile``.
         workers: Processes that prepare pictures ahead.
         save_to: Where training's state is kept; it goes on from there when the file exists and bears `signature`.
@@ -121,6 +159,7 @@ def train(
     Raises:
         NonFiniteLossError: The loss is no longer a number, and going back once to the last state with half the rate did
             not help.
+        OutOfMemoryError: Memory is full, and smaller groups do not help or cannot be taken.
         PlanError: The recipe's groups cannot be shared by so many processes, or are of 1 picture and leave a
             normalisation a single value.
         WorkerError: A process that prepares pictures died; the state that was saved last is whole.
@@ -140,16 +179,18 @@ def train(
         run.wrapped = torch.compile(run.wrapped)  # pyright: ignore[reportAttributeAccessIssue]
     run.optimizer = optim.make(module, recipe, scales)
     run.restore()
+    run.settle(precision, most, listener)
     first = run.progress.step
     listener.phase("training", run.steps, "step")
     with deferred(patient=run.ranks.world > 1) as pending:
         while run.progress.step < run.steps:
+            setback = None
             try:
                 run.go(listener, evaluate, snapshot, pending, workers, save_every_s)
-            except NonFiniteLossError as error:
-                if run.progress.halved_at is not None or save_to is None:
-                    raise
-                run.go_back(error, listener)
+            except (NonFiniteLossError, RuntimeError, MemoryError) as error:
+                setback = run.setback(error)  # and forget the error, which holds on to the step's tensors
+            if setback is not None:
+                run.go_back(setback, listener)
     module.eval()
     if run.average is not None:
         run.average.keep()
@@ -161,6 +202,8 @@ def train(
         curve=tuple(found.curve),
         seconds=found.seconds,
         halved_at=found.halved_at,
+        precision=found.precision,
+        groups=tuple(Group(**each) for each in found.groups),
     )
 
 
@@ -168,9 +211,11 @@ def train(
 class _Run:
     """A training under way: what it works with, and where it stands."""
 
-    objective: nn.Module
+    objective: Objective
     wrapped: nn.Module
     optimizer: torch.optim.Optimizer
+    grouped: bool
+    """Whether normalisations take statistics of each group."""
 
     def __init__(
         self,
@@ -373,17 +418,78 @@ class _Run:
             self.progress.resumes.append(self.progress.step)
             self.save()  # so that it is known even if the next kill comes before the next saving
 
-    def go_back(self, error: NonFiniteLossError, listener: Listener) -> None:
-        """Take the last state up again, with half the rate from there on."""
+    def settle(self, precision: str, most: int | None, listener: Listener) -> None:
+        """Take up the precision and the groups that a state began with, or those that this machine affords."""
+        now = self.progress
+        self.grouped = has_statistics(self.module.train())
+        if not now.groups:
+            limits = [each for each in self.ranks.gather(most) if each is not None]
+            asked, now.precision = self.layout.group, precision
+            while limits and self.layout.group > min(limits) and (smaller := self._smaller()) is not None:
+                self.layout = smaller
+            now.groups = [asdict(Group(step=0, pictures=self.layout.group))]
+            if self.layout.group < asked:
+                listener.note(
+                    f"memory does not hold {asked} pictures at a time: {self._in_groups(self.layout)}",
+                    asked=asked,
+                    pictures=self.layout.group,
+                )
+        self.layout = replace(self.layout, group=now.groups[-1]["pictures"])
+        self.objective.precision = now.precision
+
+    def setback(self, error: Exception) -> _Setback:
+        """What to do otherwise after an error.
+
+        Raises:
+            NonFiniteLossError: It was one, and nothing is left to try.
+            OutOfMemoryError: Memory is full, and nothing is left to try.
+        """
+        if isinstance(error, NonFiniteLossError):
+            if self.progress.halved_at is not None or self.save_to is None:
+                raise error
+            return _Setback(reason=error.message)
+        if not ran_out_of_memory(error):
+            raise error
+        reason = f"memory ran out at {self.layout.group} pictures at a time"
+        smaller = self._smaller()
+        if smaller is None or self.save_to is None or self.ranks.world > 1:
+            raise OutOfMemoryError(
+                f"{reason}, after step {self.progress.step} of {self.steps}",
+                hint="give the recipe a smaller group, take smaller pictures or a smaller network, or --precision bf16",
+            ) from error
+        return _Setback(reason=reason, layout=smaller)
+
+    def go_back(self, setback: _Setback, listener: Listener) -> None:
+        """Take the last state up again, and do otherwise from there on."""
         assert self.save_to is not None
         self.ranks.wait()
+        self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.state.clear()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
         self._put_back(*_without_signature(self.save_to))
         now = self.progress
-        now.halved_at = now.step
-        listener.note(f"{error.message}; went back to step {now.step}, and on with half the rate", step=now.step)
-        listener.record("halved", {"step": now.step, "reason": error.message})
+        if setback.layout is None:
+            now.halved_at = now.step
+            event, otherwise = "halved", "half the rate"
+        else:
+            self.layout = setback.layout
+            now.groups.append(asdict(Group(step=now.step, pictures=self.layout.group)))
+            event, otherwise = "regrouped", self._in_groups(self.layout)
+        listener.note(f"{setback.reason}; went back to step {now.step}, and on with {otherwise}", step=now.step)
+        listener.record(event, {"step": now.step, "reason": setback.reason, "group": self.layout.group})
         self.save()
+
+    def _smaller(self) -> Layout | None:
+        """Groups of half the size; None where there are none, or no statistics could be taken of them."""
+        smaller = self.layout.smaller()
+        return None if smaller is None or (smaller.group == 1 and self.grouped) else smaller
+
+    def _in_groups(self, layout: Layout) -> str:
+        """What smaller groups mean, in words."""
+        words = f"{layout.groups} groups of {layout.group} pictures a step"
+        return f"{words}, of which batch statistics are taken" if self.grouped else words
 
     def _put_back(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}, "average": {}}

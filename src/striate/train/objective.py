@@ -74,4 +74,8 @@ class Objective(nn.Module):
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         labels = labels.to(logits.dtype) if labels.is_floating_point() else labels
-        return F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.smoothing)
+        if self.class_weights is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        # over the pictures and not over their weights, so that a step is the same in however many groups
+        total = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.smoothing, reduction="sum")
+        return total / len(labels)

@@ -57,6 +57,11 @@ class _Refusal:
             )
 
 
+def has_statistics(module: nn.Module) -> bool:
+    """Whether a network in training mode normalises by the statistics of the pictures that it sees together."""
+    return any(isinstance(each, _BatchNorm) and each.training for each in module.modules())
+
+
 @final
 class Statistics:
     """The running statistics of a network's normalisations.

@@ -1,0 +1,188 @@
+"""Batches that do not fit into memory are run in smaller groups; what ran is kept with a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from striate.core.device import free_bytes, native_bf16, ran_out_of_memory
+from striate.core.errors import OutOfMemoryError
+from striate.core.events import Silent
+from striate.core.memory import available_bytes
+from striate.records.recipes import Recipe
+from striate.train.batches import Layout
+from striate.train.loop import Group, train
+from striate.train.objective import Objective
+
+PLAN = Recipe(rate=0.05, batch=16, epochs=3)
+
+
+class Points:
+    """Sixty-four points in eight dimensions, three classes."""
+
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+        self.y = self.x[:, :3].argmax(1)
+        self.stop_at = stop_at
+
+    def __len__(self) -> int:
+        return 64
+
+    def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        if self.stop_at is not None:
+            self.stop_at -= 1
+            if self.stop_at < 0:
+                raise KeyboardInterrupt
+        return self.x[samples], self.y[samples]
+
+
+class Heard(Silent):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.events: dict[str, Mapping[str, Any]] = {}
+
+    def note(self, message: str, **facts: Any) -> None:
+        self.notes.append(message)
+
+    def record(self, event: str, facts: Mapping[str, Any]) -> None:
+        self.events[event] = facts
+
+
+class Narrow(nn.Module):
+    """Memory runs out above so many pictures, from the given call on."""
+
+    def __init__(self, most: int, error: Exception, after: int = 0) -> None:
+        super().__init__()
+        self.most, self.error, self.calls = most, error, -after
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls > 0 and len(x) > self.most:
+            raise self.error
+        return x
+
+
+def network(*more: nn.Module, norm: bool = False) -> nn.Module:
+    torch.manual_seed(1)
+    parts = [nn.Linear(8, 16), *([nn.BatchNorm1d(16)] if norm else []), nn.ReLU(), nn.Linear(16, 3)]
+    return nn.Sequential(*more, *parts)
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return list(module.parameters())
+
+
+FULL = torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
+    def sizes(batch: int, samples: int, world: int = 1) -> list[int]:
+        layout: Layout | None = Layout(samples=samples, batch=batch, group=min(batch, samples), seed=0, world=world)
+        found = []
+        while layout is not None:
+            found.append(layout.group)
+            assert layout.groups * layout.group == min(batch, samples)
+            assert layout.groups % world == 0 or layout.group == min(batch, samples)
+            layout = layout.smaller()
+        return found
+
+    assert sizes(128, 1000) == [128, 64, 32, 16, 8, 4, 2, 1]
+    assert sizes(96, 1000) == [96, 48, 24, 12, 6, 3, 1]
+    assert sizes(128, 60) == [60, 30, 15, 6, 3, 1]
+    assert sizes(24, 1000, world=3) == [24, 8, 4, 2, 1]
+
+
+@pytest.mark.parametrize("class_weights", [None, torch.tensor([0.2, 1.0, 3.0])])
+def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_weights: Tensor | None) -> None:
+    whole, parts, heard = network(), network(), Heard()
+    one = train(whole, Points(), PLAN, seed=0, listener=Silent(), class_weights=class_weights)
+    other = train(parts, Points(), PLAN, seed=0, listener=heard, class_weights=class_weights, most=5)
+    assert (one.groups, other.groups) == ((Group(step=0, pictures=16),), (Group(step=0, pictures=4),))
+    assert heard.notes == ["memory does not hold 16 pictures at a time: 4 groups of 4 pictures a step"]
+    for a, b in zip(weights(whole), weights(parts), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_picture() -> None:
+    heard = Heard()
+    done = train(network(norm=True), Points(), PLAN, seed=0, listener=heard, most=1)
+    assert done.groups == (Group(step=0, pictures=2),)
+    assert heard.notes[0].endswith("8 groups of 2 pictures a step, of which batch statistics are taken")
+
+
+@pytest.mark.parametrize("error", [FULL, RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")])
+def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_path: Path, error: Exception) -> None:
+    whole, parts, heard = network(), network(Narrow(4, error, after=6)), Heard()
+    train(whole, Points(), PLAN, seed=0, listener=Silent())
+    done = train(parts, Points(), PLAN, seed=0, listener=heard, save_to=tmp_path / "state", save_every_s=0)
+    assert done.groups == tuple(Group(step=step, pictures=n) for step, n in ((0, 16), (6, 8), (6, 4)))
+    assert heard.notes[0].startswith(
+        "memory ran out at 16 pictures at a time; went back to step 6, and on with 2 groups"
+    )
+    assert heard.events["regrouped"]["group"] == 4
+    for a, b in zip(weights(whole), weights(parts), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_what_no_halving_helps_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemoryError, match="at 1 pictures at a time, after step 0"):
+        train(network(Narrow(0, FULL)), Points(), PLAN, seed=0, listener=Silent(), save_to=tmp_path / "state")
+    with pytest.raises(OutOfMemoryError, match="at 16 pictures"):  # no state to go back to
+        train(network(Narrow(4, FULL)), Points(), PLAN, seed=0, listener=Silent())
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        broken = network(Narrow(4, RuntimeError("shapes differ")))
+        train(broken, Points(), PLAN, seed=0, listener=Silent(), save_to=tmp_path / "other")
+
+
+def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: Path) -> None:
+    whole, again = network(norm=True), network(norm=True)
+    straight = train(whole, Points(), PLAN, seed=0, listener=Silent(), most=8, precision="bf16")
+    path = tmp_path / "state"
+    with pytest.raises(KeyboardInterrupt):
+        first = network(norm=True)
+        train(
+            first, Points(11), PLAN, seed=0, listener=Silent(), most=8, precision="bf16", save_to=path, save_every_s=0
+        )
+    resumed = train(again, Points(), PLAN, seed=0, listener=Silent(), most=2, precision="float32", save_to=path)
+    assert resumed.resumed_at == 5
+    assert (resumed.groups, resumed.precision) == (straight.groups, "bf16")
+    assert resumed.groups == (Group(step=0, pictures=8),)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name
+
+
+def test_weighted_classes_count_alike_in_any_group() -> None:
+    objective = Objective(nn.Identity(), class_weights=torch.tensor([0.5, 2.0]), smoothing=0.1)
+    logits, labels = torch.randn(6, 2), torch.tensor([0, 0, 0, 1, 1, 0])
+    parts = [objective(logits[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
+    torch.testing.assert_close(objective(logits, labels), torch.stack(parts).mean())
+
+
+def test_free_memory_is_the_least_of_the_system_and_the_container(tmp_path: Path) -> None:
+    assert available_bytes(tmp_path) is None
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 900 kB\nMemAvailable:     500 kB\n")
+    assert available_bytes(tmp_path) == 500 * 1024
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    (group / "memory.current").write_text("3000\n")
+    (group / "memory.stat").write_text("anon 10\ninactive_file 1000\n")
+    (group / "memory.max").write_text("max\n")
+    assert available_bytes(tmp_path) == 500 * 1024
+    (group / "memory.max").write_text("10000\n")
+    assert available_bytes(tmp_path) == 8000
+
+
+def test_devices_say_what_they_can() -> None:
+    assert native_bf16(torch.device("meta")) is False
+    assert free_bytes(torch.device("meta")) is None
+    assert not ran_out_of_memory(ValueError("DefaultCPUAllocator"))
+    assert ran_out_of_memory(MemoryError())
