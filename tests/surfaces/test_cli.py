@@ -177,6 +177,8 @@ def test_debug_keeps_the_traceback(job):
         "show vgg16 --input 224",
         "show vgg16 --classes 0",
         "check",
+        "check d --out sheet.png",
+        "check d --augment modern --out sheet.jpg",
         "fly",
     ],
 )

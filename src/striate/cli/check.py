@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from striate.cli.options import Data, Debug, Json, Root
 from striate.cli.session import command, print_json
+from striate.records.plans import PreviewPlan
 
 
-def check(data: Data, root: Root = None, json: Json = False, debug: Debug = False) -> None:
+def check(
+    data: Data,
+    root: Root = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Also draw some pictures as this recipe varies them.", metavar="RECIPE")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="At whose input size; without it their own, up to 224 px.", metavar="NAME")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where they are drawn; without it DATA-RECIPE.png.", metavar="FILE.png")
+    ] = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Look labelled pictures over before any training: classes, unreadable files, doubles, contradictions."""
+    if augment is None and (network is not None or out is not None):
+        raise typer.BadParameter("--network and --out belong to --augment RECIPE")
+    if out is not None and out.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{out} is drawn as a PNG picture; name a file that ends in .png", param_hint="--out")
+    preview = None if augment is None else PreviewPlan(recipe=augment, network=network)
     with command(debug=debug) as listener:
         from striate.jobs import check as job
 
-        found = job.run(data, root, listener)
+        found = job.run(data, root, listener, preview=preview, out=out)
     if json:
         print_json(found)
         return

@@ -414,6 +414,8 @@ def show_check(found: Mapping[str, Any]) -> None:
         _say(console, f"\n{problem['kind']}: {problem['detail']}", style="yellow")
         if files:
             _say(console, f"  {named}")
+    if "augmented" in found:
+        console.print(f"\nvaried pictures: {found['augmented']}")
 
 
 def _console() -> Console:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from striate.data.decode import PictureInfo, probe
 from striate.data.image_index import ImageIndex
 
 _CHUNK = 64
+_SOME = 100
+"""Headers that `middle_side` reads."""
 
 
 class Trait(enum.IntFlag):
@@ -67,6 +71,23 @@ def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return Headers(width=width, height=height, traits=traits)
+
+
+def middle_side(index: ImageIndex, positions: Sequence[int] | np.ndarray) -> float | None:
+    """The median of the shorter sides of some pictures, in pixels; None where no header can be read.
+
+    Args:
+        index: The pictures.
+        positions: Of which a hundred at most, evenly spread, are looked at.
+    """
+    sides = []
+    for place in np.unique(np.linspace(0, len(positions) - 1, _SOME).astype(int)) if len(positions) else ():
+        try:
+            info = probe(index.read(int(positions[place])))
+        except PictureError:
+            continue
+        sides.append(min(info.width, info.height))
+    return median(sides) if sides else None
 
 
 def _traits(info: PictureInfo) -> Trait:

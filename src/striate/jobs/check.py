@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from striate.core.atomic import write_bytes
 from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
+from striate.core.seed import generator
 from striate.data.audit import audit
+from striate.data.decode import decode
 from striate.data.digest import digests
+from striate.data.headers import middle_side
+from striate.data.image_index import ImageIndex
 from striate.data.index import scan
 from striate.data.loaders import batches
+from striate.models import REGISTRY
 from striate.records.io import to_json
+from striate.records.plans import PreviewPlan
+from striate.records.recipes import Augment, recipe
+from striate.report.sheet import Row, sheet
+from striate.report.words import plural
+from striate.tasks.classify.feed import PixelFeed, to_cut_from
+from striate.tasks.classify.network import natural_preprocess
 
 _BATCH = 64
 _LOOK = Preprocess(size=(16, 16))
 
 
-def run(data: str | Path, root: str | Path | None, listener: Listener) -> dict[str, Any]:
+def run(
+    data: str | Path,
+    root: str | Path | None,
+    listener: Listener,
+    *,
+    preview: PreviewPlan | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
     """Decode every picture, and say what is wrong with any of them or with all together.
 
     Args:
         data: As `data.index.scan` takes it.
         root: As `data.index.scan` takes it.
         listener: Hears of progress.
+        preview: What to draw beside that; None draws nothing.
+        out: Where; None takes ``<data>-<recipe>.png``.
 
     Returns:
-        ``classes`` (name to count), ``pictures`` (how many), ``problems`` (rows of `records.results.Problem`).
+        ``classes`` (name to count), ``pictures`` (how many), ``problems`` (rows of `records.results.Problem`), and
+        ``augmented`` (the file) with a preview.
 
     Raises:
         DataError: The data cannot be trained on at all.
+        PlanError: There is no such recipe.
+        UnknownModelError: There is no such network.
     """
+    varies = None if preview is None else recipe(preview.recipe).augment
+    shape = None if preview is None or preview.network is None else REGISTRY.get(preview.network).input
     index = scan(data, root=root)
     hashes = digests(index, listener)
     listener.phase("decoding", len(index), "picture")
@@ -41,4 +71,78 @@ def run(data: str | Path, root: str | Path | None, listener: Listener) -> dict[s
         done += len(batch.positions)
         listener.step(done)
     problems = audit(index, hashes, unreadable=unreadable)
-    return {"classes": index.counts(), "pictures": len(index), "problems": to_json(problems)}
+    found = {"classes": index.counts(), "pictures": len(index), "problems": to_json(problems)}
+    if preview is None or varies is None:
+        return found
+    listener.phase("drawing pictures", 1, "sheet")
+    readable = np.array([p for p in range(len(index)) if p not in unreadable])
+    if shape is None:
+        side = round(min(middle_side(index, readable) or preview.side, preview.side))
+        shape = (3, side, side)
+    path = out or Path(f"{Path(data).name.split('.')[0]}-{preview.recipe}.png")
+    write_bytes(path, _drawn(index, readable, preview, varies, natural_preprocess(shape)))
+    listener.step(1)
+    return found | {"augmented": str(path)}
+
+
+def _drawn(
+    index: ImageIndex, readable: np.ndarray, preview: PreviewPlan, varies: Augment, preprocess: Preprocess
+) -> bytes:
+    """Some pictures of each class as they are, and as a training by the recipe would take them in its passes."""
+    chosen = _chosen(index, readable, preview)
+    cut_from = to_cut_from(preprocess, varies, index, readable)
+    pixels = np.stack([decode(index.read(p), cut_from) for p in chosen])
+    labels, places = index.labels[chosen], np.arange(len(chosen))
+    feed = PixelFeed(
+        pixels, labels, varies, seed=preview.seed, names=chosen, classes=len(index.classes), size=preprocess.size
+    )
+    passes = [feed.batch(places, epoch) for epoch in range(preview.passes)]
+    rows = [
+        Row(
+            label=index.classes[labels[place]],
+            original=decode(index.read(int(position)), preprocess),
+            variations=[inputs[place].numpy() for inputs, _ in passes],
+            captions=[_shares(found[place], index.classes) for _, found in passes if found.is_floating_point()],
+        )
+        for place, position in enumerate(chosen)
+    ]
+    height, width = preprocess.size
+    shown = len(np.unique(labels))
+    of_all = f", {shown} of {len(index.classes)} classes" if shown < len(index.classes) else ""
+    about = f"{plural(len(rows), 'picture')} at {width} x {height} px{of_all}, as training would see them pass by pass"
+    return sheet(preview.recipe, [about, _fields(varies)], rows)
+
+
+def _chosen(index: ImageIndex, readable: np.ndarray, preview: PreviewPlan) -> np.ndarray:
+    """Positions of the pictures that are drawn, class by class."""
+    there = np.unique(index.labels[readable])
+    classes = there[np.unique(np.linspace(0, len(there) - 1, preview.classes).astype(int))]
+    each = max(1, preview.rows // len(classes))
+    found = []
+    for label in classes:
+        mine = readable[index.labels[readable] == label]
+        draw = generator(preview.seed, "preview", index.classes[label])
+        found.append(np.sort(draw.permutation(mine)[:each]))
+    return np.concatenate(found)
+
+
+def _shares(shares: torch.Tensor, classes: tuple[str, ...]) -> list[str]:
+    """What a mixed picture counts as: ``70 % rose``, ``30 % tulip``."""
+    found = {name: float(share) for name, share in zip(classes, shares, strict=True) if share > 0}
+    return [f"{100 * share:.0f} % {name}" for name, share in sorted(found.items(), key=lambda each: -each[1])]
+
+
+def _fields(varies: Augment) -> str:
+    """The fields that differ from their defaults: ``flip, crop 0.08 to 1, erase 0.25``."""
+    still, words = asdict(Augment()), []
+    for name, value in asdict(varies).items():
+        if value == still[name]:
+            continue
+        if value is True:
+            words.append(name)
+        elif isinstance(value, tuple):
+            joint = " at " if name == "policy" else " to "
+            words.append(f"{name} {joint.join(f'{each:g}' for each in value)}")
+        else:
+            words.append(f"{name} {value if isinstance(value, str) else f'{value:g}'}")
+    return ", ".join(words) or "nothing is varied"

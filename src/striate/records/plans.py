@@ -193,3 +193,26 @@ class PredictPlan:
         view_set(self.views)
         if self.top < 1:
             raise PlanError(f"--top is at least 1; got {self.top}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewPlan:
+    """Draw pictures as a recipe varies them.
+
+    Args:
+        recipe: Name of a recipe (``recipes/*.toml``).
+        network: Whose input size they have; None takes that of the pictures, up to `side`.
+        side: In pixels.
+        passes: Variations of each picture.
+        classes: How many are shown at most, evenly spread.
+        rows: Pictures in all, where that leaves one a class.
+        seed: Of the choice and of the variations.
+    """
+
+    recipe: str
+    network: str | None = None
+    side: int = 224
+    passes: int = 7
+    classes: int = 10
+    rows: int = 10
+    seed: int = 0

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
 from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from striate.core.errors import PictureError
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
-from striate.data.decode import probe
+from striate.data.headers import middle_side
 from striate.data.image_index import ImageIndex
 from striate.data.mix import mix
 from striate.records.recipes import Augment
 
 _MOST = 2.0
 """No side is decoded larger than so many of the network's input, which costs four times its bytes on disk."""
-_PROBED = 100
-"""Headers that are read to see how large pictures are."""
 
 
 def to_cut_from(
@@ -36,23 +32,11 @@ def to_cut_from(
         index: The pictures, which are not drawn larger than they are: the middle one of some decides for all.
         positions: Which of them train.
     """
-    if recipe.crop is None or not len(positions):
+    if recipe.crop is None or (there := middle_side(index, positions)) is None:
         return preprocess
-    some = np.unique(np.linspace(0, len(positions) - 1, _PROBED).astype(int))
-    sides = [side for place in some if (side := _shorter_side(index, int(positions[place])))]
-    input_side = max(preprocess.size)
-    there = median(sides) / input_side if sides else 1.0
-    factor = max(1.0, min((sum(recipe.crop) / 2) ** -0.5, _MOST, there))
+    factor = max(1.0, min((sum(recipe.crop) / 2) ** -0.5, _MOST, there / max(preprocess.size)))
     height, width = (round(side * factor) for side in preprocess.size)
     return replace(preprocess, size=(height, width), resize=None)
-
-
-def _shorter_side(index: ImageIndex, position: int) -> int:
-    try:
-        info = probe(index.read(position))
-    except PictureError:
-        return 0
-    return min(info.width, info.height)
 
 
 @final

@@ -1,0 +1,81 @@
+"""``striate check --augment``: a sheet of pictures as a recipe varies them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from drawings import draw
+from striate.core.errors import PlanError, UnknownModelError
+from striate.core.events import Silent
+from striate.jobs import check
+from striate.records.plans import PreviewPlan
+from striate.report.sheet import Row, sheet
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return draw(tmp_path / "data", 6, colour=True)
+
+
+@pytest.mark.parametrize(("recipe", "network"), [("modern", "resnet20_cifar"), ("lenet_short", "lenet5")])
+def test_a_sheet_is_drawn_beside_the_audit(data: Path, tmp_path: Path, recipe: str, network: str) -> None:
+    plan, out = PreviewPlan(recipe=recipe, network=network), tmp_path / "sheet.png"
+    found = check.run(data, None, Silent(), preview=plan, out=out)
+    assert found["augmented"] == str(out)
+    assert json.loads(json.dumps(found))["pictures"] == 18
+    before = out.read_bytes()
+    with Image.open(out) as image:
+        assert image.format == "PNG"
+        assert image.width > 8 * 128
+        assert image.height > 9 * 128
+    check.run(data, None, Silent(), preview=plan, out=out)
+    assert out.read_bytes() == before
+    check.run(data, None, Silent(), preview=PreviewPlan(recipe=recipe, network=network, seed=1), out=out)
+    assert out.read_bytes() != before
+
+
+def test_without_a_network_pictures_keep_their_size_and_the_file_is_named_after_both(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = check.run(data, None, Silent(), preview=PreviewPlan(recipe="cifar_short", passes=2))
+    assert found["augmented"] == "data-cifar_short.png"
+    assert (tmp_path / "data-cifar_short.png").is_file()
+    assert "augmented" not in check.run(data, None, Silent())
+
+
+def test_an_unknown_recipe_or_network_is_named_before_anything_is_decoded(data: Path) -> None:
+    with pytest.raises(PlanError, match="modren"):
+        check.run(data / "not there", None, Silent(), preview=PreviewPlan(recipe="modren"))
+    with pytest.raises(UnknownModelError, match="resnet21"):
+        check.run(data / "not there", None, Silent(), preview=PreviewPlan(recipe="modern", network="resnet21"))
+
+
+def test_pictures_stand_on_the_sheet_as_they_are() -> None:
+    """Small ones are enlarged by whole factors, and none covers another."""
+    colours = [(200, 30, 30), (30, 160, 30), (30, 30, 200)]
+    flat = [np.full((32, 48, 3), colour, np.uint8) for colour in colours]
+    file = sheet("title", ["a line"], [Row(label="x" * 300, original=flat[0], variations=flat[1:])])
+    with Image.open(io.BytesIO(file)) as image:
+        pixels = np.asarray(image)
+    for colour in colours:
+        where = np.argwhere((pixels == colour).all(-1))
+        (top, left), (bottom, right) = where.min(0), where.max(0)
+        assert (bottom - top + 1, right - left + 1) == (96, 144)
+        assert len(where) == 96 * 144
+
+
+def test_what_a_mixed_picture_counts_as_stands_below_it() -> None:
+    flat = np.full((128, 128, 1), 90, np.uint8)
+    bare, told = (
+        sheet("title", [], [Row(label="x", original=flat, variations=[flat], captions=captions)])
+        for captions in ([], [["70 % rose", "30 % tulip"]])
+    )
+    heights = [Image.open(io.BytesIO(file)).height for file in (bare, told)]
+    assert heights[1] == heights[0] + 40
