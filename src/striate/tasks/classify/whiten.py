@@ -67,17 +67,16 @@ def _first(network: Classifier) -> nn.Conv2d:
 
 
 def _moments(network: Classifier, conv: nn.Conv2d, pixels: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of the patches inside the pictures, in float64."""
+    """Mean and covariance of the patches inside the pictures, in float64, which not every accelerator has."""
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_PICTURES, len(rows))).round().astype(int))]
     values = conv.weight[0].numel()
-    device = conv.weight.device
-    total = torch.zeros(values, dtype=torch.float64, device=device)
-    products = torch.zeros(values, values, dtype=torch.float64, device=device)
+    total = torch.zeros(values, dtype=torch.float64)
+    products = torch.zeros(values, values, dtype=torch.float64)
     count = 0
     for first in range(0, len(chosen), _AT_ONCE):
-        part = torch.from_numpy(np.ascontiguousarray(pixels[chosen[first : first + _AT_ONCE]])).to(device)
+        part = torch.from_numpy(np.ascontiguousarray(pixels[chosen[first : first + _AT_ONCE]])).to(conv.weight.device)
         patches = F.unfold(network.input(part), conv.kernel_size, dilation=conv.dilation, stride=conv.stride)
-        flat = patches.transpose(0, 1).reshape(values, -1).double()
+        flat = patches.transpose(0, 1).reshape(values, -1).cpu().double()
         total += flat.sum(1)
         products += flat @ flat.T
         count += flat.shape[1]
