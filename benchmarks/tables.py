@@ -173,7 +173,11 @@ def augment(rows: Sequence[Row]) -> str:
 
 
 def train_step(rows: Sequence[Row]) -> str:
-    """A row a network and way of training it: against both plain loops, and what the loop itself takes."""
+    """A row a network and way of training it: against both plain loops, and what the loop itself takes.
+
+    Peers that were given our settings of memory are in results.jsonl alone.
+    """
+    rows = [row for row in rows if not row["tuned_peers"]]
     ways = ("network", "cut", "precision", "compiled")
     found = {(*(row[each] for each in ways), row["against"]): row for row in rows}
 

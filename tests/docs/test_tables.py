@@ -66,11 +66,21 @@ def test_networks_have_a_row_each_and_a_dash_for_what_did_not_run(tables: Module
 
 
 def test_a_step_has_a_row_a_way_and_its_overhead_in_percent(tables: ModuleType) -> None:
-    way = {"network": "a", "cut": "-", "precision": "bf16", "compiled": False, "batch": 16, "side": 224, "per_s": 12.3}
+    way = {
+        "network": "a",
+        "cut": "-",
+        "precision": "bf16",
+        "compiled": False,
+        "tuned_peers": False,
+        "batch": 16,
+        "side": 224,
+        "per_s": 12.3,
+    }
     rows = [
         {**way, "against": "plain", "ratio": 3.0, "low": 2.9, "high": 3.1},
         {**way, "against": "bare", "ratio": 0.8, "low": 0.5, "high": 1.0},
         {**way, "cut": "stage4", "against": "plain", "ratio": 9.0, "low": 8.9, "high": 9.1},
+        {**way, "tuned_peers": True, "against": "plain", "ratio": 2.0, "low": 1.9, "high": 2.1},
     ]
     first, second = tables.train_step(rows).splitlines()[2:]
     assert first == "| a | - | bf16 | 16 x 224 px | 12 | **3.00** (2.90 to 3.10) | - | 25.0 % (0.0 to 100.0) |"

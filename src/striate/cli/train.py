@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +14,7 @@ import typer
 from striate.cli.options import Debug, Device, Json, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
+from striate.records import recipes
 from striate.records.plans import TrainMeans, TrainPlan
 
 _DEFAULT = defaults(TrainPlan)
@@ -106,18 +111,43 @@ def train(
     keep_freed_memory()
     spin_briefly()
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as listener:
+        from striate.core.device import gpus
         from striate.jobs import train as job
+        from striate.train.ranks import launched
 
-        if plan is None and resume is not None:
-            outcome = job.run(job.planned(resume), resume, listener, means=means, resume=True)
-        elif plan is not None:
-            outcome = job.run(plan, out, listener, means=means, resume=False)
+        if resume is not None:
+            plan = job.planned(resume)
+        assert plan is not None
+        if plan.device in (None, "auto", "cuda") and launched() == 1:
+            several = on_every_gpu(recipes.recipe(plan.recipe), gpus(), sys.argv[1:], named=bool(out or resume))
+            if several is not None:
+                listener.note(several)
+        outcome = job.run(plan, resume or out, listener, means=means, resume=resume is not None)
     if json:
         print_json(outcome.record)
         return
     from striate.cli.tables import show_train
 
     show_train(outcome.record, outcome.folder)
+
+
+def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, named: bool) -> str | None:
+    """What to say to somebody who uses one GPU of several; None where there is one or none.
+
+    Args:
+        recipe: Its groups are what processes share.
+        here: GPUs of this machine.
+        words: The command line after the program's name.
+        named: Whether it names the run's folder.
+    """
+    if here < 2:
+        return None
+    said = f"this machine has {here} GPUs, and one of them is used"
+    groups = recipe.batch // (recipe.group or recipe.batch)
+    if (processes := math.gcd(groups, here)) == 1:
+        return f"{said}: the recipe's groups of {recipe.batch // groups} pictures, {groups} a step, cannot be shared"
+    line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate.cli", *words]
+    return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"
 
 
 def _again(out: Path | None, folder: str | None) -> str:

@@ -43,6 +43,13 @@ def pick(name: str | None = None) -> torch.device:
     return device
 
 
+def gpus() -> int:
+    """CUDA devices of this machine that this process may use."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
 def native_bf16(device: torch.device) -> bool:
     """Whether a device multiplies in bfloat16 by itself, rather than by way of float32."""
     import torch
