@@ -13,7 +13,7 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
@@ -25,7 +25,9 @@ from striate.core.events import Silent
 from striate.data.index import survey
 from striate.jobs import evaluate, train
 from striate.models import REGISTRY
+from striate.records.io import to_json
 from striate.records.plans import EvalPlan, TrainPlan
+from striate.records.results import Standing
 from striate.report.words import count, duration, interval, percent
 
 TIMED_STEPS, TIMED_S, WARM_STEPS = 60, 20.0, 3
@@ -43,6 +45,7 @@ class Arm:
         recipe: How it is trained.
         precision: Of the arithmetic; None takes the command's.
         seed: Added to the command's.
+        snapshots: Cycles of the rate in place of the recipe's schedule; None takes the recipe's.
     """
 
     label: str
@@ -50,6 +53,24 @@ class Arm:
     recipe: str
     precision: Literal["float32", "bf16"] | None = None
     seed: int = 0
+    snapshots: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """Finished arms measured together, beside each one alone.
+
+    Args:
+        label: What the table calls them.
+        arms: Their labels.
+        snapshots: Whether the first one's snapshots stand in for it.
+        views: How each picture is looked at several times; None looks once.
+    """
+
+    label: str
+    arms: tuple[str, ...]
+    snapshots: bool = False
+    views: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +119,7 @@ class Experiment:
         arms: What is trained.
         findings: What may be said of the rows.
         training_error: Whether the training pictures are classified too, at the end.
+        joins: What is measured together, at the end.
     """
 
     title: str
@@ -105,6 +127,7 @@ class Experiment:
     arms: tuple[Arm, ...]
     findings: Finding
     training_error: bool = False
+    joins: tuple[Join, ...] = ()
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list[Row]:
@@ -124,8 +147,11 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
     parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of the arithmetic")
     parser.add_argument("--device")
     given = parser.parse_args(arguments)
-    if experiment.training_error and "train" not in (survey(given.data, root=given.root).splits or ()):
+    parts = survey(given.data, root=given.root).splits or ()
+    if experiment.training_error and "train" not in parts:
         parser.error(f"{given.data} does not say which pictures are for training, whose error is asked for")
+    if experiment.joins and "test" not in parts:
+        parser.error(f"{given.data} does not say which pictures are for testing, by which networks are compared")
     plans = [
         TrainPlan(
             network=arm.network,
@@ -134,6 +160,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
             recipe=arm.recipe,
             seed=given.seed + arm.seed,
             precision=arm.precision or given.precision,
+            snapshots=arm.snapshots,
             device=given.device,
         )
         for arm in experiment.arms
@@ -146,6 +173,9 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
         rows.append(trained(arm, replace(plan, share=share), full_steps, given.out, experiment.training_error))
         write(experiment, rows, given.out)  # what is done is not lost
         print(line_of(rows[-1]), flush=True)
+    if experiment.joins:
+        joined = {join.label: together(join, plans[0], given.out) for join in experiment.joins}
+        write(experiment, rows, given.out, joined)
     return rows
 
 
@@ -231,9 +261,31 @@ def affordable(timed: Iterable[tuple[float, int]], budget_s: float) -> float:
     return min(1.0, max(budget_s / whole, 1 / max(steps for _, steps in timed)))
 
 
+def folder_of(label: str, out: Path) -> Path:
+    """Where the arm of that label is trained."""
+    return out / re.sub(r"\W+", "-", label)
+
+
+def together(join: Join, plan: TrainPlan, out: Path) -> list[Standing]:
+    """Finished arms on the test pictures of a plan's data, each alone and all as one, by their names in `out`."""
+    first, *others = (str(folder_of(label, out)) for label in join.arms)
+    asked = EvalPlan(
+        model=first,
+        also=tuple(others),
+        snapshots=join.snapshots,
+        views=join.views,
+        data=plan.data,
+        root=plan.root,
+        batch=100,
+        device=plan.device,
+    )
+    found = evaluate.run(asked, Silent())
+    return [replace(way, model=way.model.removeprefix(f"{out}/")) for way in (*found.single, *found.ensemble)]
+
+
 def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_error: bool) -> Row:
     """Train an arm in its folder, or go on with it there."""
-    done = train.run(plan, out / re.sub(r"\W+", "-", arm.label), Silent())
+    done = train.run(plan, folder_of(arm.label, out), Silent())
     score = done.record.test
     wrong = None
     if training_error:
@@ -260,13 +312,15 @@ def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_erro
 # ---------------------------------------------------------------------- table and plot
 
 
-def write(experiment: Experiment, rows: Sequence[Row], out: Path) -> None:
-    """Put table and plot of the rows so far into a folder."""
+def write(
+    experiment: Experiment, rows: Sequence[Row], out: Path, joined: Mapping[str, Sequence[Standing]] | None = None
+) -> None:
+    """Put table and plot of the rows so far into a folder, at the end with what was measured together."""
     found = experiment.findings({row.arm.label: row for row in rows}) if len(rows) == len(experiment.arms) else []
     kept: list[dict[str, Any]] = [asdict(row) | {"fraction": row.fraction} for row in rows]
-    document = {"title": experiment.title, "rows": kept, "findings": found}
+    document = {"title": experiment.title, "rows": kept, "findings": found, "together": to_json(joined or {})}
     write_text(out / "results.json", json.dumps(document, indent=1) + "\n")
-    write_text(out / "results.md", table(experiment.title, rows, found))
+    write_text(out / "results.md", table(experiment.title, rows, found) + standings(joined or {}))
     write_text(out / "curves.svg", curves(experiment.title, rows))
 
 
@@ -294,6 +348,27 @@ def table(title: str, rows: Sequence[Row], found: Sequence[str]) -> str:
         *map(line_of, rows),
     ]
     return "\n".join([*lines, *(f"\n{each}" for each in found), "\n![training loss](curves.svg)"]) + "\n"
+
+
+def standings(joined: Mapping[str, Sequence[Standing]]) -> str:
+    """What was measured together as Markdown, a table each."""
+    lines: list[str] = []
+    for label, ways in joined.items():
+        lines += [
+            f"\n## {label}\n",
+            "| network | views | top-1 error | top-5 error | loss | beyond the first (95 % interval) |",
+            "| --- | --- | ---: | ---: | ---: | ---: |",
+        ]
+        for way in ways:
+            gain = way.gain
+            apart = (
+                ""
+                if gain is None
+                else "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in (gain.top1, *gain.interval)))
+            )
+            figures = (percent(way.top1_error), percent(way.top5_error), f"{way.loss:.4f}", apart)
+            lines.append(f"| {' | '.join((way.model, way.views or '', *figures))} |")
+    return "\n".join(lines) + "\n" if lines else ""
 
 
 STYLE = """<style>

@@ -70,6 +70,21 @@ def test_networks_have_the_parameters_that_the_question_needs(ran: Path) -> None
     assert abs(dense - conv) < 0.01 * dense
 
 
+def test_what_is_measured_together_stands_beside_the_single_network(ran: Path) -> None:
+    found = json.loads((ran / "ensembles" / "results.json").read_text())
+    page = (ran / "ensembles" / "results.md").read_text()
+    errors = {row["arm"]["label"]: row["test_error"] for row in found["rows"]}
+    assert set(found["together"]) == {"Three seeds", "Snapshots of one run", "Two architectures"}
+    for label, ways in found["together"].items():
+        assert f"## {label}" in page
+        assert ways[0]["gain"] is None
+        assert {way["views"] for way in ways} == {None, "mirror"}
+    seeds = [way["model"] for way in found["together"]["Three seeds"]]
+    assert seeds == [each for name in ("seed-0", "seed-1", "seed-2", "3 together") for each in (name, name)]
+    assert found["together"]["Three seeds"][0]["top1_error"] == pytest.approx(errors["seed 0"])
+    assert found["together"]["Snapshots of one run"][0]["top1_error"] == pytest.approx(errors["cycles"])
+
+
 def test_a_small_share_claims_little(ran: Path) -> None:
     found = json.loads((ran / "degradation" / "results.json").read_text())
     assert max(row["fraction"] for row in found["rows"]) < 0.01
