@@ -230,6 +230,16 @@ def test_labels_are_mixed_as_the_pictures_are(spec: Augment) -> None:
         assert torch.equal(again[0], mixed)
 
 
+def test_blends_are_exact_to_rounding() -> None:
+    pixels = noise(6)
+    for epoch in range(8):
+        how = {"classes": 6, "seed": 0, "epoch": epoch, "samples": np.arange(6)}
+        mixed, shares = mix(pixels, torch.arange(6), Augment(mixup=1.0), **how)
+        share = float(shares[0, 0])
+        wanted = share * pixels.float() + (1 - share) * pixels.flip(0).float()
+        assert float((mixed.float() - wanted).abs().max()) <= 0.5
+
+
 def test_a_feed_that_mixes_gives_shares() -> None:
     pixels, labels = noise(8).numpy(), np.arange(8) % 3
     feed = PixelFeed(pixels, labels, Augment(mixup=0.2), seed=0, classes=3)

@@ -10,6 +10,9 @@ from striate.core.seed import generator
 from striate.data.pixels import in_parts
 from striate.records.recipes import Augment
 
+_PARTS = 128
+"""Shares of blended pictures are whole multiples of one in so many: 255 times that still goes into 16 bits."""
+
 
 def mix(
     pixels: Tensor, labels: Tensor, recipe: Augment, *, classes: int, seed: int, epoch: int, samples: np.ndarray
@@ -37,7 +40,8 @@ def mix(
     strength = recipe.mixup if blends else recipe.cutmix
     share = float(draw.beta(strength, strength))
     if blends:
-        mixed = _blended(pixels, share)
+        weight = round(_PARTS * share)
+        mixed, share = _blended(pixels, weight), weight / _PARTS
     else:
         _, height, width, _ = pixels.shape
         tall, wide = round(height * (1 - share) ** 0.5), round(width * (1 - share) ** 0.5)
@@ -51,8 +55,11 @@ def mix(
     return mixed, shares
 
 
-def _blended(pixels: Tensor, share: float) -> Tensor:
+def _blended(pixels: Tensor, weight: int) -> Tensor:
+    """So many 128ths of each picture, and the rest of its partner, in whole numbers of 16 bits."""
+
     def blend(own: Tensor, others: Tensor) -> Tensor:
-        return torch.lerp(others.float(), own.float(), share).round_().to(torch.int16).to(torch.uint8)
+        change = own.short().sub_(others).mul_(weight).add_(_PARTS // 2).bitwise_right_shift_(7)
+        return change.to(torch.uint8).add_(others)  # below 0 it wraps around, and so does the sum
 
     return in_parts(blend, pixels, pixels.flip(0))
