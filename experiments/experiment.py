@@ -294,7 +294,7 @@ def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_erro
         )
         wrong = 1 - evaluate.run(asked, Silent()).top1
     low, high = score.top1_interval
-    classes = len(done.record.data["classes"])
+    classes = len(done.record.data.classes)
     model = REGISTRY.get(arm.network).create(classes=classes)
     return Row(
         arm=arm,

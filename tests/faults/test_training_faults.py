@@ -458,4 +458,4 @@ def test_too_many_unreadable_pictures_stop_the_run(data: Path, tmp_path: Path) -
     assert "--max-unreadable" in (caught.value.hint or "")
     assert any(name in caught.value.message for name in names)
     means = TrainMeans(max_unreadable=0.3)
-    assert job.run(plan(data, epochs=1), tmp_path / "other", Silent(), means=means).record.data["unreadable"] == 15
+    assert job.run(plan(data, epochs=1), tmp_path / "other", Silent(), means=means).record.data.unreadable == 15

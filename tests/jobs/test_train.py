@@ -58,7 +58,14 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
     assert found["data"]["train"] + found["data"]["test"] == 60
     assert [row["epoch"] for row in found["curve"]] == [1, 2, 3]
     assert (found["best_epoch"], found["halved_at"], found["resumes"]) == (None, None, [])
-    assert {"model.safetensors", "model.json", "metrics.json", "log.jsonl"} <= {f.name for f in done.folder.iterdir()}
+    left = {"model.safetensors", "model.json", "metrics.json", "log.jsonl", "predictions.csv", "report.html"}
+    assert left <= {f.name for f in done.folder.iterdir()}
+    assert len((done.folder / "predictions.csv").read_text().splitlines()) == 1 + found["test"]["n"]
+    assert found["data"]["counts"]["disc"]["train"] + found["data"]["counts"]["disc"]["test"] == 20
+    assert found["cost"]["params"] == sum(
+        p.numel() for p in REGISTRY.get("resnet20_cifar").create(classes=3).parameters()
+    )
+    assert "How training went" in (done.folder / "report.html").read_text()
     assert not (done.folder / "work").exists()
     again = job.run(plan(data), tmp_path / "run", Silent())
     assert io.to_json(again.record) == io.to_json(done.record)
@@ -76,7 +83,7 @@ def test_a_rate_that_waits_for_validation_holds_pictures_back(data: Path, tmp_pa
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
     monkeypatch.setattr(job, "recipe", lambda name: waiting)
     record = job.run(plan(data), tmp_path / "run", Silent()).record
-    assert record.data["validation"] > 0
+    assert record.data.validation > 0
     history = [row["top1"] for row in record.curve]
     assert record.validation == max(history)
     assert record.best_epoch == 1 + history.index(max(history))  # the first of the best

@@ -23,6 +23,7 @@ from striate.records.results import (
     Problem,
     Score,
     Standing,
+    TrainRecord,
 )
 
 
@@ -201,3 +202,39 @@ def jpeg(seed: int, side: int = 96) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=80)
     return stream.getvalue()
+
+
+def train_record(classes: Sequence[str] = ("daisy", "roses", "tulips"), *, n: int = 60, epochs: int = 8) -> TrainRecord:
+    """A training that was validated, stopped once, and did best before its last epoch."""
+    curve = [
+        {
+            "epoch": e + 1.0,
+            "loss": 1.1 * 0.8**e,
+            "rate": 0.05 * (1 - e / epochs),
+            "top1": 0.9 - 0.01 * (e - epochs + 2) ** 2,
+        }
+        for e in range(epochs)
+    ]
+    return TrainRecord(
+        network="resnet20_cifar",
+        test=score_of(classes, draw_confusion(len(classes), n, 0.9)),
+        data=DataSummary(
+            source="/home/somebody/flowers",
+            classes=tuple(classes),
+            counts={name: {"train": 160, "validation": 40, "test": n, "unused": 0} for name in classes},
+            train=160 * len(classes),
+            validation=40 * len(classes),
+            test=n * len(classes),
+        ),
+        recipe={"optimizer": "sgd", "rate": 0.05, "batch": 128, "source": "none"},
+        curve=tuple(curve),
+        steps=24,
+        seconds={"total": 80.0, "training": 71.0},
+        seed=0,
+        versions={"striate": "0.1.0"},
+        plan={"network": "resnet20_cifar", "data": "/home/somebody/flowers", "recipe": "cifar_short", "root": None},
+        resumes=(7,),
+        best_epoch=epochs - 1,
+        validation=0.9,
+        cost={"params": 272_474, "macs": 40_551_040, "activation_bytes": 757_804},
+    )

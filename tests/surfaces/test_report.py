@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from samples import fit_record, jpeg, score_of
+from samples import fit_record, jpeg, score_of, train_record
 
 from striate.core.errors import StorageError
 from striate.records.results import FitRecord, Prediction, Problem
@@ -259,3 +259,54 @@ def test_a_browser_shows_it_without_sideways_scrolling(record, mistakes, thumbna
     width, pictures, shown = done.stdout.split("<title>")[1].split("</title>")[0].split(",")
     assert int(width) <= 400
     assert (int(pictures), shown) == (9, "true")
+
+
+# ---------------------------------------------------------------------- training
+
+
+def test_the_page_of_a_training_shows_how_it_went() -> None:
+    record = train_record()
+    page = Page(html.render(record))
+    assert page.open == []
+    assert "The loss fell from 1.100 in the first epoch to 0.231 in the last." in page.text
+    assert "Validation was best after epoch 7, with 90.0 %. It was stopped 1 time" in page.text
+    assert "480 to train on, 120 to choose the epoch by, 180 looked at once" in page.text
+    drawn = html.render(record)
+    assert drawn.count('class="dot open"') == 1
+    assert all(panel in drawn for panel in ("training loss, nats", "right on validation", ">rate<"))
+    assert "Candidates" not in page.text
+
+
+def test_a_training_without_validation_and_one_of_many_epochs() -> None:
+    record = train_record(epochs=200)
+    bare = dataclasses.replace(
+        record,
+        curve=tuple({"epoch": row["epoch"], "loss": row["loss"]} for row in record.curve),
+        best_epoch=None,
+        validation=None,
+        halved_at=40,
+    )
+    page = Page(html.render(bare))
+    assert "right on validation" not in page.text
+    assert "The rate was halved at step 40" in page.text
+    assert 'class="dot' not in charts.training(bare.curve)
+    one = charts.training(bare.curve[:1])
+    assert "1 epoch" in one
+    assert "nan" not in one
+
+
+def test_hostile_names_in_a_training_do_nothing() -> None:
+    record = train_record((HOSTILE, "b"))
+    record = dataclasses.replace(record, network=HOSTILE, plan={"recipe": HOSTILE}, recipe={HOSTILE: HOSTILE})
+    page = Page(html.render(record))
+    assert not [tag for tag, _ in page.tags if tag == "script"]
+    assert page.open == []
+
+
+def test_a_fitted_candidate_shows_its_training(record: FitRecord) -> None:
+    curve = tuple({"epoch": e + 1.0, "loss": 1 / (e + 1), "rate": 0.1} for e in range(5))
+    first, *others = record.candidates
+    told = dataclasses.replace(record, candidates=(dataclasses.replace(first, curve=curve), *others))
+    assert "How training went" in Page(html.render(told)).text
+    bare = tuple(dataclasses.replace(each, curve=()) for each in record.candidates)
+    assert "How training went" not in Page(html.render(dataclasses.replace(record, candidates=bare))).text

@@ -16,8 +16,9 @@ from striate.core.errors import OutOfMemoryError
 from striate.core.events import Silent
 from striate.core.memory import available_bytes
 from striate.records.recipes import Recipe
+from striate.records.results import Group
 from striate.train.batches import Layout
-from striate.train.loop import Group, train
+from striate.train.loop import train
 from striate.train.objective import Objective
 
 PLAN = Recipe(rate=0.05, batch=16, epochs=3)

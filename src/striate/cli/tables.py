@@ -13,16 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 from striate.records.bench import BenchRow
-from striate.records.results import Candidate, DepthPoint, EvalRecord, FitRecord, Score, Standing
+from striate.records.results import Candidate, DepthPoint, EvalRecord, FitRecord, Score, Standing, TrainRecord
 from striate.records.sizes import MemoryRecord, SizeRecord
 from striate.report.findings import judged_on
 from striate.report.shares import whereabouts
-from striate.report.verdict import is_winner, judge, name_of
+from striate.report.verdict import GRAVE_PROBLEMS, is_winner, judge, name_of
 from striate.report.words import compact, count, duration, interval, percent, plural, printable, storage
 
 if TYPE_CHECKING:
     from striate.jobs.keras_table import KerasRow
-    from striate.jobs.train import TrainRecord
 
 PIPE_WIDTH = 160
 FEW_FILES = 5
@@ -90,14 +89,15 @@ def show_train(record: TrainRecord, folder: Path) -> None:
         f"{record.network}: {plural(record.steps, 'step')}, {duration(record.seconds['total'])}", style="bold"
     )
     _score_lines(console, record.test)
-    for problem in record.data.get("problems", ()):
-        _say(console, f"warning: {problem['detail']}", style="yellow")
-    console.print(f"\nrun:  {folder}", soft_wrap=True)
+    for problem in record.data.problems:
+        if problem.kind in GRAVE_PROBLEMS:
+            _say(console, f"warning: {problem.detail}", style="yellow")
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
     if record.snapshots:
         ask = f"striate eval {folder} {record.plan['data']} --snapshots"
-        console.print(f"next: {ask} (all {record.snapshots}, beside the last)", soft_wrap=True)
+        console.print(f"next:   {ask} (all {record.snapshots}, beside the last)", soft_wrap=True)
         return
-    console.print(f"next: striate predict {folder} PICTURE", soft_wrap=True)
+    console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
 
 
 def show_evaluation(record: EvalRecord, data: str) -> None:

@@ -1,16 +1,14 @@
-"""A trained model in use, and what it said of test pictures."""
+"""A trained model in use."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
 
-from striate.core.atomic import replacing
 from striate.core.device import pick
 from striate.core.errors import CheckpointError, PictureError
 from striate.core.preprocess import Preprocess
@@ -176,19 +174,3 @@ def ensemble(
 def _number(snapshot: Path) -> tuple[int, str]:
     """Orders 2 before 10."""
     return len(snapshot.stem), snapshot.stem
-
-
-def write_predictions(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write ``predictions.csv``: file, label, prediction, probability."""
-    import csv
-
-    with replacing(path, "w") as stream:
-        writer = csv.DictWriter(stream, ["file", "label", "prediction", "probability"], lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(dict(row) | {"probability": f"{row['probability']:.6f}"})
-
-
-def as_row(prediction: Any) -> dict[str, Any]:
-    """A record as a row of a table."""
-    return dataclasses.asdict(prediction)

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,21 +16,18 @@ from striate.core.device import pick
 from striate.core.errors import DataError, StriateError
 from striate.core.events import Listener, Several
 from striate.data.audit import audit
-from striate.data.decode import thumbnail
 from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
 from striate.features.extract import unread
-from striate.features.run import Outputs, over
-from striate.jobs import artefact, folder
+from striate.features.run import over
+from striate.jobs import evidence, folder
 from striate.jobs.backbone import suggest
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
 from striate.records.plans import FitPlan
-from striate.records.results import Chosen, DataSummary, FitRecord, Prediction
-from striate.records.results import Problem as DataProblem
-from striate.report import html
+from striate.records.results import Chosen, FitRecord, Prediction
 from striate.sizing import measure
 from striate.tasks.classify import metrics
 from striate.tasks.classify.network import Classifier
@@ -128,9 +124,7 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     )
     seconds = {"total": time.monotonic() - began, "features": prepared - began, "candidates": chosen - prepared}
     record = dataclasses.replace(record, seconds=seconds | {"conclusion": time.monotonic() - chosen})
-    artefact.write_predictions(claim.folder / "predictions.csv", [artefact.as_row(p) for p in predictions])
-    mistakes = html.worst_mistakes(predictions)
-    html.write(claim.folder, record, mistakes=mistakes, thumbnails=_thumbnails(index, mistakes))
+    evidence.write(claim.folder, record, predictions, index)
     io.write(claim.folder / folder.METRICS, record)  # last: it says that the run is finished
     shutil.rmtree(claim.work, ignore_errors=True)
     listener.record("finished", {"test_top1": record.test.top1})
@@ -225,8 +219,12 @@ def _conclude(
     unreadable = unreadable | outputs.unreadable
     labels = index.labels[outputs.positions]
     test = metrics.score(outputs.values, labels, index.classes, temperature=winner.temperature)
-    predictions = _predictions(index, outputs, labels, winner.temperature)
+    predictions = evidence.predictions(index, outputs.values, outputs.positions, temperature=winner.temperature)
     problems = audit(index, problem.digests, splits, unreadable)
+    parts = {
+        name: np.array([p for p in each if p not in unreadable], dtype=np.int64)
+        for name, each in dataclasses.asdict(splits).items()
+    }
     agreement = features.agreement
     record = FitRecord(
         test=test,
@@ -242,7 +240,7 @@ def _conclude(
         start=start,
         candidates=tuple(each.row for each in attempts),
         depth=advisor.depth,
-        data=_summary(plan, index, splits, problems, unreadable),
+        data=evidence.summary(plan.data, index, parts, problems, len(unreadable)),
         cost=io.to_json(measure(model, (preprocess.in_channels, *preprocess.size)).totals),
         engine=io.to_json(agreement),
         seconds={},
@@ -251,46 +249,3 @@ def _conclude(
         plan=io.to_json(plan),
     )
     return record, predictions
-
-
-def _predictions(index: ImageIndex, outputs: Outputs, labels: np.ndarray, temperature: float) -> list[Prediction]:
-    log_p = metrics.log_softmax(outputs.values / temperature)
-    best = log_p.argmax(axis=1)
-    return [
-        Prediction(
-            file=index.names[int(position)],
-            label=index.classes[label],
-            prediction=index.classes[guess],
-            probability=float(np.exp(row[guess])),
-        )
-        for position, label, guess, row in zip(outputs.positions, labels, best, log_p, strict=True)
-    ]
-
-
-def _summary(
-    plan: FitPlan,
-    index: ImageIndex,
-    splits: Splits,
-    problems: tuple[DataProblem, ...],
-    unreadable: dict[int, str],
-) -> DataSummary:
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test, "unused": splits.unused}
-    readable = {
-        name: np.array([p for p in each if p not in unreadable], dtype=np.int64) for name, each in parts.items()
-    }
-    counts = {name: np.bincount(index.labels[each], minlength=len(index.classes)) for name, each in readable.items()}
-    return DataSummary(
-        source=plan.data,
-        classes=index.classes,
-        counts={c: {name: int(counts[name][i]) for name in parts} for i, c in enumerate(index.classes)},
-        train=len(readable["train"]),
-        validation=len(readable["validation"]),
-        test=len(readable["test"]),
-        unused=len(readable["unused"]),
-        problems=problems,
-    )
-
-
-def _thumbnails(index: ImageIndex, mistakes: Sequence[Prediction]) -> dict[str, bytes]:
-    names = {mistake.file for mistake in mistakes}
-    return {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}

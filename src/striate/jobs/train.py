@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from striate.core.errors import PlanError
 from striate.core.events import Listener, Several, Silent
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
-from striate.data.audit import unreadable_pictures
+from striate.data.audit import audit
 from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import split
@@ -28,13 +28,14 @@ from striate.features import keys
 from striate.features import run as running
 from striate.features.extract import fill, unread
 from striate.features.store import RowStore
-from striate.jobs import folder
+from striate.jobs import evidence, folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
 from striate.records.plans import TrainMeans, TrainPlan
 from striate.records.recipes import Augment, Recipe, Schedule, recipe
-from striate.records.results import Score
+from striate.records.results import TrainRecord
+from striate.sizing import measure
 from striate.sizing.memory import largest_batch, peak_bytes
 from striate.sizing.trace import on_meta
 from striate.tasks.classify import metrics
@@ -42,7 +43,7 @@ from striate.tasks.classify.feed import PixelFeed, to_cut_from
 from striate.tasks.classify.network import Classifier, natural_preprocess
 from striate.tasks.classify.whiten import whiten
 from striate.train import checkpoint
-from striate.train.loop import Group, train
+from striate.train.loop import train
 from striate.train.ranks import Ranks, launched
 from striate.train.schedule import cycle_ends
 from striate.weights import trained
@@ -51,48 +52,6 @@ _EVALUATED = 100
 """Pictures at a time in evaluation."""
 MOST_OF_FREE = 0.9
 """Share of free memory that a step is planned to take: kernels need room too, and neighbours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainRecord:
-    """What ``metrics.json`` of a training run holds.
-
-    Args:
-        network: Its name.
-        test: Score on the test pictures, which the schedule never saw.
-        data: Pictures trained on and tested on, the classes, and the pictures that could not be read.
-        recipe: How it was trained.
-        curve: A row an epoch.
-        steps: Optimiser steps.
-        resumes: The steps from which the run went on after it had been stopped.
-        halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
-        precision: Of the arithmetic, as it ran.
-        groups: From which step on how many pictures were run at a time, and batch statistics taken of; the recipe's
-            batch is made of as many such groups as it takes.
-        best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
-        validation: Accuracy of that epoch on the validation pictures.
-        snapshots: Weights kept, one file a cycle of the rate.
-        seconds: Times.
-    """
-
-    network: str
-    test: Score
-    data: dict[str, Any]
-    recipe: dict[str, Any]
-    curve: tuple[dict[str, float], ...]
-    steps: int
-    seconds: dict[str, float]
-    seed: int
-    versions: dict[str, str]
-    plan: dict[str, Any]
-    resumes: tuple[int, ...] = ()
-    halved_at: int | None = None
-    precision: str = "float32"
-    groups: tuple[Group, ...] = ()
-    best_epoch: int | None = None
-    validation: float | None = None
-    snapshots: int = 0
-    format: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +189,7 @@ def run(
         if ranks.first:
             trained.save_weights(claim.folder / trained.LAST, model)
         model.load_state_dict(checkpoint.read(best.file)[0])
-    test, untested = _tested(network, preprocess, index, splits.test, ranks, listener)
+    logits, positions, lost = _tested(network, preprocess, index, splits.test, ranks, listener)
     if not ranks.first:
         ranks.finish()
         return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
@@ -247,17 +206,12 @@ def run(
     write_set(claim.folder / trained.PICTURES, [hashes[p] for p in (*kept, *held)])
     trained.save(claim.folder, model.cpu(), card)
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
+    unreadable = {**unreadable, **lost}
+    parts = {"train": kept, "validation": held, "test": positions}
     record = TrainRecord(
         network=entry.name,
-        test=test,
-        data={
-            "classes": index.classes,
-            "train": len(kept),
-            "validation": len(held),
-            "test": test.n,
-            "unreadable": len(unreadable | untested),
-            "problems": io.to_json(tuple(unreadable_pictures(index, hashes, unreadable | untested))),
-        },
+        test=metrics.score(logits, index.labels[positions], index.classes),
+        data=evidence.summary(plan.data, index, parts, audit(index, hashes, splits, unreadable), len(unreadable)),
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,
@@ -268,11 +222,13 @@ def run(
         best_epoch=int(top["epoch"]) if top else None,
         validation=top["top1"] if top else None,
         snapshots=len(cycle_ends(method.schedule, result.steps)),
+        cost=io.to_json(measure(model, (preprocess.in_channels, *preprocess.size)).totals),
         seconds={"total": time.monotonic() - began, "training": result.seconds},
         seed=plan.seed,
         versions=versions(),
         plan=io.to_json(plan),
     )
+    evidence.write(claim.folder, record, evidence.predictions(index, logits, positions), index)
     io.write(claim.folder / folder.METRICS, record)
     shutil.rmtree(claim.work, ignore_errors=True)
     ranks.finish()
@@ -431,8 +387,12 @@ def _tested(
     positions: np.ndarray,
     ranks: Ranks,
     listener: Listener,
-) -> tuple[Score, dict[int, str]]:
-    """The score on the test pictures, and those that could not be read; each process runs a part of the pictures."""
+) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """The test pictures through the network; each process runs a part, and every picture counts once.
+
+    Returns:
+        Logits, the positions that they are of, and the reason for every picture that cannot be read.
+    """
     mine = ranks.share([int(p) for p in positions])
     outputs = running.over(
         network.eval(),
@@ -446,10 +406,9 @@ def _tested(
         device=ranks.device,
     )
     parts = ranks.gather((outputs.values, outputs.positions, outputs.unreadable))
-    unreadable = {position: why for part in parts for position, why in part[2].items()}
-    _tell(index, unreadable, listener)
-    found = np.concatenate([part[1] for part in parts])
-    return metrics.score(np.concatenate([part[0] for part in parts]), index.labels[found], index.classes), unreadable
+    lost = {position: why for part in parts for position, why in part[2].items()}
+    _tell(index, lost, listener)
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]), lost
 
 
 def _tell(index: ImageIndex, unreadable: Mapping[int, str], listener: Listener) -> None:

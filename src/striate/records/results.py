@@ -208,23 +208,25 @@ class DataSummary:
     """What went in.
 
     Args:
-        source: As the user named it.
+        source: As the user named it; empty in records of before it was kept, and `counts` too.
         classes: Names in the order of the model's outputs.
         counts: Pictures of each class: name to ``{train, validation, test, unused}``.
         train: Pictures trained on.
         validation: Pictures that choices were made by.
         test: Pictures looked at once.
         unused: Readable pictures left out by ``--per-class``.
+        unreadable: Pictures that could not be read.
         problems: What a person should know.
     """
 
-    source: str
     classes: tuple[str, ...]
-    counts: dict[str, dict[str, int]]
     train: int
     validation: int
     test: int
+    source: str = ""
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
     unused: int = 0
+    unreadable: int = 0
     problems: tuple[Problem, ...] = ()
 
 
@@ -271,6 +273,63 @@ class FitRecord:
     format: int = 1
     plan: dict[str, Any] = field(default_factory=dict)
     start: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """How many pictures of a step were run at a time.
+
+    Args:
+        step: The first step at which it was so.
+        pictures: Their number.
+    """
+
+    step: int
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRecord:
+    """Everything that ``metrics.json`` of a training run holds.
+
+    Args:
+        network: Its name.
+        test: Score on the test pictures, which the schedule never saw.
+        data: What went in.
+        recipe: How it was trained.
+        curve: A row an epoch: ``epoch, loss, rate``, and with validation ``top1``.
+        steps: Optimiser steps.
+        resumes: The steps from which the run went on after it had been stopped.
+        halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
+        precision: Of the arithmetic, as it ran.
+        groups: From which step on how many pictures were run at a time, and batch statistics taken of; the recipe's
+            batch is made of as many such groups as it takes.
+        best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
+        validation: Accuracy of that epoch on the validation pictures.
+        snapshots: Weights kept, one file a cycle of the rate.
+        cost: Totals of the sizing engine for the network.
+        seconds: Times.
+    """
+
+    network: str
+    test: Score
+    data: DataSummary
+    recipe: dict[str, Any]
+    curve: tuple[dict[str, float], ...]
+    steps: int
+    seconds: dict[str, float]
+    seed: int
+    versions: dict[str, str]
+    plan: dict[str, Any]
+    resumes: tuple[int, ...] = ()
+    halved_at: int | None = None
+    precision: str = "float32"
+    groups: tuple[Group, ...] = ()
+    best_epoch: int | None = None
+    validation: float | None = None
+    snapshots: int = 0
+    cost: dict[str, Any] = field(default_factory=dict)
+    format: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ Each is drawn in a box a phone is wide, so that its letters stay legible there, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -15,6 +15,7 @@ from striate.records.results import Bin, DepthPoint
 from striate.report.words import interval, percent, plural, printable
 
 MOST_LEVEL_LABELS = 6
+MOST_DOTS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,102 @@ def depth(points: Sequence[DepthPoint], reused: Sequence[str], above: str) -> Ma
         parts.append(_label(printable(point.stage), x, height - bottom + 18, slanted=slanted))
     says = "; ".join(f"{p.stage} {percent(p.top1)}" for p in points)
     return _svg(width, height + (26 if slanted else 0), "Accuracy by depth", f"Probe accuracy: {says}.", parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One of the lines that are drawn above each other against the epoch.
+
+    Args:
+        figure: Its name in the rows of a curve.
+        title: What stands above it.
+        form: How its numbers are written.
+        low: The number at the panel's foot; None takes the least.
+        high: The number at its top; None takes the greatest.
+    """
+
+    figure: str
+    title: str
+    form: Callable[[float], str]
+    low: float | None = None
+    high: float | None = None
+
+
+PANELS = (
+    Panel(figure="loss", title="training loss, nats", form=lambda value: f"{value:.3g}", low=0.0),
+    Panel(figure="top1", title="right on validation", form=percent),
+    Panel(figure="rate", title="rate", form=lambda value: f"{value:.2g}", low=0.0),
+)
+
+
+def training(curve: Sequence[Mapping[str, float]], *, best: int | None = None) -> Markup:
+    """How training went, epoch by epoch: loss, validation accuracy and rate, as far as the curve has them.
+
+    Args:
+        curve: A row an epoch.
+        best: The epoch whose weights were kept; None marks none.
+    """
+    panels = [panel for panel in PANELS if any(panel.figure in row for row in curve)]
+    width, left, right, top, tall, gap = 420.0, 56.0, 12.0, 22.0, 74.0, 30.0
+    epochs = [row["epoch"] for row in curve]
+    x = Scale(low=epochs[0] - 0.5, high=epochs[-1] + 0.5, start=left, stop=width - right)
+    parts = [
+        _panel(panel, curve, x, top + place * (tall + gap), tall, width - right, best)
+        for place, panel in enumerate(panels)
+    ]
+    foot = top + len(panels) * (tall + gap) - gap
+    step = next(s for s in _round_steps() if (epochs[-1] - epochs[0]) / s <= 6)
+    for epoch in sorted({epochs[0], *(e for e in epochs if e % step == 0)}):
+        if epoch == epochs[0] or epoch - epochs[0] >= 0.6 * step:
+            parts.append(_label(f"{epoch:.0f}", x(epoch), foot + 17, slanted=False))
+    parts.append(
+        Markup('<text class="axis" x="{:.0f}" y="{:.0f}" text-anchor="middle">epoch</text>').format(
+            (left + width - right) / 2, foot + 33
+        )
+    )
+    last = {panel: next(row[panel.figure] for row in reversed(curve) if panel.figure in row) for panel in panels}
+    says = "; ".join(f"{panel.title} ends at {panel.form(value)}" for panel, value in last.items())
+    return _svg(width, foot + 38, f"Training over {plural(len(curve), 'epoch')}", f"{says}.", parts)
+
+
+def _round_steps() -> Iterator[int]:
+    return (part * 10**power for power in range(9) for part in (1, 2, 5))
+
+
+def _panel(
+    panel: Panel,
+    curve: Sequence[Mapping[str, float]],
+    x: Scale,
+    top: float,
+    tall: float,
+    right: float,
+    best: int | None,
+) -> Markup:
+    rows = [(row["epoch"], row[panel.figure]) for row in curve if panel.figure in row]
+    values = [value for _, value in rows if math.isfinite(value)]
+    low = min(values, default=0.0) if panel.low is None else panel.low
+    high = max(values, default=1.0) if panel.high is None else panel.high
+    y = Scale(low=low, high=high if high > low else low + 1.0, start=top + tall, stop=top)
+    parts = [Markup('<text x="{:.0f}" y="{:.0f}">{}</text>').format(x.start, top - 7, panel.title)]
+    for level in (y.low, y.high):
+        parts.append(
+            Markup(
+                '<line class="grid" x1="{0:.1f}" x2="{1:.1f}" y1="{2}" y2="{2}"/>'
+                '<text class="tick" x="{3:.1f}" y="{4:.1f}" text-anchor="end">{5}</text>'
+            ).format(x.start, right, y(level), x.start - 7, y(level) + 4, panel.form(level))
+        )
+    line = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in rows if math.isfinite(value))
+    parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
+    for epoch, value in rows:
+        ring = "dot open" if epoch == best and panel.figure == "top1" else "dot"
+        if ring == "dot" and len(rows) > MOST_DOTS:
+            continue
+        parts.append(
+            Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>epoch {:.0f}: {}</title></circle>').format(
+                ring, x(epoch), y(value), 4.5 if ring != "dot" else 3, epoch, panel.form(value)
+            )
+        )
+    return Markup("\n").join(parts)
 
 
 def reliability(bins: Sequence[Bin]) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from striate.records.results import Candidate, ClassScore, FitRecord, Score
+from striate.records.results import Candidate, ClassScore, FitRecord, Score, TrainRecord
 from striate.report.verdict import is_winner, name_of
 from striate.report.words import percent, plural, sentence, span
 
@@ -28,7 +28,7 @@ class Confusion:
     share: float
 
 
-def confusions(record: FitRecord, most: int = MOST_PAIRS) -> list[Confusion]:
+def confusions(record: FitRecord | TrainRecord, most: int = MOST_PAIRS) -> list[Confusion]:
     """The most frequent confusions on the test pictures, at most `most` of them."""
     classes, pairs = record.data.classes, []
     for label, row in zip(classes, record.test.confusion, strict=True) if record.test.confusion else ():
@@ -90,7 +90,7 @@ def on_depth(record: FitRecord) -> str:
     return f"A linear classifier does best on the features of {best.stage}, with {percent(best.top1)}. {use}"
 
 
-def on_confusion(record: FitRecord) -> str:
+def on_confusion(record: FitRecord | TrainRecord) -> str:
     """The commonest confusion."""
     pairs = confusions(record, 2)
     if not pairs:
@@ -103,7 +103,7 @@ def on_confusion(record: FitRecord) -> str:
     )
 
 
-def on_classes(record: FitRecord) -> str:
+def on_classes(record: FitRecord | TrainRecord) -> str:
     """The classes that are found best and worst."""
     rows = [row for row in record.test.per_class if row.recall is not None]
     if not rows:
@@ -136,13 +136,29 @@ def on_calibration(test: Score) -> str:
     return f"{off} {leaning}"
 
 
-def on_data(record: FitRecord) -> str:
+def on_training(record: TrainRecord) -> str:
+    """Where the loss began and ended, which epoch was best, and how often the run was stopped."""
+    first, last = record.curve[0]["loss"], record.curve[-1]["loss"]
+    said = f"The loss fell from {first:.3f} in the first epoch to {last:.3f} in the last."
+    if last >= first:
+        said = f"The loss did not fall: {first:.3f} in the first epoch, {last:.3f} in the last."
+    if record.best_epoch is not None:
+        said += f" Validation was best after epoch {record.best_epoch}, with {percent(record.validation)}."
+    if record.resumes:
+        said += f" It was stopped {plural(len(record.resumes), 'time')} and went on from where it was."
+    return said
+
+
+def on_data(record: FitRecord | TrainRecord) -> str:
     """How many pictures there were and how they were parted."""
     data = record.data
     total = data.train + data.validation + data.test + data.unused
     unused = f" {plural(data.unused, 'readable picture')} stayed unused." if data.unused else ""
     parted = f"{data.train:,} to train on, {data.validation:,} to choose by"
-    if record.validation.n > data.validation:
+    if isinstance(record, TrainRecord):
+        chosen = f", {data.validation:,} to choose the epoch by" if data.validation else ""
+        parted = f"{data.train:,} to train on{chosen}"
+    elif record.validation.n > data.validation:
         parted = f"{data.train + data.validation:,} to train on and to choose by, in turn"
     return (
         f"{plural(total, 'picture')} in {plural(len(data.classes), 'class', 'classes')}: {parted}, "

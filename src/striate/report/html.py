@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from striate.core.atomic import write_text
-from striate.records.results import FitRecord, Prediction
+from striate.records.results import FitRecord, Prediction, TrainRecord
 from striate.report import charts, findings, verdict, words
 
 NAME = "report.html"
@@ -39,7 +39,7 @@ def worst_mistakes(predictions: Iterable[Prediction], most: int = MOST_MISTAKES)
 
 
 def render(
-    record: FitRecord,
+    record: FitRecord | TrainRecord,
     *,
     mistakes: Sequence[Prediction] = (),
     thumbnails: Mapping[str, bytes] | None = None,
@@ -57,21 +57,15 @@ def render(
     Returns:
         An HTML document.
     """
-    shown = charts.around(
-        [end for c in record.candidates if c.validation is not None for end in c.validation.top1_interval]
-    )
+    own = _of_training(record) if isinstance(record, TrainRecord) else _of_fitting(record)
     return (
         _environment()
-        .get_template("report.html")
+        .get_template("training.html" if isinstance(record, TrainRecord) else "report.html")
         .render(
             record=record,
-            verdict=verdict.judge(record),
             findings=findings,
             charts=charts,
-            scale=shown,
             whole=charts.Scale(low=0.0, high=1.0),
-            candidates=[(c, verdict.is_winner(c, record)) for c in record.candidates],
-            name_of=verdict.name_of,
             heat_map=0 < len(record.test.confusion) <= MOST_CLASSES_IN_HEAT_MAP,
             mistakes=_pictured(mistakes, thumbnails or {}),
             wrong=round(record.test.n * (1 - record.test.top1)),
@@ -80,13 +74,31 @@ def render(
             most_rows=MOST_ROWS,
             most_files=MOST_FILES,
             most_problems=MOST_PROBLEMS,
+            **own,
         )
     )
 
 
+def _of_fitting(record: FitRecord) -> dict[str, Any]:
+    """What only the page of a fitted classifier shows."""
+    validated = [c.validation for c in record.candidates if c.validation is not None]
+    return {
+        "verdict": verdict.judge(record),
+        "scale": charts.around([end for score in validated for end in score.top1_interval]),
+        "candidates": [(c, verdict.is_winner(c, record)) for c in record.candidates],
+        "curves": [c for c in record.candidates if c.curve],
+        "name_of": verdict.name_of,
+    }
+
+
+def _of_training(record: TrainRecord) -> dict[str, Any]:
+    """What only the page of a trained network shows."""
+    return {"verdict": verdict.judge_training(record)}
+
+
 def write(
     folder: str | Path,
-    record: FitRecord,
+    record: FitRecord | TrainRecord,
     *,
     mistakes: Sequence[Prediction] = (),
     thumbnails: Mapping[str, bytes] | None = None,

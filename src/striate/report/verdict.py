@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from striate.records.results import Candidate, FitRecord, Score
+from striate.records.results import Candidate, FitRecord, Problem, Score, TrainRecord
 from striate.report.words import interval, percent, plural, sentence
 
 FEW_TEST_PICTURES = 100
@@ -22,7 +23,7 @@ class Verdict:
     Args:
         headline: The test accuracy.
         evidence: Its interval, the number of test pictures, and what guessing would give.
-        choice: What was chosen and why.
+        choice: What was chosen and why, or what was trained and how.
         note: What else there is to say of the choice; empty when nothing.
         better_than_majority: Whether the interval lies above the share of the commonest class.
         majority: Name and test share of the commonest class.
@@ -39,8 +40,31 @@ class Verdict:
 
 
 def judge(record: FitRecord) -> Verdict:
-    """The verdict on a run."""
-    test, majority = record.test, _majority(record.test)
+    """The verdict on a fitted classifier."""
+    choice = f"Chosen: {record.chosen.backbone}, {name_of(_winner(record))}. {sentence(record.chosen.reason)}"
+    more = []
+    if record.test.top1_interval[1] < record.validation.top1 - 0.02:
+        more.append(
+            f"Validation said {percent(record.validation.top1)}, above the whole test interval: the choice fitted the "
+            "validation pictures, or the two differ in kind."
+        )
+    return _judge(record.test, record.data.problems, choice, sentence(record.chosen.note), more)
+
+
+def judge_training(record: TrainRecord) -> Verdict:
+    """The verdict on a network that was trained from random weights."""
+    passes = plural(len(record.curve), "pass", "passes")
+    choice = f"{record.network} from random weights, by the recipe {record.plan['recipe']}: {passes} over "
+    choice += f"{plural(record.data.train, 'picture')}, {plural(record.steps, 'step')}."
+    if record.best_epoch is not None:
+        choice += f" These are the weights of epoch {record.best_epoch}, the best on the validation pictures."
+    halved = record.halved_at
+    note = "" if halved is None else f"The rate was halved at step {halved:,}, where the loss was no number."
+    return _judge(record.test, record.data.problems, choice, note, [])
+
+
+def _judge(test: Score, problems: Sequence[Problem], choice: str, note: str, more: Sequence[str]) -> Verdict:
+    majority = _majority(test)
     better = test.top1_interval[0] > majority[1]
     if better:
         comparison = f"Always answering '{majority[0]}', the commonest class, would give {percent(majority[1])}."
@@ -54,11 +78,11 @@ def judge(record: FitRecord) -> Verdict:
             f"The 95 % interval is {interval(test.top1_interval)}, from {plural(test.n, 'picture')} that took no "
             f"part in training or choosing. {comparison}"
         ),
-        choice=f"Chosen: {record.chosen.backbone}, {name_of(_winner(record))}. {sentence(record.chosen.reason)}",
-        note=sentence(record.chosen.note),
+        choice=choice,
+        note=note,
         better_than_majority=better,
         majority=majority,
-        warnings=tuple(_warnings(record, better, majority)),
+        warnings=tuple(dict.fromkeys([*_warnings(test, problems, better, majority), *more])),
     )
 
 
@@ -93,8 +117,7 @@ def _majority(test: Score) -> tuple[str, float]:
     return (commonest.label, commonest.n / test.n)
 
 
-def _warnings(record: FitRecord, better: bool, majority: tuple[str, float]) -> list[str]:
-    test = record.test
+def _warnings(test: Score, problems: Sequence[Problem], better: bool, majority: tuple[str, float]) -> list[str]:
     found: list[str] = []
     if not better:
         found.append(
@@ -102,7 +125,7 @@ def _warnings(record: FitRecord, better: bool, majority: tuple[str, float]) -> l
             f"{percent(majority[1])}. Do not use this classifier before it has more pictures or better ones."
         )
     for problem in sorted(
-        (p for p in record.data.problems if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)
+        (p for p in problems if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)
     ):
         found.append(sentence(problem.detail))
     if test.n < FEW_TEST_PICTURES:
@@ -132,9 +155,4 @@ def _warnings(record: FitRecord, better: bool, majority: tuple[str, float]) -> l
         found.append(
             f"Its probabilities are off by {100 * test.ece:.0f} points on average; set no threshold on them unseen."
         )
-    if test.top1_interval[1] < record.validation.top1 - 0.02:
-        found.append(
-            f"Validation said {percent(record.validation.top1)}, above the whole test interval: the choice fitted the "
-            "validation pictures, or the two differ in kind."
-        )
-    return list(dict.fromkeys(w for w in found if w))
+    return [warning for warning in found if warning]

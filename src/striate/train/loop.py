@@ -26,6 +26,7 @@ from striate.core.events import Listener
 from striate.core.interrupt import Pending, deferred
 from striate.core.seed import derive
 from striate.records.recipes import Recipe
+from striate.records.results import Group
 from striate.train import checkpoint, optim, schedule
 from striate.train.average import Average
 from striate.train.batches import Feed, Layout, groups, steps_an_epoch
@@ -35,19 +36,6 @@ from striate.train.statistics import Statistics, has_statistics, require_several
 
 CHECKED_EVERY = 16
 """Steps between two looks at the loss on an accelerator, where a look waits for it; on a CPU there is one a step."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """How many pictures were run at a time.
-
-    Args:
-        step: The first step at which it was so.
-        pictures: Their number.
-    """
-
-    step: int
-    pictures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,95 @@
+"""What a finished run shows for itself: the counts of its pictures, ``predictions.csv``, and the report."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.atomic import replacing
+from striate.data.decode import thumbnail
+from striate.data.image_index import ImageIndex
+from striate.records.results import DataSummary, FitRecord, Prediction, Problem, TrainRecord
+from striate.report import html
+from striate.tasks.classify.metrics import log_softmax
+
+PREDICTIONS = "predictions.csv"
+
+
+def summary(
+    source: str, index: ImageIndex, parts: Mapping[str, np.ndarray], problems: tuple[Problem, ...], unreadable: int
+) -> DataSummary:
+    """How many pictures there were, class by class.
+
+    Args:
+        source: The data as the user named it.
+        index: All pictures.
+        parts: Positions of those that could be read, under ``train``, ``validation``, ``test`` and ``unused``; an
+            absent part is empty.
+        problems: What was noticed.
+        unreadable: Pictures that could not be read.
+    """
+    names = ("train", "validation", "test", "unused")
+    found = {name: parts.get(name, np.array([], dtype=np.int64)) for name in names}
+    counts = {name: np.bincount(index.labels[each], minlength=len(index.classes)) for name, each in found.items()}
+    return DataSummary(
+        source=source,
+        classes=index.classes,
+        counts={label: {name: int(counts[name][i]) for name in names} for i, label in enumerate(index.classes)},
+        train=len(found["train"]),
+        validation=len(found["validation"]),
+        test=len(found["test"]),
+        unused=len(found["unused"]),
+        unreadable=unreadable,
+        problems=problems,
+    )
+
+
+def predictions(
+    index: ImageIndex, logits: np.ndarray, positions: np.ndarray, *, temperature: float = 1.0
+) -> list[Prediction]:
+    """What a model said of pictures.
+
+    Args:
+        index: The pictures.
+        logits: A row each, ``[n, classes]``.
+        positions: Which pictures they are of.
+        temperature: What logits are divided by.
+    """
+    log_p = log_softmax(logits / temperature)
+    best = log_p.argmax(axis=1)
+    return [
+        Prediction(
+            file=index.names[int(position)],
+            label=index.classes[index.labels[position]],
+            prediction=index.classes[guess],
+            probability=float(np.exp(row[guess])),
+        )
+        for position, guess, row in zip(positions, best, log_p, strict=True)
+    ]
+
+
+def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Prediction], index: ImageIndex) -> None:
+    """Write ``predictions.csv`` and ``report.html`` into a run's folder, each whole or not at all.
+
+    Args:
+        folder: Of the run.
+        record: What it found.
+        said: Of every test picture.
+        index: Where the pictures of the worst mistakes are.
+
+    Raises:
+        StorageError: They cannot be written.
+    """
+    with replacing(folder / PREDICTIONS, "w") as stream:
+        writer = csv.DictWriter(stream, ["file", "label", "prediction", "probability"], lineterminator="\n")
+        writer.writeheader()
+        for each in said:
+            writer.writerow(dataclasses.asdict(each) | {"probability": f"{each.probability:.6f}"})
+    mistakes = html.worst_mistakes(said)
+    names = {mistake.file for mistake in mistakes}
+    thumbnails = {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}
+    html.write(folder, record, mistakes=mistakes, thumbnails=thumbnails)
