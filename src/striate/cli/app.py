@@ -15,6 +15,7 @@ from striate.cli.evaluate import evaluate
 from striate.cli.fit import fit
 from striate.cli.models import models
 from striate.cli.predict import predict
+from striate.cli.publish import publish
 from striate.cli.show import show
 from striate.cli.train import train
 
@@ -38,6 +39,7 @@ app.command()(models)
 app.command()(show)
 app.command()(bench)
 app.command()(train)
+app.command()(publish)
 
 
 def _version(asked: bool) -> None:

@@ -13,7 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from striate.records.bench import BenchRow
-from striate.records.results import Candidate, DepthPoint, EvalRecord, FitRecord, Score, Standing, TrainRecord
+from striate.records.results import (
+    Candidate,
+    DepthPoint,
+    EvalRecord,
+    FitRecord,
+    PublishRecord,
+    Score,
+    Standing,
+    TrainRecord,
+)
 from striate.records.sizes import MemoryRecord, SizeRecord
 from striate.report.findings import judged_on
 from striate.report.shares import whereabouts
@@ -157,6 +166,16 @@ def _score_lines(console: Console, score: Score) -> None:
     console.print()
     for name, value in lines:
         console.print(f"{name:<12} {value}")
+
+
+def show_published(record: PublishRecord) -> None:
+    """What was published, and how it is used."""
+    console = _console()
+    rows = [(name, storage(size)) for name, size in record.files.items()]
+    _table(console, None, ("file", "size"), rows, numbers=(1,))
+    console.print(f"\nlicence:   {record.licence}", soft_wrap=True, markup=False)
+    console.print(f"published: {record.url or record.to}", soft_wrap=True, markup=False)
+    console.print(f"next:      striate fit DATA --backbone {record.to}", soft_wrap=True, markup=False)
 
 
 def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:

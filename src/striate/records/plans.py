@@ -216,3 +216,33 @@ class PreviewPlan:
     classes: int = 10
     rows: int = 10
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishPlan:
+    """Make a network available to others.
+
+    Args:
+        run: Folder of a finished run.
+        licence: Under which the weights may be used, such as ``apache-2.0``.
+        to: ``hub:OWNER/NAME``, or a new folder; None takes ``published/<name of the run>``.
+        data_licence: Under which the pictures may be used; None says that it is not stated.
+        data_name: What the pictures are called; None takes the name of their folder or standard set.
+        private: Whether a new repository is for its owner alone; None leaves that to the owner's settings on the hub.
+    """
+
+    run: str
+    licence: str | None = None
+    to: str | None = None
+    data_licence: str | None = None
+    data_name: str | None = None
+    private: bool | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.licence or "").strip():
+            raise PlanError(
+                "nobody may use weights without a licence",
+                hint="say --licence apache-2.0, or another that the pictures and the starting weights allow",
+            )
+        if self.private is not None and not (self.to or "").startswith("hub:"):
+            raise PlanError("only a repository on the hub can be private", hint="say --to hub:OWNER/NAME")

@@ -333,6 +333,25 @@ class TrainRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PublishRecord:
+    """What was published.
+
+    Args:
+        to: The folder, or ``hub:OWNER/NAME``.
+        files: Name to bytes.
+        licence: Of the weights.
+        commit: On the hub; empty for a folder.
+        url: On the hub; empty for a folder.
+    """
+
+    to: str
+    files: dict[str, int]
+    licence: str
+    commit: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRecord:
     """How a file's tensors went into a network: every one of them, on both sides.
 

@@ -147,7 +147,7 @@ def _environment() -> Environment:
         "plural": words.plural,
         "span": words.span,
         "quoted": shlex.quote,
-        "brief": _brief,
+        "brief": words.brief,
     }
     return environment
 
@@ -157,14 +157,3 @@ def _finalize(value: Any) -> Any:
     if isinstance(value, str) and not isinstance(value, Markup):
         return Markup(str(escape(words.printable(value))).replace(" %", "&nbsp;%"))
     return value
-
-
-def _brief(value: Any) -> str:
-    """A fact of any kind in few letters."""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_brief, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{k} {_brief(v)}" for k, v in value.items())
-    return "none" if value is None else str(value)

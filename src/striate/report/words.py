@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def percent(share: float | None) -> str:
@@ -115,6 +116,22 @@ def span(names: Sequence[str]) -> str:
         'stem to stage2'
     """
     return f"{names[0]} to {names[-1]}" if len(names) > 2 else " and ".join(names)
+
+
+def brief(value: Any) -> str:
+    """A fact of any kind in few letters.
+
+    Example:
+        >>> brief({"rate": 0.1, "places": (3, 4), "clip": None})
+        'rate 0.1, places 3, 4, clip none'
+    """
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(brief, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {brief(v)}" for k, v in value.items())
+    return "none" if value is None else str(value)
 
 
 def sentence(text: str) -> str:

@@ -124,6 +124,23 @@ def fetch(text: str, names: Sequence[str], *, allow_download: bool = True, liste
     return Fetched(repository=repository, commit=folder.name, folder=folder)
 
 
+def require_pushable(text: str) -> str:
+    """The repository of ``hub:OWNER/NAME``, where it can be pushed to.
+
+    Raises:
+        PlanError: `text` has another form, or names a revision.
+        WeightsNotAtHandError: ``STRIATE_OFFLINE`` is set.
+    """
+    repository, revision = parse(text)
+    if revision is not None:
+        raise PlanError(f"a revision cannot be pushed to: {text}", hint=f"leave @{revision} out")
+    if paths.offline():
+        raise WeightsNotAtHandError(
+            f"{text} cannot be pushed to: STRIATE_OFFLINE is set", hint="unset it, or publish to a folder: --to FOLDER"
+        )
+    return repository
+
+
 def push(folder: Path, text: str, *, private: bool | None, message: str) -> Pushed:
     """Commit a folder to a repository, which is made where there is none.
 
@@ -137,13 +154,7 @@ def push(folder: Path, text: str, *, private: bool | None, message: str) -> Push
         StriateError: The hub cannot be reached, or does not take it.
         PlanError: `text` has another form.
     """
-    repository, revision = parse(text)
-    if revision is not None:
-        raise PlanError(f"a revision cannot be pushed to: {text}", hint=f"leave @{revision} out")
-    if paths.offline():
-        raise WeightsNotAtHandError(
-            f"{text} cannot be pushed to: STRIATE_OFFLINE is set", hint="unset it, or publish to a folder: --to FOLDER"
-        )
+    repository = require_pushable(text)
     api = connect()
     with _explained(f"{text} cannot be pushed to", StriateError, offline=False):
         api.create_repo(repository, private=private, exist_ok=True)

@@ -1,0 +1,108 @@
+"""Makes a finished run's network available to others: a folder that stands alone, here or on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from pathlib import Path
+
+from striate.core.atomic import make_folder, write_bytes, write_text
+from striate.core.errors import PlanError
+from striate.core.events import Listener
+from striate.jobs import folder
+from striate.records import io
+from striate.records.plans import PublishPlan
+from striate.records.results import FitRecord, PublishRecord, TrainRecord
+from striate.report import card as model_card
+from striate.weights import hub, trained
+
+FILES = (trained.WEIGHTS, trained.CARD, folder.METRICS, model_card.NAME)
+
+
+def run(plan: PublishPlan, listener: Listener) -> PublishRecord:
+    """Write weights, ``model.json``, figures and a model card; nothing in them names a file or folder of this machine.
+
+    The report stays here: it shows pictures and names their files.
+
+    Args:
+        plan: Which run, where to, under which licence.
+        listener: Hears of progress.
+
+    Raises:
+        PlanError: The run is unfinished, or the folder holds something else.
+        CheckpointError: The run's network is damaged.
+        WeightsNotAtHandError: The hub is asked for, and ``STRIATE_OFFLINE`` is set.
+        StriateError: The hub does not take it.
+        StorageError: The folder cannot be written.
+    """
+    found, record = _finished(Path(plan.run))
+    to = plan.to or str(Path("published") / found.folder.resolve().name)
+    on_hub = to.startswith(hub.PREFIX)
+    if on_hub:
+        hub.require_pushable(to)
+    else:
+        _require_ours(Path(to))
+    made = dict(found.card.made)
+    data = plan.data_name or made.get("data") or Path(record.data.source or record.plan["data"]).name
+    made["data"] = data
+    published = dataclasses.replace(found.card, licence=str(plan.licence), made=made, start=_public(found.card.start))
+    where = to if on_hub else Path(to).resolve().name
+    about = model_card.About(data=data, data_licence=plan.data_licence, where=where)
+    listener.phase("checking the weights")
+    trained.load(found)  # what is damaged is not given to others
+    if not on_hub:
+        files = _write(make_folder(Path(to)), found, record, published, about)
+        return PublishRecord(to=to, files=files, licence=published.licence)
+    with tempfile.TemporaryDirectory() as place:
+        files = _write(Path(place), found, record, published, about)
+        listener.phase(f"pushing to {to}")
+        pushed = hub.push(Path(place), to, private=plan.private, message=f"{published.network} trained on {data}")
+    return PublishRecord(to=to, files=files, licence=published.licence, commit=pushed.commit, url=pushed.url)
+
+
+def _finished(run: Path) -> tuple[trained.Found, FitRecord | TrainRecord]:
+    found = trained.find(str(run)) if run.is_dir() else None
+    if found is None:
+        raise PlanError(f"there is no run {run}", hint="name the folder of a finished striate train or striate fit")
+    if not (found.folder / folder.METRICS).is_file() or not (found.folder / folder.PLAN).is_file():
+        raise PlanError(
+            f"{run} holds no finished run (no {folder.METRICS} or no {folder.PLAN})",
+            hint="go on with the run first; what was published before needs no publishing",
+        )
+    verb = folder.planned(found.folder).get("verb")
+    return found, folder.record(TrainRecord if verb == "train" else FitRecord, found.folder)
+
+
+def _require_ours(target: Path) -> None:
+    """Refuse a folder that holds anything but what publishing writes."""
+    if not target.exists():
+        return
+    if not target.is_dir() or {each.name for each in target.iterdir()} - set(FILES):
+        raise PlanError(f"{target} holds something else", hint="choose a new folder: --to FOLDER")
+
+
+def _public(start: dict[str, str]) -> dict[str, str]:
+    """Where the weights began, without the folder that they lay in."""
+    kept = {name: value for name, value in start.items() if name != "folder"}
+    if "folder" in start:
+        kept["weights"] = f"sha256 {start['sha256'][:12]}"
+    return kept
+
+
+def _write(
+    target: Path,
+    found: trained.Found,
+    record: FitRecord | TrainRecord,
+    published: trained.ModelCard,
+    about: model_card.About,
+) -> dict[str, int]:
+    """The files of `FILES` into a folder.
+
+    Returns:
+        Their names and bytes.
+    """
+    write_bytes(target / trained.WEIGHTS, (found.folder / trained.WEIGHTS).read_bytes())
+    io.write(target / folder.METRICS, model_card.public(record, published, about))
+    write_text(target / model_card.NAME, model_card.render(record, published, about))
+    io.write(target / trained.CARD, published)  # last: with it the folder is a checkpoint
+    return {name: (target / name).stat().st_size for name in FILES}
