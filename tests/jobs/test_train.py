@@ -79,6 +79,34 @@ def test_workers_and_folder_change_no_weight(data: Path, tmp_path: Path) -> None
     assert all((one[name] == two[name]).all() for name in one)
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_run_begun_with_other_pictures_is_not_begun_anew_unasked(data: Path, tmp_path: Path, monkeypatch) -> None:
+    class StopsAtStepThree(Silent):
+        def step(self, done: int) -> None:
+            if done == 3:
+                raise KeyboardInterrupt
+
+    out = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        job.run(plan(data), out, StopsAtStepThree(), means=TrainMeans(save_every_s=0.0))
+    state = (out / "work" / "training.safetensors").read_bytes()
+    for picture in sorted((data / "disc").iterdir())[:10]:
+        picture.unlink()
+    with pytest.raises(PlanError, match="begun with other pictures") as caught:
+        job.run(plan(data), out, Silent())
+    assert "training.safetensors" in str(caught.value.hint)
+    assert (out / "work" / "training.safetensors").read_bytes() == state
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path) -> None:
+    done = job.run(plan(data, share=0.34), tmp_path / "run", Silent())
+    kept = json.loads((done.folder / "plan.json").read_text())
+    del kept["plan"]["snapshots"]
+    (done.folder / "plan.json").write_text(json.dumps(kept))
+    assert job.run(plan(data, share=0.34), done.folder, Silent()).record.steps == done.record.steps
+
+
 def test_a_rate_that_waits_for_validation_holds_pictures_back(data: Path, tmp_path: Path, monkeypatch) -> None:
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
     monkeypatch.setattr(job, "recipe", lambda name: waiting)

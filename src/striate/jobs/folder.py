@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, final
 
@@ -56,6 +56,7 @@ def look(verb: str, plan: Any, folder: Path) -> Claim:
             raise PlanError(f"{folder} is no empty folder, and holds no run", hint="choose another with --out")
         return Claim(folder=folder, state="fresh")
     there, asked = planned(folder), {"verb": verb, "plan": io.to_json(plan)}
+    there["plan"] = _defaults(plan) | there["plan"]  # a run may be older than a field of its plan
     if there != asked:
         differing = sorted(
             key for key in {*there["plan"], *asked["plan"]} if there["plan"].get(key) != asked["plan"].get(key)
@@ -65,6 +66,10 @@ def look(verb: str, plan: Any, folder: Path) -> Claim:
         )
         raise PlanError(f"{folder} holds a run of another plan, {what}", hint="choose another folder with --out")
     return Claim(folder=folder, state="finished" if (folder / METRICS).is_file() else "unfinished")
+
+
+def _defaults(plan: Any) -> dict[str, Any]:
+    return {f.name: io.to_json(f.default) for f in fields(plan) if f.default is not MISSING}
 
 
 def claim(verb: str, plan: Any, folder: Path) -> Claim:

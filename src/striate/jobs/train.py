@@ -151,6 +151,14 @@ def run(
     rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)
     best = _Best(network, held_back, held, index.labels[held], ranks, claim.work / "best.safetensors")
 
+    state = claim.work / "training.safetensors"
+    signature = keys.of_folder(plan=plan, recipe=method, pictures=[hashes[p] for p in kept])
+    if state.exists() and checkpoint.facts(state).get("signature") != signature:
+        raise PlanError(
+            f"{where} was begun with other pictures, another recipe of that name, or other versions of what computes",
+            hint=f"put back what changed, or choose another --out; to begin anew there, delete {state}",
+        )
+
     def snapshots(number: int) -> None:
         if ranks.first:
             trained.save_weights(make_folder(claim.folder / trained.SNAPSHOTS) / f"{number}.safetensors", model)
@@ -179,8 +187,8 @@ def run(
         compiled=means.compiled,
         workers=means.workers,
         save_every_s=means.save_every_s,
-        save_to=claim.work / "training.safetensors",
-        signature=keys.of_folder(plan=plan, recipe=method, pictures=[hashes[p] for p in kept]),
+        save_to=state,
+        signature=signature,
         evaluate=best if validates else None,
         snapshot=snapshots,
     )

@@ -21,16 +21,30 @@ def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -
     write_bytes(path, save(plain, metadata={"striate": json.dumps(dict(facts))}))
 
 
+def facts(path: Path) -> dict[str, Any]:
+    """The facts at `path`, without the tensors.
+
+    Raises:
+        CheckpointError: The file is not one of ours, or is damaged.
+    """
+    return _opened(path, with_tensors=False)[1]
+
+
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and facts at `path`.
 
     Raises:
         CheckpointError: The file is not one of ours, or is damaged.
     """
+    return _opened(path, with_tensors=True)
+
+
+def _opened(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {}).get("striate", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error}", hint="delete it to begin anew") from error
     if not isinstance(facts, dict):
