@@ -85,7 +85,8 @@ def test_fit_hands_over_the_plan_that_was_typed(job, record):
         "fit photos --backbone resnet18:some/file.pth --budget 10m --out runs/x --per-class 20 --seed 3 --root there "
         "--no-scratch --fast-resize --max-unreadable 0.2 --device cpu --engine torch"
     )
-    assert invoke(*typed.split()).exit_code == 0
+    first = invoke(*typed.split())
+    assert first.exit_code == 0, first.output + repr(first.exception)
     (plan, out, _), _ = calls[0]
     assert out == Path("runs/x")
     assert plan == FitPlan(
@@ -221,11 +222,11 @@ def test_train_begins_and_goes_on(job, record):
         test=record.test,
         snapshots=0,
         plan={"data": "mnist"},
-        data={},
+        data=types.SimpleNamespace(problems=()),
     )
-    plan = TrainPlan(network="lenet5", data="mnist", recipe="sgd", epochs=2, seed=1, root="there")
+    plan = TrainPlan(network="lenet5", data="mnist", recipe="lenet_short", epochs=2, seed=1, root="there")
     calls = job("train", types.SimpleNamespace(record=done, folder=Path("runs/l")), planned=lambda folder: plan)
-    typed = "train lenet5 mnist --recipe sgd --epochs 2 --seed 1 --root there --workers 2 --out runs/l"
+    typed = "train lenet5 mnist --recipe lenet_short --epochs 2 --seed 1 --root there --workers 2 --out runs/l"
     assert invoke(*typed.split()).exit_code == 0
     assert invoke("train", "--resume", "runs/l", "--out", "runs/l").exit_code == 0
     (begun, out, _), how = calls[0]
@@ -235,7 +236,7 @@ def test_train_begins_and_goes_on(job, record):
     done.snapshots = 6
     shown = invoke(*typed.split(), "--snapshots", "6")
     assert calls[-1][0][0] == dataclasses.replace(plan, snapshots=6)
-    assert "next: striate eval runs/l mnist --snapshots" in shown.stdout
+    assert "next:   striate eval runs/l mnist --snapshots" in shown.stdout
 
 
 def test_eval_prints_and_speaks_json(job, record):
@@ -353,7 +354,7 @@ def script(tmp_path: Path, body: str) -> dict[str, str]:
 
 
 def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
-    environment = script(tmp_path, "def run(data, root, listener): raise ZeroDivisionError('by nothing')")
+    environment = script(tmp_path, "def run(data, root, listener, **how): raise ZeroDivisionError('by nothing')")
     quiet = run_it("check", "x", env=environment)
     assert quiet.returncode == 1
     assert quiet.stderr.splitlines() == [
@@ -367,7 +368,7 @@ def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_with_130(tmp_path, number):
-    body = "def run(data, root, listener):\n    import time\n    listener.phase('asleep')\n    time.sleep(90)"
+    body = "def run(data, root, listener, **how):\n    import time\n    listener.phase('asleep')\n    time.sleep(90)"
     process = subprocess.Popen(
         [*HERE, "check", "x"], env=script(tmp_path, body), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
