@@ -27,8 +27,8 @@ GO = "from striate.cli import main; main()"
 OFTEN = [sys.executable, "-c", OFTEN_SAVED + GO]  # training's state is saved many times a second, not every 15 seconds
 BRIEF = [sys.executable, "-c", SHORT + GO]  # candidates train for fewer epochs
 BRIEF_AND_OFTEN = [sys.executable, "-c", SHORT + OFTEN_SAVED + GO]
-TRAINED = {"model.safetensors", "model.json", "metrics.json", "log.jsonl", "plan.json"}
-FITTED = TRAINED | {"predictions.csv", "report.html"}
+FINISHED = {"model.safetensors", "model.json", "metrics.json", "predictions.csv", "report.html"}
+FINISHED |= {"log.jsonl", "plan.json", "pictures.npy"}
 
 
 def start(command: list[str], home: Path) -> subprocess.Popen[str]:
@@ -116,7 +116,7 @@ def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
 
     finish(fit(data, out), home)
     assert numbers(out) == numbers(whole)
-    assert {f.name for f in out.iterdir()} == FITTED
+    assert {f.name for f in out.iterdir()} == FINISHED
     assert states(out) == ["fresh", "unfinished", "unfinished", "unfinished"]
     done = len(epochs_after_the_last_start(out))
     assert 0 < done < len([each for each in log(whole) if each["event"] == "epoch"]), "nothing was kept"
@@ -141,7 +141,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
     trained = next(each for each in log(out) if each["event"] == "trained")
     assert (trained["steps"], trained["step"] > 10) == (80, True)  # two steps an epoch
     assert epochs_after_the_last_start(out) == [float(n) for n in range(trained["step"] // 2 + 1, 41)]
-    assert {f.name for f in out.iterdir()} == TRAINED
+    assert {f.name for f in out.iterdir()} == FINISHED
 
 
 @pytest.mark.slow

@@ -293,6 +293,18 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
     assert agree(again, in_peace())
 
 
+def test_every_resume_is_known_even_if_the_next_kill_comes_at_once(tmp_path: Path) -> None:
+    def stop(number: int, x: Tensor) -> Tensor:
+        raise RuntimeError("killed")
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(network(), tmp_path / "state", listener=Heard(4, lambda: signal.raise_signal(signal.SIGINT)))
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="killed"):
+            trained(network(), tmp_path / "state", feed=Points(stop))
+    assert trained(network(), tmp_path / "state").resumes == (5, 5, 5)
+
+
 GROUP = """
 import os, signal, sys, time
 from pathlib import Path
