@@ -258,9 +258,8 @@ def test_an_ensemble_is_shown_beside_the_single_network(job, record):
     assert calls[0][0][0] == EvalPlan(
         model="runs/a", also=("runs/b", "runs/c"), snapshots=True, views="mirror", data="photos"
     )
-    assert "beyond runs/a" in result.stdout
-    assert "+1.23 points (-0.40 to +3.00)" in result.stdout
-    assert "top-5 error" in result.stdout
+    assert "points of top-1 beyond runs/a" in result.stdout
+    assert "+1.23 (-0.40 to +3.00)" in result.stdout
     wrong = invoke("eval", "runs/a", "photos", "--views", "miror")
     assert (wrong.exit_code, len(calls)) == (2, 1)
     assert "did you mean mirror" in wrong.stderr

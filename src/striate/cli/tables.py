@@ -117,10 +117,12 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
         _table(
             console,
             None,
-            ("", "top-1", "95 % interval", "top-1 error", "top-5 error", "loss", f"beyond {_who(ways[0])}"),
+            ("", "top-1", "95 % interval", "top-5", "loss", "gain"),
             [_way(each) for each in ways],
-            numbers=(1, 2, 3, 4, 5),
+            numbers=(1, 2, 3, 4),
         )
+        _say(console, f"gain: points of top-1 beyond {_who(ways[0])}, with their 95 % interval")
+        console.print()
     _score_lines(console, record)
     rows = [
         (row.label, percent(row.precision), percent(row.recall), percent(row.f1), count(row.n))
@@ -144,10 +146,9 @@ def _way(way: Standing) -> tuple[str, ...]:
         _who(way),
         percent(way.top1),
         interval(way.top1_interval),
-        percent(way.top1_error),
-        percent(way.top5_error),
+        percent(way.top5),
         f"{way.loss:.3f}",
-        "" if gain is None else f"{100 * gain.top1:+.2f} points ({100 * low:+.2f} to {100 * high:+.2f})",
+        "" if gain is None else f"{100 * gain.top1:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
     )
 
 
