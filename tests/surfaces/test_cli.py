@@ -214,7 +214,7 @@ def test_an_interrupt_says_how_to_go_on(job):
         assert (result.exit_code, result.stderr) == (130, line)
 
 
-def test_train_begins_and_goes_on(job, record):
+def test_train_begins_and_goes_on(job, record, monkeypatch):
     done = types.SimpleNamespace(
         network="lenet5",
         steps=40,
@@ -237,6 +237,8 @@ def test_train_begins_and_goes_on(job, record):
     shown = invoke(*typed.split(), "--snapshots", "6")
     assert calls[-1][0][0] == dataclasses.replace(plan, snapshots=6)
     assert "next:   striate eval runs/l mnist --snapshots" in shown.stdout
+    monkeypatch.setenv("RANK", "1")  # under a launcher the first process speaks for all
+    assert invoke(*typed.split()).stdout == ""
 
 
 def test_eval_prints_and_speaks_json(job, record):

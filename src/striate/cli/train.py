@@ -113,7 +113,7 @@ def train(
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as listener:
         from striate.core.device import gpus
         from striate.jobs import train as job
-        from striate.train.ranks import launched
+        from striate.train.ranks import launched, speaks
 
         if resume is not None:
             plan = job.planned(resume)
@@ -123,6 +123,8 @@ def train(
             if several is not None:
                 listener.note(several)
         outcome = job.run(plan, resume or out, listener, means=means, resume=resume is not None)
+    if not speaks():
+        return
     if json:
         print_json(outcome.record)
         return

@@ -24,6 +24,11 @@ def launched() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def speaks() -> bool:
+    """Whether this process is the one of those launched together that tells people of the run. Needs no Accelerate."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @final
 class Ranks:
     """This process among those that train together.
