@@ -6,7 +6,7 @@ import dataclasses
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -26,8 +26,8 @@ from striate.data.index import ImageIndex, scan
 from striate.data.split import split
 from striate.features import keys
 from striate.features import run as running
-from striate.features.extract import fill, unread
-from striate.features.store import RowStore
+from striate.features.decoded import Decoded
+from striate.features.extract import unread
 from striate.jobs import evidence, folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
@@ -129,12 +129,12 @@ def run(
     training = splits.train if validates else np.sort(np.concatenate([splits.train, splits.validation]))
     looked_at = splits.validation if validates else splits.validation[:0]
     cut_from = to_cut_from(preprocess, method.augment, index, training)
-    pictures = _Decoded(index, hashes, cut_from, claim.work / "pixels")
-    held_back = _Decoded(index, hashes, preprocess, claim.work / "validation")
+    pictures = Decoded(index, hashes, cut_from, claim.work / "pixels")
+    held_back = Decoded(index, hashes, preprocess, claim.work / "validation")
     if ranks.first:
         most = math.floor(means.max_unreadable * len(index) + 1e-9)
-        unreadable = pictures.decode(training, unreadable, most, listener)
-        unreadable = held_back.decode(looked_at, unreadable, most, listener)
+        for store, positions in ((pictures, training), (held_back, looked_at)):
+            unreadable = store.decode(positions, listener, most_unreadable=most, besides=unreadable)
         _tell(index, unreadable, listener)
     ranks.wait()
     kept, held = pictures.readable(training), held_back.readable(looked_at)
@@ -278,73 +278,6 @@ def _most(
 
 
 @final
-class _Decoded:
-    """Decoded pictures, on disk.
-
-    Args:
-        index: All pictures.
-        hashes: Their digests.
-        preprocess: How they are decoded.
-        where: The folder of the store.
-    """
-
-    def __init__(self, index: ImageIndex, hashes: Sequence[str], preprocess: Preprocess, where: Path) -> None:
-        self._index, self._hashes, self._preprocess, self._where = index, hashes, preprocess, where
-
-    def decode(
-        self, positions: np.ndarray, unreadable: Mapping[int, str], most: int, listener: Listener
-    ) -> dict[int, str]:
-        """Decode what is not there yet.
-
-        Args:
-            positions: Of the pictures.
-            unreadable: Pictures that could not be read before, reason by position.
-            most: So many unreadable ones are borne.
-            listener: Hears of progress.
-
-        Returns:
-            What cannot be read, with the reason; what was `unreadable` before is among it.
-
-        Raises:
-            DataError: There are more than `most`; the message names them.
-        """
-        if not len(positions):
-            return dict(unreadable)
-        done = fill(
-            self._store(),
-            self._index,
-            [int(p) for p in positions],
-            self._hashes,
-            self._preprocess,
-            lambda pixels: pixels,
-            batch=256,
-            listener=listener,
-            most_unreadable=most,
-            besides=unreadable,
-            phase="decoding pictures",
-        )
-        return {**unreadable, **done.unreadable}
-
-    def readable(self, positions: np.ndarray) -> np.ndarray:
-        """Those of `positions` that were decoded."""
-        store = self._store()
-        keyed = [(int(p), keys.of_picture(self._hashes[int(p)])) for p in positions]
-        return np.array([p for p, key in keyed if key in store and not store.unreadable(key)], dtype=np.int64)
-
-    @property
-    def pixels(self) -> np.ndarray:
-        """uint8 ``[rows, h, w, channels]``, memory-mapped."""
-        return self._store().view()
-
-    def rows(self, positions: np.ndarray) -> np.ndarray:
-        """Where in `pixels` they are."""
-        return self._store().places([keys.of_picture(self._hashes[int(p)]) for p in positions])
-
-    def _store(self) -> RowStore:
-        return RowStore(self._where, (*self._preprocess.size, self._preprocess.in_channels), "uint8")
-
-
-@final
 class _Best:
     """Looks at the validation pictures, and keeps the weights that did best on them.
 
@@ -360,7 +293,7 @@ class _Best:
     def __init__(
         self,
         network: Classifier,
-        pictures: _Decoded,
+        pictures: Decoded,
         positions: np.ndarray,
         labels: np.ndarray,
         ranks: Ranks,

@@ -12,26 +12,26 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate.core.device import ran_out_of_memory
-from striate.core.errors import NonFiniteLossError, OutOfMemoryError, PlanError, StorageError
+from striate.core.errors import NonFiniteLossError, OutOfMemoryError, PlanError
 from striate.core.events import Listener
 from striate.core.interrupt import Pending, deferred
 from striate.core.seed import derive
 from striate.records.recipes import Recipe
 from striate.records.results import Group
-from striate.train import checkpoint, optim, schedule
-from striate.train.average import Average
+from striate.train import optim, schedule
 from striate.train.batches import Feed, Layout, groups, steps_an_epoch
 from striate.train.objective import Objective
 from striate.train.ranks import Ranks
+from striate.train.state import State
 from striate.train.statistics import Statistics, has_statistics, require_several_values
 
 CHECKED_EVERY = 16
@@ -61,20 +61,6 @@ class Trained:
     halved_at: int | None
     precision: str
     groups: tuple[Group, ...]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Progress:
-    """What a checkpoint keeps beside tensors."""
-
-    step: int = 0
-    loss: float = 0.0
-    curve: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    resumes: list[int] = field(default_factory=list)
-    halved_at: int | None = None
-    precision: str = ""
-    groups: list[dict[str, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +141,17 @@ def train(
         KeyboardInterrupt: Somebody asked to stop; the state was saved first.
     """
     device = next(module.parameters()).device
-    run = _Run(module, feed, recipe, ranks or Ranks(device), device, seed, chances, save_to, signature)
+    ranks = ranks or Ranks(device)
+    state = State(
+        module,
+        optim.make(module, recipe, scales),
+        recipe,
+        steps=total_steps(recipe, len(feed)),
+        file=save_to,
+        signature=signature,
+        writes=ranks.first,
+    )
+    run = _Run(state, feed, ranks, device, seed, chances)
     run.objective = Objective(
         module, smoothing=recipe.smoothing, aux=recipe.aux, class_weights=class_weights, precision=precision
     ).to(device)
@@ -165,13 +161,12 @@ def train(
     run.wrapped = run.ranks.wrap(run.objective)
     if compiled:
         run.wrapped = torch.compile(run.wrapped)  # pyright: ignore[reportAttributeAccessIssue]
-    run.optimizer = optim.make(module, recipe, scales)
-    run.restore()
+    state.restore()
     run.settle(precision, most, listener)
-    first = run.progress.step
-    listener.phase("training", run.steps, "step")
+    first = state.progress.step
+    listener.phase("training", state.steps, "step")
     with deferred(patient=run.ranks.world > 1) as pending:
-        while run.progress.step < run.steps:
+        while state.progress.step < state.steps:
             setback = None
             try:
                 run.go(listener, evaluate, snapshot, pending, workers, save_every_s)
@@ -180,11 +175,11 @@ def train(
             if setback is not None:
                 run.go_back(setback, listener)
     module.eval()
-    if run.average is not None:
-        run.average.keep()
-    found = run.progress
+    if state.average is not None:
+        state.average.keep()
+    found = state.progress
     return Trained(
-        steps=run.steps,
+        steps=state.steps,
         resumed_at=first,
         resumes=tuple(found.resumes),
         curve=tuple(found.curve),
@@ -201,24 +196,21 @@ class _Run:
 
     objective: Objective
     wrapped: nn.Module
-    optimizer: torch.optim.Optimizer
     grouped: bool
     """Whether normalisations take statistics of each group."""
 
     def __init__(
         self,
-        module: nn.Module,
+        state: State,
         feed: Feed,
-        recipe: Recipe,
         ranks: Ranks,
         device: torch.device,
         seed: int,
         chances: np.ndarray | None,
-        save_to: Path | None,
-        signature: str,
     ) -> None:
-        self.module, self.feed, self.recipe, self.ranks, self.device = module, feed, recipe, ranks, device
-        self.seed, self.save_to, self.signature = seed, save_to, signature
+        self.state, self.module, self.recipe, self.steps = state, state.module, state.recipe, state.steps
+        self.feed, self.ranks, self.device, self.seed = feed, ranks, device, seed
+        recipe = state.recipe
         self.layout = Layout(
             samples=len(feed),
             batch=recipe.batch,
@@ -233,9 +225,6 @@ class _Run:
                 f"{ranks.world} processes cannot share {self.layout.groups} groups of {self.layout.group} pictures",
                 hint=f"set the recipe's group to a divisor of {recipe.batch // ranks.world}, or start fewer processes",
             )
-        self.steps = total_steps(recipe, len(feed))
-        self.average = None if recipe.ema is None else Average(module, recipe.ema)
-        self.progress = _Progress()
 
     def go(
         self,
@@ -247,13 +236,13 @@ class _Run:
         save_every_s: float,
     ) -> None:
         """Take steps until the last."""
-        now = self.progress
+        now = self.state.progress
         began, saved = time.monotonic() - now.seconds, time.monotonic()
         epoch_began, epoch_first = time.monotonic(), now.step
         statistics = Statistics(self.module, self.layout.passes, self.ranks)
         per_epoch, every = self.layout.steps_an_epoch, 1 if self.device.type == "cpu" else CHECKED_EVERY
-        if self.save_to is not None and not self.save_to.exists():
-            self.save()  # so that there is a state to go back to
+        if not self.state.kept:
+            self.state.save()  # so that there is a state to go back to
         self.module.train()
         cycles = schedule.cycle_ends(self.recipe.schedule, self.steps)
         fallen, unread = schedule.drops(self.recipe.schedule, self._history()), torch.zeros((), device=self.device)
@@ -261,7 +250,7 @@ class _Run:
             for step in range(now.step, self.steps):
                 rate = self.recipe.rate * schedule.share(self.recipe.schedule, step, self.steps, fallen)
                 rate *= 1.0 if now.halved_at is None else 0.5
-                optim.set_rate(self.optimizer, rate)
+                optim.set_rate(self.state.optimizer, rate)
                 unread += self._step(step, batches, statistics)
                 last = step == self.steps - 1
                 ends = last or (step + 1) % per_epoch == 0
@@ -280,18 +269,19 @@ class _Run:
                     epoch_began, epoch_first = time.monotonic(), now.step
                     fallen = schedule.drops(self.recipe.schedule, self._history())
                 if snapshot is not None and now.step in cycles:
-                    self.require_finite()
+                    self.state.require_finite()
                     with self._evaluated():
                         snapshot(1 + cycles.index(now.step))
                 if due or stop:
-                    self.save()
+                    self.state.save()
                     saved = time.monotonic()
                 if stop:
                     raise KeyboardInterrupt
 
     def _step(self, step: int, batches: Iterator[tuple[Tensor, Tensor]], statistics: Statistics) -> Tensor:
         """One optimiser step; its mean loss, not yet waited for."""
-        self.optimizer.zero_grad(set_to_none=True)
+        optimizer = self.state.optimizer
+        optimizer.zero_grad(set_to_none=True)
         statistics.begin_step()
         total = torch.zeros((), device=self.device)
         passes = self.layout.passes
@@ -307,10 +297,10 @@ class _Run:
             statistics.end_group()
         statistics.end_step()
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_([p for g in self.optimizer.param_groups for p in g["params"]], self.recipe.clip)
-        self.optimizer.step()
-        if self.average is not None:
-            self.average.update(step)
+            nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.recipe.clip)
+        optimizer.step()
+        if self.state.average is not None:
+            self.state.average.update(step)
         return total
 
     def _read(self, unread: Tensor, step: int) -> float:
@@ -337,11 +327,11 @@ class _Run:
             Whether it is the best epoch so far. Its state is then saved, so that whoever keeps the weights of the best
             epoch has those of an epoch that counts, even where training goes back.
         """
-        now, before = self.progress, self._history()
+        now, before = self.state.progress, self._history()
         epoch, index = divmod(step, self.layout.steps_an_epoch)
         row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1), "rate": rate}
         if evaluate is not None:
-            self.require_finite()
+            self.state.require_finite()
             with self._evaluated():
                 row |= evaluate()
         now.curve.append(row)
@@ -353,62 +343,18 @@ class _Run:
     def _evaluated(self) -> Iterator[None]:
         """Within this the network is in evaluation mode, with averaged weights where the recipe averages them."""
         self.module.eval()
-        with self.average.applied() if self.average is not None else nullcontext():
+        with self.state.average.applied() if self.state.average is not None else nullcontext():
             yield
         self.module.train()
 
     def _history(self) -> list[float]:
-        return [row["top1"] for row in self.progress.curve if "top1" in row]
+        return [row["top1"] for row in self.state.progress.curve if "top1" in row]
 
-    # ------------------------------------------------------------------ state on disk
-
-    def require_finite(self) -> None:
-        """Raise NonFiniteLossError where a weight, a statistic or a momentum is no number."""
-        for name, tensor in self._state().items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise NonFiniteLossError(
-                    f"{name.partition(':')[2]} holds what is no number after step {self.progress.step} of {self.steps}",
-                    hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
-                )
-
-    def save(self) -> None:
-        """Write the state, whole or not at all.
-
-        Raises:
-            NonFiniteLossError: The state holds what is no number; what was saved before stays.
-            StorageError: The disk is full; what was saved before stays.
-        """
-        self.require_finite()
-        if self.save_to is not None and self.ranks.first:
-            try:
-                checkpoint.write(self.save_to, self._state(), {"signature": self.signature, **asdict(self.progress)})
-            except StorageError as error:
-                hint = "make space; the run then goes on from the state that was saved last"
-                raise StorageError(error.message, hint=hint) from error
-
-    def _state(self) -> dict[str, Tensor]:
-        tensors = {f"module:{name}": tensor for name, tensor in self.module.state_dict().items()}
-        tensors |= {f"optimizer:{name}": t for name, t in optim.state_tensors(self.optimizer, self.module).items()}
-        if self.average is not None:
-            tensors |= {f"average:{name}": tensor for name, tensor in self.average.state().items()}
-        return tensors
-
-    def restore(self) -> None:
-        """Go on from the file, where it is of this training."""
-        if self.save_to is None or not self.save_to.exists():
-            return
-        tensors, facts = checkpoint.read(self.save_to)
-        if facts.pop("signature", None) != self.signature:
-            self.save_to.unlink(missing_ok=True)  # another process may have been quicker
-            return
-        self._put_back(tensors, facts)
-        if self.progress.step:
-            self.progress.resumes.append(self.progress.step)
-            self.save()  # so that it is known even if the next kill comes before the next saving
+    # ------------------------------------------------------------------ what a machine affords, and what goes wrong
 
     def settle(self, precision: str, most: int | None, listener: Listener) -> None:
         """Take up the precision and the groups that a state began with, or those that this machine affords."""
-        now = self.progress
+        now = self.state.progress
         self.grouped = has_statistics(self.module.train())
         if not now.groups:
             limits = [each for each in self.ranks.gather(most) if each is not None]
@@ -433,31 +379,28 @@ class _Run:
             OutOfMemoryError: Memory is full, and nothing is left to try.
         """
         if isinstance(error, NonFiniteLossError):
-            if self.progress.halved_at is not None or self.save_to is None:
+            if self.state.progress.halved_at is not None or self.state.file is None:
                 raise error
             return _Setback(reason=error.message)
         if not ran_out_of_memory(error):
             raise error
         reason = f"memory ran out at {self.layout.group} pictures at a time"
         smaller = self._smaller()
-        if smaller is None or self.save_to is None or self.ranks.world > 1:
+        if smaller is None or self.state.file is None or self.ranks.world > 1:
             raise OutOfMemoryError(
-                f"{reason}, after step {self.progress.step} of {self.steps}",
+                f"{reason}, after step {self.state.progress.step} of {self.steps}",
                 hint="give the recipe a smaller group, take smaller pictures or a smaller network, or --precision bf16",
             ) from error
         return _Setback(reason=reason, layout=smaller)
 
     def go_back(self, setback: _Setback, listener: Listener) -> None:
         """Take the last state up again, and do otherwise from there on."""
-        assert self.save_to is not None
         self.ranks.wait()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.optimizer.state.clear()
+        self.state.go_back()
         gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-        self._put_back(*_without_signature(self.save_to))
-        now = self.progress
+        now = self.state.progress
         if setback.layout is None:
             now.halved_at = now.step
             event, otherwise = "halved", "half the rate"
@@ -467,7 +410,7 @@ class _Run:
             event, otherwise = "regrouped", self._in_groups(self.layout)
         listener.note(f"{setback.reason}; went back to step {now.step}, and on with {otherwise}", step=now.step)
         listener.record(event, {"step": now.step, "reason": setback.reason, "group": self.layout.group})
-        self.save()
+        self.state.save()
 
     def _smaller(self) -> Layout | None:
         """Groups of half the size; None where there are none, or no statistics could be taken of them."""
@@ -478,20 +421,3 @@ class _Run:
         """What smaller groups mean, in words."""
         words = f"{layout.groups} groups of {layout.group} pictures a step"
         return f"{words}, of which batch statistics are taken" if self.grouped else words
-
-    def _put_back(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}, "average": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(":")
-            parts[part][rest] = tensor
-        self.module.load_state_dict(parts["module"])
-        optim.restore(self.optimizer, self.module, parts["optimizer"])
-        if self.average is not None:
-            self.average.restore(parts["average"])
-        self.progress = _Progress(**facts)
-
-
-def _without_signature(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    tensors, facts = checkpoint.read(path)
-    facts.pop("signature", None)
-    return tensors, facts

@@ -15,6 +15,7 @@ from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.features import engines, keys
+from striate.features.decoded import Decoded
 from striate.features.extract import Pass, StageFeatures, fill, sample
 from striate.features.store import RowStore
 from striate.models import Entry, ImageModel
@@ -120,24 +121,13 @@ class Problem:
             preprocess: How.
             name: Of the folder in `work`.
         """
-        shape = (*preprocess.size, preprocess.in_channels)
         folder = keys.of_folder(preprocess=preprocess, fast=self.plan.fast_resize)
-        store = RowStore(self.work / f"{name}-{folder}", shape, "uint8")
-        fill(
-            store,
-            self.index,
-            [int(p) for p in positions],
-            self.digests,
-            preprocess,
-            lambda pixels: pixels,
-            batch=BATCH,
-            listener=self.listener,
-            fast=self.plan.fast_resize,
-            phase="decoding pictures",
-        )
-        places = store.places([keys.of_picture(self.digests[p]) for p in positions])
+        where = self.work / f"{name}-{folder}"
+        decoded = Decoded(self.index, self.digests, preprocess, where, fast=self.plan.fast_resize)
+        decoded.decode(positions, self.listener)
+        places = decoded.rows(positions)
         ordered = len(places) == 0 or bool((np.diff(places) == 1).all() and places[0] == 0)
-        view = store.view()
+        view = decoded.pixels
         pixels = view[: len(places)] if ordered else view[places]
         return Pictures(pixels=pixels, labels=self.labels(positions), digests=[self.digests[p] for p in positions])
 

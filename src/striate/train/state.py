@@ -1,0 +1,137 @@
+"""What a training needs to go on to the same weights, and the file that keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from striate.core.errors import NonFiniteLossError, StorageError
+from striate.records.recipes import Recipe
+from striate.train import checkpoint, optim
+from striate.train.average import Average
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a training is: what its file keeps beside tensors.
+
+    Args:
+        step: Steps taken.
+        loss: Sum of the losses of this epoch's steps.
+        curve: A row for each epoch that is over.
+        seconds: Time so far, that of earlier processes included.
+        resumes: The steps from which processes went on.
+        halved_at: The step from which on the rate is halved; None where it never was.
+        precision: Of the arithmetic.
+        groups: Fields of a `Group` for each size of the groups so far.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    curve: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    resumes: list[int] = field(default_factory=list)
+    halved_at: int | None = None
+    precision: str = ""
+    groups: list[dict[str, int]] = field(default_factory=list)
+
+
+@final
+class State:
+    """The tensors that training changes, and its progress.
+
+    Args:
+        module: What is trained.
+        optimizer: What trains it.
+        recipe: How.
+        steps: In all.
+        file: Where the state is kept; None keeps none.
+        signature: Names everything that training depends on.
+        writes: Whether this process is the one that writes.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        recipe: Recipe,
+        *,
+        steps: int,
+        file: Path | None,
+        signature: str,
+        writes: bool,
+    ) -> None:
+        self.module, self.optimizer, self.recipe, self.steps = module, optimizer, recipe, steps
+        self.average = None if recipe.ema is None else Average(module, recipe.ema)
+        self.file, self._signature, self._writes = file, signature, writes
+        self.progress = Progress()
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file to go back to."""
+        return self.file is not None and self.file.exists()
+
+    def require_finite(self) -> None:
+        """Raise NonFiniteLossError where a weight, a statistic or a momentum is no number."""
+        for name, tensor in self._tensors().items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise NonFiniteLossError(
+                    f"{name.partition(':')[2]} holds what is no number after step {self.progress.step} of {self.steps}",
+                    hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+                )
+
+    def save(self) -> None:
+        """Write the file, whole or not at all.
+
+        Raises:
+            NonFiniteLossError: The state holds what is no number; what was saved before stays.
+            StorageError: The disk is full; what was saved before stays.
+        """
+        self.require_finite()
+        if self.file is None or not self._writes:
+            return
+        try:
+            checkpoint.write(self.file, self._tensors(), {"signature": self._signature, **asdict(self.progress)})
+        except StorageError as error:
+            hint = "make space; the run then goes on from the state that was saved last"
+            raise StorageError(error.message, hint=hint) from error
+
+    def restore(self) -> None:
+        """Take up the file's state, where it bears the signature; another one's file goes."""
+        if self.file is None or not self.file.exists():
+            return
+        if checkpoint.facts(self.file).get("signature") != self._signature:
+            self.file.unlink(missing_ok=True)  # another process may have been quicker
+            return
+        self.go_back()
+        if self.progress.step:
+            self.progress.resumes.append(self.progress.step)
+            self.save()  # so that it is known even if the next kill comes before the next saving
+
+    def go_back(self) -> None:
+        """Take up the state that was saved last."""
+        assert self.file is not None
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
+        tensors, facts = checkpoint.read(self.file)
+        parts: dict[str, dict[str, Tensor]] = {"module": {}, "optimizer": {}, "average": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(":")
+            parts[part][rest] = tensor
+        self.module.load_state_dict(parts["module"])
+        optim.restore(self.optimizer, self.module, parts["optimizer"])
+        if self.average is not None:
+            self.average.restore(parts["average"])
+        facts.pop("signature")
+        self.progress = Progress(**facts)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        tensors = {f"module:{name}": tensor for name, tensor in self.module.state_dict().items()}
+        tensors |= {f"optimizer:{name}": t for name, t in optim.state_tensors(self.optimizer, self.module).items()}
+        if self.average is not None:
+            tensors |= {f"average:{name}": tensor for name, tensor in self.average.state().items()}
+        return tensors
