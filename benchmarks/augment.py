@@ -2,8 +2,10 @@
 
 Every turn takes the same batch of bytes and gives a batch. Ours is `data.augment` and `data.mix`, as training calls
 them. Torchvision's transforms draw once a call, so they go over the pictures one by one, and the results are stacked,
-as a data loader does; in a turn of its own several threads share that work. Kornia takes the whole batch as floats. The
-ratio is the time of the fastest of these over ours, so above 1 is faster; nobody has to normalise. What is named alike
+as a data loader does; in a turn of its own several threads share that work. Kornia takes the whole batch as floats.
+Every peer has a process of its own, with the system's defaults and our settings of memory, and ours has those of
+`core/memory.py`: beside other threads that use PyTorch, each of its operations waits longer for its threads. The ratio
+is the time of the fastest of these over ours, so above 1 is faster; nobody has to normalise. What is named alike
 is not the same to the pixel: ours turns hues linearly, and shifts by parts of a pixel in `cifar_short`. Kornia's
 RandAugment draws one policy for the whole batch where the paper draws for each picture, so its rate is shown and does
 not count. PCA lighting, which neither peer has, is written out for torchvision as it is usually pasted.
@@ -19,19 +21,26 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from networks import Clock, Turn, compared, peers, rounds
-from torch import Tensor, nn
 
-from striate.core.memory import keep_freed_memory
+from striate.core.memory import keep_freed_memory, spin_briefly
+
+if __name__ == "__main__":  # before torch is loaded, as the command does; the peers' processes are not this one
+    keep_freed_memory()
+    spin_briefly()
+
+import torch
+from networks import peers
+from torch import Tensor, nn
+from turns import Clock, Timed, Turn, apart, clock_of, clocked, compared, rounds
+
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
 from striate.data.mix import mix
@@ -43,6 +52,7 @@ from striate.train.objective import Objective
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 CLASSES = 1000
+BEFORE_S = 0.03
 STEPS = {"modern": ("mobilenet_v2", 224, 32, 0.15), "cifar_short": ("resnet20_cifar", 32, 128, 0.05)}
 """The network that a recipe is set beside, the side of its pictures, their number, and the share that is allowed."""
 
@@ -90,12 +100,12 @@ def ours(name: str, pixels: Tensor, labels: Tensor) -> Turn:
     return turn
 
 
-def torchvision_turns(name: str, pixels: Tensor, labels: Tensor, threads: int) -> dict[str, Turn]:
-    """A picture at a time, in this thread and in two; what mixes takes the stacked batch."""
+def torchvision_turns(name: str, side: int, batch: int, threads: int) -> dict[str, Turn]:
+    """A picture at a time, in one thread or in several; what mixes takes the stacked batch."""
     peers()
     from torchvision.transforms import v2
 
-    side = pixels.shape[1]
+    pixels, labels = pictures(side, batch)
     shift = [v2.RandomCrop(side, padding=side // 8, padding_mode="edge"), v2.RandomHorizontalFlip()]
     cut = v2.RandomResizedCrop(side, antialias=True)
     mixup, cutmix = v2.MixUp(alpha=0.2, num_classes=CLASSES), v2.CutMix(alpha=1.0, num_classes=CLASSES)
@@ -116,7 +126,6 @@ def torchvision_turns(name: str, pixels: Tensor, labels: Tensor, threads: int) -
     }[name]
     each = v2.Compose(singly) if singly else None
     planes = pixels.permute(0, 3, 1, 2)  # a view: what a decoded picture is, and what these transforms are fastest on
-    pool = ThreadPoolExecutor(threads)
 
     def over(part: Sequence[Tensor]) -> list[Tensor]:
         assert each is not None
@@ -127,19 +136,22 @@ def torchvision_turns(name: str, pixels: Tensor, labels: Tensor, threads: int) -
 
     if each is None:
         return {"torchvision": lambda: whole(planes)}
+    if threads == 1:
+        return {"torchvision": lambda: whole(torch.stack(over(list(planes))))}
+    pool = ThreadPoolExecutor(threads)
 
     def threaded() -> object:
         parts = pool.map(over, [planes[first::threads] for first in range(threads)])
         return whole(torch.stack([x for part in parts for x in part]))
 
-    return {"torchvision": lambda: whole(torch.stack(over(list(planes)))), "torchvision, threads": threaded}
+    return {"torchvision, threads": threaded}
 
 
-def kornia_turn(name: str, pixels: Tensor) -> Turn:
+def kornia_turns(name: str, side: int, batch: int) -> dict[str, Turn]:
     """The whole batch, as floats from 0 to 1."""
     import kornia.augmentation as K
 
-    side = pixels.shape[1]
+    pixels, _ = pictures(side, batch)
     shift = [K.RandomCrop((side, side), padding=side // 8, padding_mode="replicate"), K.RandomHorizontalFlip()]
     cut = K.RandomResizedCrop((side, side), scale=(0.08, 1.0))
     policy, erasing = K.auto.RandAugment(n=2, m=9), K.RandomErasing(p=0.25)
@@ -168,7 +180,7 @@ def kornia_turn(name: str, pixels: Tensor) -> Turn:
             return x
         return pair[int(coin.integers(len(pair)))](x)  # mixes no labels
 
-    return turn
+    return {"kornia": turn}
 
 
 def step_turn(network: str, pixels: Tensor) -> Turn:
@@ -188,22 +200,27 @@ def step_turn(network: str, pixels: Tensor) -> Turn:
     return turn
 
 
-def batch_of(count: int, side: int) -> Tensor:
-    """Smooth random pictures: on pure noise a crop would be as dear, but a table of values would not."""
-    small = np.random.default_rng(0).integers(0, 256, (count, max(2, side // 8), max(2, side // 8), 3), dtype=np.uint8)
+def pictures(side: int, batch: int) -> tuple[Tensor, Tensor]:
+    """Smooth random pictures, and labels: on pure noise a crop would be as dear, but a table of values would not."""
+    small = np.random.default_rng(0).integers(0, 256, (batch, max(2, side // 8), max(2, side // 8), 3), dtype=np.uint8)
     large = nn.functional.interpolate(
         torch.from_numpy(small).permute(0, 3, 1, 2).float(), size=(side, side), mode="bicubic"
     )
-    return large.clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    return large.clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous(), torch.arange(batch) % CLASSES
 
 
-def against_peers(name: str, side: int, batch: int, pairs: int, threads: int, clock: Clock) -> dict[str, Any]:
+def against_peers(name: str, side: int, batch: int, asked: argparse.Namespace) -> dict[str, Any]:
     """Ours against the fastest of the peers' ways."""
-    pixels, labels = batch_of(batch, side), torch.arange(batch) % CLASSES
-    turns: dict[str, Turn] = {"ours": ours(name, pixels, labels)} | torchvision_turns(name, pixels, labels, threads)
-    if name != "PCA lighting":
-        turns["kornia"] = kornia_turn(name, pixels)
-    seconds = rounds(turns, pairs, clock)
+    how = {"threads": asked.threads, "cpu_time": asked.cpu_time, "keep_memory": True, "before_s": BEFORE_S}
+    turns: dict[str, Timed] = {
+        "ours": clocked(ours(name, *pictures(side, batch)), clock_of(asked.cpu_time), before_s=BEFORE_S)
+    }
+    with ExitStack() as running:
+        for threads in sorted({1, asked.threads}):
+            turns |= running.enter_context(apart(torchvision_turns, name, side, batch, threads, **how))
+        if name != "PCA lighting":
+            turns |= running.enter_context(apart(kornia_turns, name, side, batch, **how))
+        seconds = rounds(turns, asked.pairs)
     medians = {who: float(np.median(each)) for who, each in seconds.items()}
     count = [who for who in medians if who != "ours" and (who, name) not in NOT_ALIKE]
     best = min(count, key=lambda who: medians[who])
@@ -214,8 +231,9 @@ def against_peers(name: str, side: int, batch: int, pairs: int, threads: int, cl
 def against_step(name: str, pairs: int, clock: Clock) -> dict[str, Any]:
     """A recipe's augmentation as a share of a step."""
     network, side, batch, most = STEPS[name]
-    pixels, labels = batch_of(batch, side), torch.arange(batch) % CLASSES
-    seconds = rounds({"step": step_turn(network, pixels), "ours": ours(name, pixels, labels)}, pairs, clock)
+    pixels, labels = pictures(side, batch)
+    turns = {"step": step_turn(network, pixels), "ours": ours(name, pixels, labels)}
+    seconds = rounds({who: clocked(turn, clock) for who, turn in turns.items()}, pairs)
     row = compared(seconds["ours"], seconds["step"])
     return {"what": name, "network": network, "ms": row["peer_ms"], "step_ms": row["ms"], "most": most} | {
         key: row[key] for key in ("ratio", "low", "high")
@@ -236,10 +254,9 @@ def main() -> None:
     )
     parser.add_argument("--dry", action="store_true", help="print the figures, and write none")
     asked = parser.parse_args()
-    keep_freed_memory()
     torch.set_num_threads(asked.threads)
     torch.manual_seed(0)
-    clock = time.process_time if asked.cpu_time else time.perf_counter
+    clock = clock_of(asked.cpu_time)
     more = {"pairs": asked.pairs, "threads": asked.threads, "clock": "processor" if asked.cpu_time else "wall"}
     more |= {"torch": torch.__version__, "machine": platform.machine()}
     more |= {"peers": f"torchvision {version('torchvision')}, kornia {version('kornia')}"}
@@ -250,7 +267,7 @@ def main() -> None:
             if name in STEPS and STEPS[name][1] != side:
                 continue
             row = {"benchmark": "augment", "side": side, "batch": batch}
-            row |= against_peers(name, side, batch, asked.pairs, asked.threads, clock)
+            row |= against_peers(name, side, batch, asked)
             rates = "  ".join(f"{who} {rate:,.0f}" for who, rate in row["rates"].items())
             print(
                 f"{side:>4} {name:<24}{row['ratio']:6.2f} ({row['low']:.2f} to {row['high']:.2f})  {rates}", flush=True

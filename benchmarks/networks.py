@@ -20,8 +20,6 @@ import copy
 import json
 import platform
 import sys
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -31,6 +29,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from turns import Clock, Turn, clock_of, clocked, compared, rounds
 
 from striate.core.errors import EngineError
 from striate.core.memory import keep_freed_memory
@@ -47,9 +46,6 @@ LEAST = 0.97
 """Below this share of the peer's speed, eager against eager, the script ends with an error."""
 SAME = 1e-3
 """Greatest difference of logits over their greatest size at which two float32 networks count as the same."""
-
-Turn = Callable[[], object]
-Clock = Callable[[], float]
 
 
 def peers() -> ModuleType:
@@ -133,29 +129,6 @@ def fast_turns(model: ImageModel, pixels: np.ndarray) -> dict[str, Turn]:
     return turns
 
 
-def rounds(turns: dict[str, Turn], count: int, clock: Clock = time.perf_counter) -> dict[str, np.ndarray]:
-    """Seconds of every turn in `count` rounds, after one that does not count."""
-    names = list(turns)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    for number in range(count + 1):
-        for name in names if number % 2 else reversed(names):
-            began = clock()
-            turns[name]()
-            if number:
-                seconds[name].append(clock() - began)
-    return {name: np.array(each) for name, each in seconds.items()}
-
-
-def compared(peer_s: np.ndarray, ours_s: np.ndarray) -> dict[str, float]:
-    """Medians in milliseconds, and the median of the ratios with its 95 % interval."""
-    ratios = peer_s / ours_s
-    draws = np.random.default_rng(0).integers(0, len(ratios), (2000, len(ratios)))
-    low, high = np.percentile(np.median(ratios[draws], axis=1), (2.5, 97.5))
-    facts = {"peer_ms": 1e3 * np.median(peer_s), "ms": 1e3 * np.median(ours_s)}
-    facts |= {"ratio": np.median(ratios), "low": low, "high": high}
-    return {key: round(float(value), 4) for key, value in facts.items()}
-
-
 def forward_rows(
     peer: nn.Module, ours: ImageModel, pixels: np.ndarray, count: int, clock: Clock
 ) -> list[dict[str, Any]]:
@@ -175,7 +148,7 @@ def forward_rows(
         gaps[path] = difference(got, want)
         if gaps[path] > SAME:
             raise SystemExit(f"not the same network: logits differ by {gaps[path]:.1e} of their size ({path})")
-    seconds = rounds(turns, count, clock)
+    seconds = rounds({who: clocked(turn, clock) for who, turn in turns.items()}, count)
     fastest = min(LAYOUTS, key=lambda path: float(np.median(seconds[f"peer {path}"])))
     rows = []
     for path, gap in gaps.items():
@@ -197,7 +170,7 @@ def step_rows(
             who: step_turn(laid_out(model, layout), x.contiguous(memory_format=layout), labels)
             for who, model in (("peer", peer), ("ours", ours))
         }
-        seconds = rounds(turns, count, clock)
+        seconds = rounds({who: clocked(turn, clock) for who, turn in turns.items()}, count)
         rows.append({"mode": "step", "path": path, **compared(seconds["peer"], seconds["ours"])})
     return rows
 
@@ -220,7 +193,7 @@ def main() -> None:
     asked = parser.parse_args()
     keep_freed_memory()  # for both alike: fresh pages cost a third of a step, and would drown the difference
     torch.set_num_threads(asked.threads)
-    clock = time.process_time if asked.cpu_time else time.perf_counter
+    clock = clock_of(asked.cpu_time)
     pixels = np.random.default_rng(0).integers(0, 256, (asked.batch, asked.side, asked.side, 3), dtype=np.uint8)
     slow = []
     for name in asked.networks:

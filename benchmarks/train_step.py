@@ -27,14 +27,9 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import multiprocessing
-import os
 import platform
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, final
 
@@ -48,8 +43,9 @@ if __name__ == "__main__":  # before torch is loaded, as the command does; the p
 
 import torch
 import torch.nn.functional as F
-from networks import compared, difference, peers
+from networks import difference, peers
 from torch import Tensor, nn
+from turns import Clock, Timed, Turn, apart, clock_of, clocked, compared
 
 from striate.core.events import Silent
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -80,9 +76,6 @@ LEAST = {
 }
 """Times the speed of the plain loop, by network and cut; below it the script ends with an error."""
 MOST_OVERHEAD = 1.03
-
-Turn = Callable[[], object]
-Clock = Callable[[], float]
 
 
 def plain_turn(model: nn.Module, pictures: Tensor, labels: Tensor) -> Turn:
@@ -123,7 +116,7 @@ class Interleaved(Silent):
         clock: Seconds that only rise.
     """
 
-    def __init__(self, turns: dict[str, Callable[[], float]], clock: Clock) -> None:
+    def __init__(self, turns: dict[str, Timed], clock: Clock) -> None:
         self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *turns)}
         self._turns, self._clock = turns, clock
         self._began = clock()
@@ -134,17 +127,6 @@ class Interleaved(Silent):
         for name in self._turns if done % 2 else reversed(self._turns):
             self.seconds[name].append(self._turns[name]())
         self._began = self._clock()
-
-
-def clocked(turn: Turn, clock: Clock) -> Callable[[], float]:
-    """A turn that gives its seconds."""
-
-    def run() -> float:
-        began = clock()
-        turn()
-        return clock() - began
-
-    return run
 
 
 # ---------------------------------------------------------------------- the peers, in a process of their own
@@ -169,48 +151,12 @@ def built(name: str) -> tuple[ImageModel, nn.Module | None]:
     return model, peer
 
 
-def serve_peers(pipe: Connection, name: str, batch: int, threads: int, cpu_time: bool, tuned: bool) -> None:
-    """Take a step of the peer that is named on `pipe`, and answer with its seconds, until None comes."""
-    if tuned:
-        keep_freed_memory()
-    torch.set_num_threads(threads)
+def peers_of(name: str, batch: int) -> dict[str, Turn]:
+    """The steps of the peers."""
     model, peer = built(name)
     pictures, labels = torch.rand(batch, *REGISTRY.get(name).input), torch.arange(batch) % model.classes
     turns = {"plain": plain_turn(model, pictures, labels)}
-    if peer is not None:
-        turns["timm"] = plain_turn(peer, pictures, labels)
-    pipe.send(list(turns))
-    clock = clock_of(cpu_time)
-    while (who := pipe.recv()) is not None:
-        pipe.send(clocked(turns[who], clock)())
-
-
-@contextmanager
-def peers_running(
-    name: str, batch: int, threads: int, cpu_time: bool, tuned: bool
-) -> Iterator[dict[str, Callable[[], float]]]:
-    """The steps of the peers, each in their process, one at a time."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    process = spawn.Process(target=serve_peers, args=(theirs, name, batch, threads, cpu_time, tuned), daemon=True)
-    mine = None if tuned else os.environ.pop("GOMP_SPINCOUNT", None)
-    process.start()
-    if mine is not None:
-        os.environ["GOMP_SPINCOUNT"] = mine
-    theirs.close()
-
-    def step(who: str) -> float:
-        ours.send(who)
-        return ours.recv()
-
-    yield {who: lambda who=who: step(who) for who in ours.recv()}
-    ours.send(None)
-    process.join()
-
-
-def clock_of(cpu_time: bool) -> Clock:
-    """Seconds of the processor, or of the wall."""
-    return time.process_time if cpu_time else time.perf_counter
+    return turns if peer is None else turns | {"timm": plain_turn(peer, pictures, labels)}
 
 
 # ---------------------------------------------------------------------- ours
@@ -227,7 +173,8 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     feed: Feed = PixelFeed(pixels, labels, Augment(), seed=0)
     recipe = Recipe(rate=RATE, batch=batch, steps=asked.pairs + WARM_UP, schedule=Schedule(kind="constant"))
-    with peers_running(name, batch, asked.threads, asked.cpu_time, asked.tuned_peers) as turns:
+    how = {"threads": asked.threads, "cpu_time": asked.cpu_time, "keep_memory": asked.tuned_peers}
+    with apart(peers_of, name, batch, **how) as turns:
         if cut is None:
             bare = bare_turn(copy.deepcopy(module), torch.from_numpy(pixels), torch.from_numpy(labels), asked.precision)
             turns["bare"] = clocked(bare, clock)

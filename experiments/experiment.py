@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,12 @@ from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any, Literal
+
+from striate.core.memory import keep_freed_memory, spin_briefly
+
+if "torch" not in sys.modules:  # as the command does; later it would have no effect
+    keep_freed_memory()
+    spin_briefly()
 
 from striate.core.atomic import write_text
 from striate.core.events import Silent

@@ -13,7 +13,7 @@ from scipy.stats import t
 
 from experiment import Arm, Experiment, Row, main
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3, 4)
 PRECISIONS = ("float32", "bf16")
 
 

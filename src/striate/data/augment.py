@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -56,7 +57,7 @@ def augment(
     Returns:
         uint8, ``[n, *size, channels]``.
     """
-    if recipe == Augment():
+    if replace(recipe, mixup=0.0, cutmix=0.0) == Augment():
         return pixels
     draws = torch.from_numpy(uniforms(samples, _COLUMNS, seed, "augment", epoch)).float()
     if recipe.flip == "alternate":

@@ -49,10 +49,10 @@ def mix(
         mixed = pixels.clone()
         mixed[:, top : top + tall, left : left + wide] = pixels[:, top : top + tall, left : left + wide].flip(0)
         share = 1 - tall * wide / (height * width)
-    shares, rows = torch.zeros(len(labels), classes), torch.arange(len(labels))
-    shares[rows, labels] = share
-    shares[rows, labels.flip(0)] += 1 - share
-    return mixed, shares
+    shares, rows, own = np.zeros((len(labels), classes), np.float32), np.arange(len(labels)), labels.numpy()
+    shares[rows, own] = share
+    shares[rows, own[::-1]] += 1 - share
+    return mixed, torch.from_numpy(shares)
 
 
 def _blended(pixels: Tensor, weight: int) -> Tensor:
@@ -62,4 +62,4 @@ def _blended(pixels: Tensor, weight: int) -> Tensor:
         change = own.short().sub_(others).mul_(weight).add_(_PARTS // 2).bitwise_right_shift_(7)
         return change.to(torch.uint8).add_(others)  # below 0 it wraps around, and so does the sum
 
-    return in_parts(blend, pixels, pixels.flip(0))
+    return in_parts(blend, pixels, pixels.flip(0), value_bytes=2)

@@ -10,19 +10,20 @@ from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey: ITU-R 601."""
-_AT_ONCE = 1 << 17
-"""Values that each processor works on at a time: half a MB of floats, and a few times that beside."""
+_AT_ONCE = 1 << 19
+"""Bytes that each processor works on at a time: half a MB, and a few times that beside."""
 
 
-def in_parts(step: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-    """Bytes by a step from bytes, a few pictures at a time, so that floats stay in the processor's cache.
+def in_parts(step: Callable[..., Tensor], x: Tensor, *others: Tensor, value_bytes: int = 4) -> Tensor:
+    """Bytes by a step from bytes, a few pictures at a time, so that what is between stays in the processor's cache.
 
     Args:
         step: Some pictures, and what belongs to them of `others`, to as many pictures of the same size.
         x: uint8, ``[n, h, w, channels]``.
         others: As long as `x`.
+        value_bytes: Of a value while the step works on it; floats have 4.
     """
-    count, each = len(x), max(2, torch.get_num_threads() * _AT_ONCE // max(1, x[:1].numel()))
+    count, each = len(x), max(2, torch.get_num_threads() * _AT_ONCE // max(1, x[:1].numel() * value_bytes))
     out = torch.empty(x.shape, dtype=torch.uint8)
     # never a lone picture, but where there is no other: sums over one alone may run in another order
     for start in range(0, max(1, count - 1), each):
