@@ -110,7 +110,7 @@ def measure(count: int, archive: Path, backbone: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         data = unpack(archive, count, work / "pictures")
-        command = [sys.executable, "-m", "striate.cli", "fit", str(data), "--backbone", backbone, "--no-scratch"]
+        command = [sys.executable, "-m", "striate", "fit", str(data), "--backbone", backbone, "--no-scratch"]
         environment = os.environ | {"STRIATE_HOME": str(work / "home")}
         run = work / "run"
         peaks, seconds = watch([*command, "--out", str(run)], run / "log.jsonl", environment, head_is_there)

@@ -20,7 +20,7 @@ import pytest
 
 from drawings import draw
 
-PLAIN = [sys.executable, "-m", "striate.cli"]
+PLAIN = [sys.executable, "-m", "striate"]
 OFTEN_SAVED = "from striate.train import loop; loop.train.__kwdefaults__['save_every_s'] = 0.05; "
 SHORT = "from striate.records import plans; plans.FitPlan.__init__.__kwdefaults__['work_s'] = 0.1; "
 GO = "from striate.cli import main; main()"

@@ -361,7 +361,7 @@ def test_a_signal_to_all_processes_saves_first(tmp_path: Path, world: int) -> No
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_a_command_and_its_workers(tmp_path: Path, number: signal.Signals) -> None:
     data, out, log = draw(tmp_path / "data", 100), tmp_path / "run", tmp_path / "run/log.jsonl"
-    command = [sys.executable, "-m", "striate.cli", "train", "lenet5", str(data), "--recipe", "lenet_short"]
+    command = [sys.executable, "-m", "striate", "train", "lenet5", str(data), "--recipe", "lenet_short"]
     command += ["--epochs", "60", "--workers", "2", "--save-every", "1e9", "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0)
     while process.poll() is None and not (log.exists() and '"epoch": 3' in log.read_text()):

@@ -207,11 +207,20 @@ def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, mon
     assert (filters[:8] == -filters[8:]).all()
 
 
+def test_a_network_that_cannot_be_whitened_is_refused_before_anything_is_decoded(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "recipe", lambda name: dataclasses.replace(QUICK, whiten=True))
+    with pytest.raises(PlanError, match="could be whitened"):
+        job.run(plan(data, network="mlp"), tmp_path / "run", Silent())
+    assert not (tmp_path / "run").exists()
+
+
 COMMAND = "train resnet20_cifar {data} --recipe cifar_short --epochs 24 --workers {workers} --save-every 0 --out {out}"
 
 
 def command(data: Path, out: Path, workers: int) -> list[str]:
-    return [sys.executable, "-m", "striate.cli", *COMMAND.format(data=data, out=out, workers=workers).split()]
+    return [sys.executable, "-m", "striate", *COMMAND.format(data=data, out=out, workers=workers).split()]
 
 
 @pytest.mark.slow

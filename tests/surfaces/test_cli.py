@@ -24,7 +24,7 @@ from striate.core.errors import DataError, PlanError
 from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainMeans, TrainPlan
 from striate.records.results import Difference, FitRecord
 
-HERE = [sys.executable, "-m", "striate.cli"]
+HERE = [sys.executable, "-m", "striate"]
 
 
 @pytest.fixture
@@ -323,7 +323,7 @@ def test_version_and_help_answer_at_once_and_without_torch():
         took.append(time.perf_counter() - began)
     assert min(took) < 0.3
     loaded = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "striate.cli", "models", "--json"],
+        [sys.executable, "-X", "importtime", "-m", "striate", "models", "--json"],
         capture_output=True,
         text=True,
         check=True,
@@ -385,7 +385,7 @@ def test_signals_leave_with_130(tmp_path, number):
 
 def test_a_closed_pipe_is_no_traceback():
     done = subprocess.run(
-        f"{sys.executable} -m striate.cli models | head -1", shell=True, capture_output=True, text=True, check=False
+        f"{sys.executable} -m striate models | head -1", shell=True, capture_output=True, text=True, check=False
     )
     assert done.stdout.split()[0] == "network"
     assert "Traceback" not in done.stderr

@@ -20,7 +20,7 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
     for here, processes in ((4, 4), (6, 2)):
         said = on_every_gpu(Recipe(batch=1024, group=64), here, WORDS, named=False)
         assert said is not None
-        line = f"torchrun --nproc-per-node {processes} -m striate.cli train resnet50 'my photos' --recipe modern"
+        line = f"torchrun --nproc-per-node {processes} -m striate train resnet50 'my photos' --recipe modern"
         assert said.endswith(f"{line} --out DIR")
         assert said.startswith(f"this machine has {here} GPUs, and one")
     said = on_every_gpu(Recipe(batch=1024, group=64), 4, WORDS, named=True)

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from striate.core.preprocess import Preprocess
-from striate.data.index import ImageIndex, scan
+from striate.data.augment import augment
+from striate.data.decode import decode
+from striate.data.headers import headers
+from striate.data.index import ImageIndex, scan, survey
 from striate.records.recipes import Augment, recipe
 from striate.tasks.classify.feed import PixelFeed, to_cut_from
 
@@ -37,8 +41,48 @@ def test_pictures_to_cut_from_are_larger_where_they_have_the_pixels(
     tmp_path: Path, crop: tuple[float, float] | None, sides: list[tuple[int, int]], side: int
 ) -> None:
     index = photos(tmp_path, sides)
-    found = to_cut_from(Preprocess(size=(32, 32)), Augment(crop=crop), index, np.arange(len(index)))
-    assert found == Preprocess(size=(side, side))
+    found = to_cut_from(Preprocess(size=(32, 32)), Augment(crop=crop), headers(index), np.arange(len(index)))
+    assert found == Preprocess(size=(side, side), fit="crop" if crop is None else "stretch")
+
+
+def test_parts_are_cut_from_the_whole_picture_in_its_own_proportions(tmp_path: Path) -> None:
+    place = tmp_path / "a" / "turned.png"
+    place.parent.mkdir()
+    tall, wide = np.meshgrid(np.arange(256), np.arange(64), indexing="ij")  # stored upright, shown lying
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.stack([tall, 255 - tall, 3 * wide], 2).astype(np.uint8)).save(place, exif=exif)
+    index = survey(tmp_path)
+    varies, seen = Augment(crop=(0.25, 0.25), aspect=1.0), headers(index)
+    assert seen.aspects(np.array([0])).tolist() == [4.0]
+    cut_from = to_cut_from(Preprocess(size=(32, 32)), varies, seen, np.array([0]))
+    pixels = decode(index.read(0), cut_from)[None].repeat(64, 0)
+    feed = PixelFeed(
+        pixels, np.zeros(64, np.int64), varies, seed=0, size=(32, 32), aspects=seen.aspects(np.zeros(64, np.int64))
+    )
+    parts = feed.batch(np.arange(64), 0)[0].numpy().astype(int)
+    across, down = np.ptp(parts[..., 0], (1, 2)), np.ptp(parts[..., 2], (1, 2)) / 3
+    # a quarter of 256 x 64 px would be 64 x 64: the whole height, and a quarter of the width
+    assert 56 < across.min() <= across.max() < 68
+    assert down.min() > 58
+    assert parts[..., 0].min() < 16
+    assert parts[..., 0].max() > 240
+
+
+def test_an_input_that_lies_is_filled_without_distortion_too() -> None:
+    wide = np.broadcast_to(np.arange(256, dtype=np.uint8), (256, 256))
+    pixels = np.stack([wide, wide.T, wide], 2)[None].repeat(8, 0)  # of 100 x 100 px, stretched to twice as wide
+    varied = augment(
+        torch.from_numpy(pixels[:, ::2].copy()),
+        Augment(crop=(0.25, 0.25), aspect=1.0),
+        seed=0,
+        epoch=0,
+        samples=np.arange(8),
+        size=(32, 64),
+        aspects=torch.ones(8),
+    )
+    across, down = (np.ptp(varied[..., channel].numpy().astype(int), (1, 2)) for channel in (0, 1))
+    assert across / down == pytest.approx(np.full(8, 2.0), rel=0.05)  # a part of 71 x 35 px
 
 
 def test_a_feed_cuts_to_the_input() -> None:

@@ -148,7 +148,7 @@ def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, nam
     groups = recipe.batch // (recipe.group or recipe.batch)
     if (processes := math.gcd(groups, here)) == 1:
         return f"{said}: the recipe's groups of {recipe.batch // groups} pictures, {groups} a step, cannot be shared"
-    line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate.cli", *words]
+    line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate", *words]
     return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"
 
 

@@ -100,6 +100,11 @@ class PictureInfo:
     orientation: int
     transparent: bool
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """Width and height in pixels once it is turned upright."""
+        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
+
 
 def probe(raw: bytes | np.ndarray) -> PictureInfo:
     """Read a picture's header; no pixel is decoded, so no size is too large.
@@ -169,8 +174,7 @@ def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:
     Raises:
         PictureError: As `decode` does.
     """
-    info = probe(raw)
-    width, height = (info.height, info.width) if info.orientation in _SIDEWAYS else (info.width, info.height)
+    width, height = probe(raw).shown
     longest = max(width, height)
     size = (max(round(side * height / longest), side // 8, 1), max(round(side * width / longest), side // 8, 1))
     pixels = decode(raw, Preprocess(size=size, fit="stretch"), fast=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
@@ -16,8 +14,6 @@ from striate.data.decode import PictureInfo, probe
 from striate.data.image_index import ImageIndex
 
 _CHUNK = 64
-_SOME = 100
-"""Headers that `middle_side` reads."""
 
 
 class Trait(enum.IntFlag):
@@ -36,14 +32,23 @@ class Headers:
     """A row for every picture of an index; zeros for one whose header cannot be read.
 
     Args:
-        width: In pixels as stored, int32 ``[n]``.
-        height: In pixels as stored, int32 ``[n]``.
+        width: In pixels, upright, int32 ``[n]``.
+        height: In pixels, upright, int32 ``[n]``.
         traits: Sums of `Trait`, uint8 ``[n]``.
     """
 
     width: np.ndarray
     height: np.ndarray
     traits: np.ndarray
+
+    def middle_side(self, positions: np.ndarray) -> float | None:
+        """The median of the shorter sides of some pictures, in pixels; None where no header could be read."""
+        sides = np.minimum(self.width[positions], self.height[positions])
+        return float(np.median(sides[sides > 0])) if sides.any() else None
+
+    def aspects(self, positions: np.ndarray) -> np.ndarray:
+        """Width over height of some pictures, float32 ``[n]``; 1 where the header could not be read."""
+        return (np.maximum(self.width[positions], 1) / np.maximum(self.height[positions], 1)).astype(np.float32)
 
 
 def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
@@ -62,7 +67,7 @@ def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
                 info = probe(index.read(i))
             except PictureError:
                 continue
-            width[i], height[i], traits[i] = info.width, info.height, _traits(info)
+            (width[i], height[i]), traits[i] = info.shown, _traits(info)
 
     pool = ThreadPoolExecutor(threads or cpu_threads(), thread_name_prefix="striate-headers")
     try:
@@ -71,23 +76,6 @@ def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     return Headers(width=width, height=height, traits=traits)
-
-
-def middle_side(index: ImageIndex, positions: Sequence[int] | np.ndarray) -> float | None:
-    """The median of the shorter sides of some pictures, in pixels; None where no header can be read.
-
-    Args:
-        index: The pictures.
-        positions: Of which a hundred at most, evenly spread, are looked at.
-    """
-    sides = []
-    for place in np.unique(np.linspace(0, len(positions) - 1, _SOME).astype(int)) if len(positions) else ():
-        try:
-            info = probe(index.read(int(positions[place])))
-        except PictureError:
-            continue
-        sides.append(min(info.width, info.height))
-    return median(sides) if sides else None
 
 
 def _traits(info: PictureInfo) -> Trait:

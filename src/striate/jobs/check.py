@@ -16,7 +16,7 @@ from striate.core.seed import generator
 from striate.data.audit import audit
 from striate.data.decode import decode
 from striate.data.digest import digests
-from striate.data.headers import middle_side
+from striate.data.headers import Headers, headers
 from striate.data.image_index import ImageIndex
 from striate.data.index import scan
 from striate.data.loaders import batches
@@ -70,31 +70,44 @@ def run(
         unreadable |= batch.failed
         done += len(batch.positions)
         listener.step(done)
-    problems = audit(index, hashes, unreadable=unreadable)
+    seen = headers(index)
+    problems = audit(index, hashes, unreadable=unreadable, seen=seen)
     found = {"classes": index.counts(), "pictures": len(index), "problems": to_json(problems)}
     if preview is None or varies is None:
         return found
     listener.phase("drawing pictures", 1, "sheet")
     readable = np.array([p for p in range(len(index)) if p not in unreadable])
     if shape is None:
-        side = round(min(middle_side(index, readable) or preview.side, preview.side))
+        side = round(min(seen.middle_side(readable) or preview.side, preview.side))
         shape = (3, side, side)
     path = out or Path(f"{Path(data).name.split('.')[0]}-{preview.recipe}.png")
-    write_bytes(path, _drawn(index, readable, preview, varies, natural_preprocess(shape)))
+    write_bytes(path, _drawn(index, seen, readable, preview, varies, natural_preprocess(shape)))
     listener.step(1)
     return found | {"augmented": str(path)}
 
 
 def _drawn(
-    index: ImageIndex, readable: np.ndarray, preview: PreviewPlan, varies: Augment, preprocess: Preprocess
+    index: ImageIndex,
+    seen: Headers,
+    readable: np.ndarray,
+    preview: PreviewPlan,
+    varies: Augment,
+    preprocess: Preprocess,
 ) -> bytes:
     """Some pictures of each class as they are, and as a training by the recipe would take them in its passes."""
     chosen = _chosen(index, readable, preview)
-    cut_from = to_cut_from(preprocess, varies, index, readable)
+    cut_from = to_cut_from(preprocess, varies, seen, readable)
     pixels = np.stack([decode(index.read(p), cut_from) for p in chosen])
     labels, places = index.labels[chosen], np.arange(len(chosen))
     feed = PixelFeed(
-        pixels, labels, varies, seed=preview.seed, names=chosen, classes=len(index.classes), size=preprocess.size
+        pixels,
+        labels,
+        varies,
+        seed=preview.seed,
+        names=chosen,
+        classes=len(index.classes),
+        size=preprocess.size,
+        aspects=seen.aspects(chosen),
     )
     passes = [feed.batch(places, epoch) for epoch in range(preview.passes)]
     rows = [

@@ -22,6 +22,7 @@ from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.data.audit import audit
 from striate.data.digest import digests, write_set
+from striate.data.headers import headers
 from striate.data.index import ImageIndex, scan
 from striate.data.split import split
 from striate.features import keys
@@ -41,7 +42,7 @@ from striate.sizing.trace import on_meta
 from striate.tasks.classify import metrics
 from striate.tasks.classify.feed import PixelFeed, to_cut_from
 from striate.tasks.classify.network import Classifier, natural_preprocess
-from striate.tasks.classify.whiten import whiten
+from striate.tasks.classify.whiten import first_convolution, whiten
 from striate.train import checkpoint
 from striate.train.loop import train
 from striate.train.ranks import Ranks, launched
@@ -112,6 +113,14 @@ def run(
     entry, method = REGISTRY.get(plan.network), _method(plan)
     entry.require("classify")
     index = scan(plan.data, root=plan.root)
+    preprocess = natural_preprocess(entry.input)
+    torch.manual_seed(derive(plan.seed, "weights"))
+    model = entry.classifier(classes=len(index.classes))
+    if not method.aux:
+        model.aux.clear()  # nothing would train them
+    network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    if method.whiten:
+        first_convolution(network)  # refused before anything is decoded
     hashes = digests(index, listener)
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
@@ -124,11 +133,11 @@ def run(
         listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     ranks.wait()
     claim = claim or folder.look("train", plan, where)
-    preprocess = natural_preprocess(entry.input)
     validates = plan.validate or method.schedule.kind == "plateau"
     training = splits.train if validates else np.sort(np.concatenate([splits.train, splits.validation]))
     looked_at = splits.validation if validates else splits.validation[:0]
-    cut_from = to_cut_from(preprocess, method.augment, index, training)
+    seen = headers(index) if method.augment.crop is not None else None
+    cut_from = to_cut_from(preprocess, method.augment, seen, training)
     pictures = Decoded(index, hashes, cut_from, claim.work / "pixels")
     held_back = Decoded(index, hashes, preprocess, claim.work / "validation")
     if ranks.first:
@@ -138,12 +147,6 @@ def run(
         _tell(index, unreadable, listener)
     ranks.wait()
     kept, held = pictures.readable(training), held_back.readable(looked_at)
-
-    torch.manual_seed(derive(plan.seed, "weights"))
-    model = entry.classifier(classes=len(index.classes))
-    if not method.aux:
-        model.aux.clear()  # nothing would train them
-    network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if method.whiten:
         whiten(network, pictures.pixels, pictures.rows(kept))
     labels = index.labels[kept]
@@ -175,6 +178,7 @@ def run(
             rows=pictures.rows(kept),
             classes=len(index.classes),
             size=preprocess.size,
+            aspects=None if seen is None else seen.aspects(kept),
         ),
         method,
         seed=plan.seed,
@@ -216,10 +220,11 @@ def run(
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     unreadable = {**unreadable, **lost}
     parts = {"train": kept, "validation": held, "test": positions}
+    problems = audit(index, hashes, splits, unreadable, seen=seen)
     record = TrainRecord(
         network=entry.name,
         test=metrics.score(logits, index.labels[positions], index.classes),
-        data=evidence.summary(plan.data, index, parts, audit(index, hashes, splits, unreadable), len(unreadable)),
+        data=evidence.summary(plan.data, index, parts, problems, len(unreadable)),
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,

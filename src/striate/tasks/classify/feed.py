@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import final
 
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
-from striate.data.headers import middle_side
-from striate.data.image_index import ImageIndex
+from striate.data.headers import Headers
 from striate.data.mix import mix
 from striate.records.recipes import Augment
 
@@ -21,22 +19,24 @@ _MOST = 2.0
 """No side is decoded larger than so many of the network's input, which costs four times its bytes on disk."""
 
 
-def to_cut_from(
-    preprocess: Preprocess, recipe: Augment, index: ImageIndex, positions: np.ndarray | Sequence[int]
-) -> Preprocess:
-    """How training pictures are decoded: larger where parts are cut out, so that one of middling area fills the input.
+def to_cut_from(preprocess: Preprocess, recipe: Augment, seen: Headers | None, positions: np.ndarray) -> Preprocess:
+    """How training pictures are decoded.
+
+    Where parts are cut out, each is decoded whole, stretched to one size for all, and large enough that a part of
+    middling area fills the input. The cut takes back the stretching.
 
     Args:
         preprocess: What the network takes.
         recipe: What varies.
-        index: The pictures, which are not drawn larger than they are: the middle one of some decides for all.
-        positions: Which of them train.
+        seen: What the headers say, for recipes that cut parts out. Pictures are not drawn larger than they are: the
+            middle one decides for all.
+        positions: The training pictures.
     """
-    if recipe.crop is None or (there := middle_side(index, positions)) is None:
+    if recipe.crop is None or seen is None or (there := seen.middle_side(positions)) is None:
         return preprocess
     factor = max(1.0, min((sum(recipe.crop) / 2) ** -0.5, _MOST, there / max(preprocess.size)))
     height, width = (round(side * factor) for side in preprocess.size)
-    return replace(preprocess, size=(height, width), resize=None)
+    return replace(preprocess, size=(height, width), resize=None, fit="stretch")
 
 
 @final
@@ -52,6 +52,8 @@ class PixelFeed:
         classes: Their number, which recipes that mix pictures need; None for others.
         rows: Where in `pixels` each picture is, ``[n]``; None where they stand in order.
         size: Height and width that parts are cut to, in pixels; None is that of `pixels`.
+        aspects: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; None where none
+            was.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class PixelFeed:
         rows: np.ndarray | None = None,
         classes: int | None = None,
         size: tuple[int, int] | None = None,
+        aspects: np.ndarray | None = None,
     ) -> None:
         self.pixels = pixels
         self.labels = labels
@@ -74,6 +77,7 @@ class PixelFeed:
         self.recipe = recipe
         self.seed = seed
         self.size = size
+        self.aspects = aspects
         self.rows = np.arange(len(labels)) if rows is None else rows
         self.names = np.arange(len(labels)) if names is None else names
 
@@ -84,8 +88,10 @@ class PixelFeed:
         """The pictures of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
         names = self.names[samples]
-        varied = augment(pixels, self.recipe, seed=self.seed, epoch=epoch, samples=names, size=self.size)
+        aspects = None if self.aspects is None else torch.from_numpy(self.aspects[samples])
+        how = {"seed": self.seed, "epoch": epoch, "samples": names}
+        varied = augment(pixels, self.recipe, **how, size=self.size, aspects=aspects)
         labels = torch.from_numpy(self.labels[samples])
         if self.classes is None or not (self.recipe.mixup or self.recipe.cutmix):
             return varied, labels
-        return mix(varied, labels, self.recipe, classes=self.classes, seed=self.seed, epoch=epoch, samples=names)
+        return mix(varied, labels, self.recipe, **how, classes=self.classes)

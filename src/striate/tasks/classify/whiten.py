@@ -34,7 +34,7 @@ def whiten(network: Classifier, pixels: np.ndarray, rows: np.ndarray) -> None:
     Source:
         Page 2018, How to Train Your ResNet; Jordan 2024 (arXiv 2404.00498), section 3.2, there without the mean.
     """
-    conv = _first(network)
+    conv = first_convolution(network)
     mean, covariance = _moments(network, conv, pixels, rows)
     variances, directions = torch.linalg.eigh(covariance)
     half = conv.out_channels // 2
@@ -47,7 +47,13 @@ def whiten(network: Classifier, pixels: np.ndarray, rows: np.ndarray) -> None:
         conv.bias.copy_(-filters @ mean)
 
 
-def _first(network: Classifier) -> nn.Conv2d:
+def first_convolution(network: Classifier) -> nn.Conv2d:
+    """What `whiten` works on.
+
+    Raises:
+        PlanError: The network does not begin with a plain convolution of an even number of maps, at most two for each
+            value of a patch.
+    """
     stem = network.model.get_submodule(network.model.stages[0])
     conv = next((layer for layer in stem.modules() if isinstance(layer, nn.Conv2d)), None)
     name = type(network.model).__name__

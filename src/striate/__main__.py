@@ -1,4 +1,4 @@
-"""``python -m striate.cli`` is the ``striate`` command."""
+"""``python -m striate`` is the ``striate`` command."""
 
 from __future__ import annotations
 
