@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 
@@ -318,9 +317,10 @@ def test_version_and_help_answer_at_once_and_without_torch():
     assert run_it("--version").stdout == f"striate {striate.__version__}\n"
     took = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = os.times()
         assert "predict" in run_it("--help").stdout
-        took.append(time.perf_counter() - began)
+        ended = os.times()  # of the processor: others may be at work
+        took.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
     assert min(took) < 0.3
     loaded = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "striate", "models", "--json"],

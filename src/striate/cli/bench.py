@@ -33,7 +33,7 @@ def bench(
     if json:
         print_json(rows)
         return
-    from striate.cli.tables import show_bench
+    from striate.cli.network_tables import show_bench
 
     show_bench(rows)
     if plot is not None:

@@ -40,6 +40,6 @@ def check(
     if json:
         print_json(found)
         return
-    from striate.cli.tables import show_check
+    from striate.cli.run_tables import show_check
 
     show_check(found)

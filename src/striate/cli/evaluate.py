@@ -56,6 +56,6 @@ def evaluate(
     if json:
         print_json(record)
         return
-    from striate.cli.tables import show_evaluation
+    from striate.cli.run_tables import show_evaluation
 
     show_evaluation(record, data)

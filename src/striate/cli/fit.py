@@ -85,7 +85,7 @@ def fit(
     if json:
         print_json(outcome.record)
         return
-    from striate.cli.tables import show_fit
+    from striate.cli.run_tables import show_fit
 
     show_fit(outcome.record, outcome.folder, finished_before=outcome.finished_before)
 

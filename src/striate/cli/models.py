@@ -37,7 +37,7 @@ def models(
     if json:
         print_json(rows)
         return
-    from striate.cli.tables import show_models
+    from striate.cli.network_tables import show_models
 
     show_models(rows, weights=weights)
     if plot is not None:
@@ -57,6 +57,6 @@ def _check_keras(*, json: bool, debug: bool) -> None:
     if json:
         print_json(rows)
         return
-    from striate.cli.tables import show_keras_table
+    from striate.cli.network_tables import show_keras_table
 
     show_keras_table(rows)

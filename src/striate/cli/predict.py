@@ -50,7 +50,7 @@ def predict(
     if json:
         print_json(rows)
     else:
-        from striate.cli.tables import show_predictions
+        from striate.cli.run_tables import show_predictions
 
         show_predictions([row for row in rows if not row.get("error")])
     for row in failed:

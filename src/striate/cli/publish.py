@@ -51,6 +51,6 @@ def publish(
     if json:
         print_json(record)
         return
-    from striate.cli.tables import show_published
+    from striate.cli.run_tables import show_published
 
     show_published(record)

@@ -46,7 +46,7 @@ def show(
     if json:
         print_json(size)
         return
-    from striate.cli.tables import show_size
+    from striate.cli.network_tables import show_size
 
     show_size(size)
     if plot is not None:

@@ -128,7 +128,7 @@ def train(
     if json:
         print_json(outcome.record)
         return
-    from striate.cli.tables import show_train
+    from striate.cli.run_tables import show_train
 
     show_train(outcome.record, outcome.folder)
 

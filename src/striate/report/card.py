@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from striate.core.preprocess import Preprocess
 from striate.records import io
 from striate.records.recipes import Augment, Recipe, Schedule
 from striate.records.results import FitRecord, TrainRecord
 from striate.report import verdict, words
+from striate.report.template import environment
 from striate.weights.trained import ModelCard
 
 NAME = "README.md"
@@ -225,26 +226,9 @@ def public(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> di
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("striate.report"),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "interval": words.interval,
-        "count": words.count,
-        "short": words.short,
-        "storage": words.storage,
-        "plural": words.plural,
-        "span": words.span,
-        "plain": _plain,
-        "brief": words.brief,
-    }
-    return environment
+    made = environment(html=False)
+    made.filters["plain"] = _plain
+    return made
 
 
 def _plain(text: str) -> str:

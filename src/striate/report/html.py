@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from striate.core.atomic import write_text
 from striate.records.results import FitRecord, Prediction, TrainRecord
 from striate.report import charts, findings, verdict, words
+from striate.report.template import environment
 
 NAME = "report.html"
 MOST_MISTAKES = 24
@@ -129,27 +129,7 @@ def _pictured(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("striate.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_finalize,
-    )
-    environment.filters |= {
-        "percent": words.percent,
-        "interval": words.interval,
-        "duration": words.duration,
-        "count": words.count,
-        "short": words.short,
-        "storage": words.storage,
-        "plural": words.plural,
-        "span": words.span,
-        "quoted": shlex.quote,
-        "brief": words.brief,
-    }
-    return environment
+    return environment(html=True, finalize=_finalize)
 
 
 def _finalize(value: Any) -> Any:

@@ -1,0 +1,236 @@
+"""Networks and what they cost, for people, on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from striate.cli.tables import open_console, say, tabulate
+from striate.records.bench import BenchRow
+from striate.records.sizes import MemoryRecord, SizeRecord
+from striate.report.shares import whereabouts
+from striate.report.words import compact, count, percent, plural, storage
+
+if TYPE_CHECKING:
+    from striate.jobs.keras_table import KerasRow
+
+
+def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
+    """The networks, and with `weights` each one's published weights."""
+    console = open_console()
+    if not weights:
+        tabulate(
+            console,
+            None,
+            ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "as published for"),
+            [
+                (
+                    row["name"],
+                    row["task"],
+                    str(row["year"]),
+                    storage(row["file_bytes"]),
+                    compact(row["params"]),
+                    str(row["depth"]),
+                    compact(row["macs"]),
+                    *_published(row["published"]),
+                )
+                for row in rows
+            ],
+            numbers=(2, 3, 4, 5, 6, 7, 8),
+        )
+        console.print(f"{plural(len(rows), 'network')}; depth counts layers with weights; --weights lists all weights")
+        return
+    listed = [(row["name"], each) for row in rows for each in row["weights"]]
+    tabulate(
+        console,
+        None,
+        ("network:weights", "labels", "published top-1", "licence", "file"),
+        [
+            (
+                f"{name}:{each['tag']}",
+                each["labels"],
+                f"{each['metric']['top1']} % on {each['metric']['dataset']}" if each["metric"] else "-",
+                each["licence"],
+                "in the package" if each["bundled"] else each["file"],
+            )
+            for name, each in listed
+        ],
+    )
+    console.print(f"{plural(len(listed), 'checkpoint')} of {plural(len(rows), 'network')}")
+
+
+def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str]:
+    if best is None:
+        return ("-", "-", "-")
+    top5 = "-" if best["top5"] is None else f"{best['top5']:.1f} %"
+    return (f"{best['top1']:.1f} %", top5, f"{best['source']} {best['weights']}, {best['dataset']}")
+
+
+def show_size(size: SizeRecord) -> None:
+    """A network's layers, its stages, where most of it sits, and the totals."""
+    console, totals = open_console(), size.totals
+    tabulate(
+        console,
+        None,
+        ("layer", "type", "output", "units", "params", "MACs", "sees", "step"),
+        [
+            (
+                row.name,
+                row.type,
+                "x".join(map(str, row.output)),
+                *(count(each) if each else "" for each in (row.units, row.params, row.macs)),
+                _pair(row.receptive_field),
+                _pair(row.stride),
+            )
+            for row in size.layers
+        ],
+        numbers=(2, 3, 4, 5, 6, 7),
+    )
+    tabulate(
+        console,
+        "By stage",
+        ("stage", "layers", "output", "units", "weights", "MACs", "of all", "activations", "sees", "step"),
+        [
+            (
+                row.name or "(between)",
+                str(row.layers),
+                "x".join(map(str, row.output)),
+                *(compact(each) if each else "" for each in (row.units, row.weights, row.macs)),
+                percent(row.macs / totals.macs) if totals.macs else "-",
+                storage(row.activation_bytes),
+                _pair(row.receptive_field),
+                _pair(row.stride),
+            )
+            for row in size.stages
+        ],
+        numbers=tuple(range(1, 10)),
+    )
+    tabulate(
+        console,
+        "Where most of it sits",
+        ("", "in all", "most in", "share", "largest layer", "share", "convolutions", "dense layers"),
+        [
+            (
+                each.quantity,
+                count(each.total),
+                each.stage,
+                percent(each.stage_share),
+                each.layer,
+                percent(each.layer_share),
+                percent(each.conv_share),
+                percent(1 - each.conv_share),
+            )
+            for each in whereabouts(size)
+        ],
+        numbers=(1, 3, 5, 6, 7),
+    )
+    console.print()
+    lines = (
+        ("network", size.name),
+        ("input", "x".join(map(str, size.input))),
+        ("classes", count(size.classes)),
+        ("parameters", count(totals.params)),
+        ("file", f"{storage(totals.file_bytes)}, with the statistics of normalisations"),
+        ("depth", f"{plural(totals.depth, 'layer')} with weights"),
+        ("weights", count(totals.weights)),
+        ("units", count(totals.units)),
+        ("connections", count(totals.connections)),
+        ("multiply-adds", count(totals.macs)),
+        ("activations", f"{storage(totals.activation_bytes)} at batch 1"),
+        ("sees", f"{_pair(totals.receptive_field)} px, in steps of {_pair(totals.stride)} px, where its head begins"),
+    )
+    for name, value in lines:
+        console.print(f"{name:<14} {value}")
+    if size.note:
+        say(console, size.note, style="yellow")
+    if size.memory is not None:
+        _show_memory(console, size, size.memory)
+
+
+def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> None:
+    modes = ("forward", memory.forward), (f"training ({memory.optimiser})", memory.training)
+    channels = size.input[0]
+    tabulate(
+        console,
+        f"What fits into {storage(memory.given_bytes)}",
+        ("", "at batch 1", "largest batch", "largest picture"),
+        [
+            (
+                mode,
+                storage(fits.peak_bytes),
+                count(fits.largest_batch),
+                f"{channels}x{fits.largest_side}x{fits.largest_side}" if fits.largest_side else "none",
+            )
+            for mode, fits in modes
+        ],
+        numbers=(1, 2, 3),
+    )
+    kept = sum(memory.kept_bytes.values())
+    stage = max(memory.kept_bytes, key=memory.kept_bytes.__getitem__)
+    share = memory.kept_bytes[stage] / kept
+    console.print(
+        f"Training keeps {storage(kept)} a picture for the backward pass, {percent(share)} of it from {stage}."
+    )
+
+
+def show_bench(rows: Sequence[BenchRow]) -> None:
+    """Networks and their times on this machine."""
+    console = open_console()
+    tabulate(
+        console,
+        None,
+        ("network", "input", "inference", "95 % interval", "training step", "95 % interval", "pictures/s", "top-1"),
+        [
+            (
+                row.name,
+                "x".join(map(str, row.input)),
+                f"{row.forward_ms:.1f} ms",
+                "{:.1f} to {:.1f}".format(*row.forward_interval_ms),
+                f"{row.step_ms:.1f} ms",
+                "{:.1f} to {:.1f}".format(*row.step_interval_ms),
+                count(row.pictures_per_s),
+                "-" if row.top1 is None else f"{row.top1:.1f} %",
+            )
+            for row in rows
+        ],
+        numbers=(1, 2, 3, 4, 5, 6, 7),
+    )
+    for first in rows[:1]:
+        where = f"{first.device}, {plural(first.threads, 'thread')}" if first.threads else first.device
+        console.print(f"{where}; {plural(first.batch, 'picture')} at a time; medians; accuracy as published, ImageNet")
+
+
+def show_keras_table(rows: Sequence[KerasRow]) -> None:
+    """The published table of Keras Applications beside what our networks count."""
+    console = open_console()
+    tabulate(
+        console,
+        "As printed, and as our networks count",
+        ("Keras", "network", "MB", "MiB counted", "params", "counted", "depth", "counted", ""),
+        [
+            (
+                row.published.keras,
+                row.published.network,
+                str(row.published.size_mb),
+                "-" if row.size_mib is None else f"{row.size_mib:.1f}",
+                f"{row.published.params_m} M",
+                "-" if row.params is None else count(row.params),
+                str(row.published.depth),
+                "-" if row.depth is None else str(row.depth),
+                "missing" if row.params is None else "wrong" if row.wrong else "right",
+            )
+            for row in rows
+        ],
+        numbers=(2, 3, 4, 5, 6, 7),
+    )
+    for row in rows:
+        for each in row.wrong:
+            say(console, f"{row.published.keras}: {each}.", style="yellow")
+    right = sum(not row.wrong for row in rows)
+    console.print(f"{right} of {plural(len(rows), 'row')} follow from the networks")
+
+
+def _pair(sides: tuple[int, int] | None) -> str:
+    return "?" if sides is None else "x".join(map(str, sides))

@@ -1,0 +1,209 @@
+"""What a run did, for people, on standard output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from striate.cli.tables import open_console, say, tabulate
+from striate.records.results import (
+    Candidate,
+    DepthPoint,
+    EvalRecord,
+    FitRecord,
+    PublishRecord,
+    Score,
+    Standing,
+    TrainRecord,
+)
+from striate.report.findings import judged_on
+from striate.report.verdict import GRAVE_PROBLEMS, is_winner, judge, name_of
+from striate.report.words import count, duration, interval, percent, plural, printable, storage
+
+FEW_FILES = 5
+MANY_CLASSES = 40
+
+
+def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) -> None:
+    """A finished `fit`: the verdict, the candidates, accuracy by depth, and where the report is."""
+    console, verdict = open_console(), judge(record)
+    if finished_before:
+        console.print(f"This run was finished before; its figures, from {folder}:")
+    tabulate(
+        console,
+        f"Candidates, on {judged_on(record)}",
+        ("", "candidate", "top-1", "95 % interval", "epochs", "time"),
+        [_candidate(each, chosen=is_winner(each, record)) for each in record.candidates],
+        numbers=(2, 3, 4, 5),
+    )
+    for each in record.candidates:
+        if each.status == "skipped":
+            say(console, f"Skipped: {name_of(each)}, {each.reason}.")
+    if record.depth:
+        tabulate(
+            console,
+            "Accuracy by depth, linear probes on frozen features",
+            ("stage", "channels", "top-1", "95 % interval", ""),
+            [_depth(point, record.chosen.reused_stages) for point in record.depth],
+            numbers=(1, 2, 3),
+        )
+    _score_lines(console, record.test)
+    say(console, f"\n{verdict.headline}.", style="bold")
+    say(console, verdict.evidence)
+    say(console, verdict.choice)
+    if verdict.note:
+        say(console, verdict.note)
+    for warning in verdict.warnings:
+        say(console, f"warning: {warning}", style="yellow")
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
+
+
+def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
+    mark, name = ("*" if chosen else ""), name_of(candidate)
+    if candidate.validation is None:
+        return (mark, name, "skipped", "-", "-", "-")
+    return (
+        mark,
+        name,
+        percent(candidate.validation.top1),
+        interval(candidate.validation.top1_interval),
+        count(candidate.epochs) if candidate.epochs else "-",
+        duration(candidate.seconds),
+    )
+
+
+def _depth(point: DepthPoint, reused: Sequence[str]) -> tuple[str, ...]:
+    state = "kept as it was" if point.stage in reused else ""
+    return (point.stage, count(point.channels), percent(point.top1), interval(point.top1_interval), state)
+
+
+def show_train(record: TrainRecord, folder: Path) -> None:
+    """A finished `train`: its test figures and its folder."""
+    console = open_console()
+    console.print(
+        f"{record.network}: {plural(record.steps, 'step')}, {duration(record.seconds['total'])}", style="bold"
+    )
+    _score_lines(console, record.test)
+    for problem in record.data.problems:
+        if problem.kind in GRAVE_PROBLEMS:
+            say(console, f"warning: {problem.detail}", style="yellow")
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    if record.snapshots:
+        ask = f"striate eval {folder} {record.plan['data']} --snapshots"
+        console.print(f"next:   {ask} (all {record.snapshots}, beside the last)", soft_wrap=True)
+        return
+    console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
+
+
+def show_evaluation(record: EvalRecord, data: str) -> None:
+    """A finished `eval`: every network beside all together, the figures of the last of these, a row for every class."""
+    console, ways = open_console(), (*record.single, *record.ensemble)
+    console.print(printable(f"{_who(ways[-1])} on {data}"), style="bold")
+    if len(ways) > 1:
+        tabulate(
+            console,
+            None,
+            ("", "top-1", "95 % interval", "top-5", "loss", "gain"),
+            [_way(each) for each in ways],
+            numbers=(1, 2, 3, 4),
+        )
+        say(console, f"gain: points of top-1 beyond {_who(ways[0])}, with their 95 % interval")
+        console.print()
+    _score_lines(console, record)
+    rows = [
+        (row.label, percent(row.precision), percent(row.recall), percent(row.f1), count(row.n))
+        for row in record.per_class
+        if row.n or row.precision is not None
+    ]
+    if len(rows) > MANY_CLASSES:
+        console.print(f"\n{plural(len(rows), 'class', 'classes')}; --json has a row for each")
+        return
+    tabulate(console, "By class", ("class", "precision", "recall", "F1", "pictures"), rows, numbers=(1, 2, 3, 4))
+
+
+def _who(way: Standing) -> str:
+    return way.model if way.views is None else f"{way.model}, {way.views}"
+
+
+def _way(way: Standing) -> tuple[str, ...]:
+    gain = way.gain
+    low, high = (0.0, 0.0) if gain is None else gain.interval
+    return (
+        _who(way),
+        percent(way.top1),
+        interval(way.top1_interval),
+        percent(way.top5),
+        f"{way.loss:.3f}",
+        "" if gain is None else f"{100 * gain.top1:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})",
+    )
+
+
+def _score_lines(console: Console, score: Score) -> None:
+    lines = (
+        (
+            "top-1",
+            f"{percent(score.top1)}  (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'picture')})",
+        ),
+        ("top-5", percent(score.top5)),
+        ("errors", f"{percent(1 - score.top1)} top-1, {percent(1 - score.top5)} top-5"),
+        ("balanced", percent(score.balanced_accuracy)),
+        ("macro-F1", percent(score.macro_f1)),
+        ("calibration", f"{percent(score.ece)} expected error"),
+    )
+    console.print()
+    for name, value in lines:
+        console.print(f"{name:<12} {value}")
+
+
+def show_published(record: PublishRecord) -> None:
+    """What was published, and how it is used."""
+    console = open_console()
+    rows = [(name, storage(size)) for name, size in record.files.items()]
+    tabulate(console, None, ("file", "size"), rows, numbers=(1,))
+    console.print(f"\nlicence:   {record.licence}", soft_wrap=True, markup=False)
+    console.print(f"published: {record.url or record.to}", soft_wrap=True, markup=False)
+    console.print(f"next:      striate fit DATA --backbone {record.to}", soft_wrap=True, markup=False)
+
+
+def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
+    """A finished `predict`: a line for every picture and name."""
+    tabulate(
+        open_console(),
+        None,
+        ("picture", "", "name"),
+        [
+            (row["file"] if rank == 0 else "", percent(each["probability"]), each["label"])
+            for row in rows
+            for rank, each in enumerate(row["predictions"])
+        ],
+        numbers=(1,),
+    )
+
+
+def show_check(found: Mapping[str, Any]) -> None:
+    """Classes, and what a person should know of the pictures."""
+    console = open_console()
+    tabulate(
+        console,
+        None,
+        ("class", "pictures"),
+        [(name, count(number)) for name, number in found["classes"].items()],
+        numbers=(1,),
+    )
+    console.print(f"{plural(found['pictures'], 'picture')}, {plural(len(found['classes']), 'class', 'classes')}")
+    if not found["problems"]:
+        console.print("no problems found")
+    for problem in found["problems"]:
+        files = problem["files"]
+        named = ", ".join(files[:FEW_FILES]) + (
+            f" and {count(len(files) - FEW_FILES)} more" if len(files) > FEW_FILES else ""
+        )
+        say(console, f"\n{problem['kind']}: {problem['detail']}", style="yellow")
+        if files:
+            say(console, f"  {named}")
+    if "augmented" in found:
+        console.print(f"\nvaried pictures: {found['augmented']}")

@@ -1,0 +1,42 @@
+"""What all templates share: undefined names are errors, and figures are written as everywhere."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from striate.report import words
+
+
+def environment(*, html: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
+    """The templates of this package.
+
+    Args:
+        html: Whether what is put in is escaped for HTML.
+        finalize: Applied to each value that is put in.
+    """
+    made = Environment(
+        loader=PackageLoader("striate.report"),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=not html,
+        finalize=finalize,
+    )
+    made.filters |= {
+        "percent": words.percent,
+        "interval": words.interval,
+        "duration": words.duration,
+        "count": words.count,
+        "short": words.short,
+        "storage": words.storage,
+        "plural": words.plural,
+        "span": words.span,
+        "quoted": shlex.quote,
+        "brief": words.brief,
+    }
+    return made
