@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from striate.models.base import ImageModel
 from striate.models.efficientnet import MBConv
+from striate.models.mobilenet_v2 import InvertedResidual
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.places import units
 from striate.weights.maps.rules import Row, Rule, Skip
@@ -15,7 +16,7 @@ def _places(model: ImageModel) -> Iterator[tuple[int, int, str, list[str]]]:
     """Row of the paper's table and place in it, both from 0, path and parts of every unit; the first cannot add."""
     row, index = -1, 0
     for path, unit in units(model):
-        assert isinstance(unit, MBConv)
+        assert isinstance(unit, MBConv | InvertedResidual)
         row, index = (row, index + 1) if unit.adds else (row + 1, 0)
         yield row, index, f"{path}.residual", [name for name, _ in unit.residual.named_children()]
 
@@ -45,7 +46,7 @@ def torchvision(model: ImageModel) -> list[Row]:
 
 
 def timm(model: ImageModel) -> list[Row]:
-    """EfficientNet; a unit that does not expand calls its projection by the other's name."""
+    """EfficientNet and MobileNet v2; a unit that does not expand calls its projection by the other's name."""
     rules: list[Row] = [
         Rule(r"conv_stem\.weight", "stem.conv.conv.weight"),
         Rule(r"bn1\.(\w+)", "stem.conv.norm.{1}"),
@@ -57,8 +58,9 @@ def timm(model: ImageModel) -> list[Row]:
         for number, (part, name) in enumerate(zip(convs, names, strict=True), start=1):
             rules.append(Rule(rf"{theirs}{name}\.weight", f"{path}.{part}.conv.weight"))
             rules.append(Rule(rf"{theirs}bn{number}\.(\w+)", f"{path}.{part}.norm.{{1}}"))
-        rules.append(Rule(rf"{theirs}se\.conv_reduce\.(\w+)", f"{path}.gate.fc1.{{1}}"))
-        rules.append(Rule(rf"{theirs}se\.conv_expand\.(\w+)", f"{path}.gate.fc2.{{1}}"))
+        if "gate" in parts:
+            rules.append(Rule(rf"{theirs}se\.conv_reduce\.(\w+)", f"{path}.gate.fc1.{{1}}"))
+            rules.append(Rule(rf"{theirs}se\.conv_expand\.(\w+)", f"{path}.gate.fc2.{{1}}"))
     last = f"{model.stages[-1]}.last"
     return [
         *rules,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from striate.models.base import ImageModel
-from striate.models.mobilenet_v2 import InvertedResidual
 from striate.weights.maps import keras_layout as keras
+from striate.weights.maps.efficientnet import timm
 from striate.weights.maps.places import units
 from striate.weights.maps.rules import Row, Rule
 
@@ -29,33 +29,6 @@ def torchvision(model: ImageModel) -> list[Row]:
         Rule(rf"features\.{number + 1}\.0\.weight", f"{last}.conv.weight"),
         Rule(rf"features\.{number + 1}\.1\.(\w+)", f"{last}.norm.{{1}}"),
         Rule(r"classifier\.1\.(\w+)", "head.logits.{1}"),
-    ]
-
-
-def timm(model: ImageModel) -> list[Row]:
-    """MobileNet v2; blocks of one row of the paper's table share a number; a row begins with a unit that cannot add."""
-    rules: list[Row] = [
-        Rule(r"conv_stem\.weight", "stem.conv.conv.weight"),
-        Rule(r"bn1\.(\w+)", "stem.conv.norm.{1}"),
-    ]
-    row, index = -1, 0
-    for path, unit in units(model):
-        assert isinstance(unit, InvertedResidual)
-        row, index = (row, index + 1) if unit.adds else (row + 1, 0)
-        names = {"expand": "conv_pw", "depthwise": "conv_dw", "project": "conv_pwl"}
-        parts = [name for name, _ in unit.residual.named_children()]
-        if "expand" not in parts:
-            names["project"] = "conv_pw"
-        for number, part in enumerate(parts, start=1):
-            theirs, ours = rf"blocks\.{row}\.{index}\.", f"{path}.residual.{part}"
-            rules.append(Rule(rf"{theirs}{names[part]}\.weight", f"{ours}.conv.weight"))
-            rules.append(Rule(rf"{theirs}bn{number}\.(\w+)", f"{ours}.norm.{{1}}"))
-    last = f"{model.stages[-1]}.last"
-    return [
-        *rules,
-        Rule(r"conv_head\.weight", f"{last}.conv.weight"),
-        Rule(r"bn2\.(\w+)", f"{last}.norm.{{1}}"),
-        Rule(r"classifier\.(\w+)", "head.logits.{1}"),
     ]
 
 
