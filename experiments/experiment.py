@@ -8,6 +8,7 @@ far.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import re
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from striate.core.memory import keep_freed_memory, spin_briefly
 
@@ -33,7 +34,7 @@ from striate.data.index import survey
 from striate.jobs import evaluate, train
 from striate.models import REGISTRY
 from striate.records.io import to_json
-from striate.records.plans import EvalPlan, TrainPlan
+from striate.records.plans import EvalPlan, Precision, TrainPlan
 from striate.records.results import Standing
 from striate.report.words import count, duration, interval, percent
 
@@ -58,7 +59,7 @@ class Arm:
     label: str
     network: str
     recipe: str
-    precision: Literal["float32", "bf16"] | None = None
+    precision: Precision | None = None
     seed: int = 0
     snapshots: int | None = None
 
@@ -94,6 +95,7 @@ class Row:
         train_error: The same of the training pictures; None where nobody asked.
         curve: Mean training loss of each pass.
         seconds: Of the training.
+        precision: Of its arithmetic.
     """
 
     arm: Arm
@@ -105,6 +107,7 @@ class Row:
     train_error: float | None
     curve: tuple[float, ...]
     seconds: float
+    precision: str
 
     @property
     def fraction(self) -> float:
@@ -151,7 +154,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
     extent.add_argument("--share", type=float, help="of every arm's recipe, however long it takes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the plot")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--precision", choices=("float32", "bf16"), default="float32", help="of the arithmetic")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of the arithmetic")
     parser.add_argument("--device")
     given = parser.parse_args(arguments)
     parts = survey(given.data, root=given.root).splits or ()
@@ -313,6 +316,7 @@ def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_erro
         train_error=wrong,
         curve=tuple(row["loss"] for row in done.record.curve),
         seconds=done.record.seconds["training"],
+        precision=done.record.precision,
     )
 
 
@@ -336,7 +340,7 @@ def line_of(row: Row) -> str:
     cells = [
         row.arm.label,
         count(row.parameters),
-        f"`{row.arm.recipe}`" + (f", {row.arm.precision}" if row.arm.precision else ""),
+        f"`{row.arm.recipe}`, {row.precision}",
         f"{count(row.steps)} of {count(row.full_steps)} ({percent(row.fraction)})",
         percent(row.train_error),
         f"{percent(row.test_error)} ({interval(row.test_interval)})",
@@ -387,7 +391,10 @@ COLOURS = ("#3b7dd8", "#d1603d", "#3d9a5f", "#8e5bc0", "#c2952b", "#2a9d9d")
 
 
 def curves(title: str, rows: Sequence[Row]) -> str:
-    """Training loss against the part of the schedule that is over, a line an arm, as SVG for light and dark pages."""
+    """Training loss against the part of the schedule that is over, as SVG for light and dark pages.
+
+    There is a line an arm; arms that differ in the seed alone (``label, seed 1``) share a colour and a name.
+    """
     width, height, left, bottom, top = 560.0, 320.0, 48.0, 40.0, 36.0
     right = width - 150
     greatest = max((loss for row in rows for loss in row.curve), default=0.0) or 1.0
@@ -410,16 +417,18 @@ def curves(title: str, rows: Sequence[Row]) -> str:
             f'<text x="{x(part):.1f}" y="{height - bottom + 16}" text-anchor="middle">{part:.0%}</text>',
         ]
     parts.append(f'<text x="{(left + right) / 2}" y="{height - 6}" text-anchor="middle">of the steps taken</text>')
-    for place, row in enumerate(rows):
-        colour = COLOURS[place % len(COLOURS)]
+    kinds = [row.arm.label.partition(", seed")[0] for row in rows]
+    colours = dict(zip(dict.fromkeys(kinds), itertools.cycle(COLOURS), strict=False))
+    for row, kind in zip(rows, kinds, strict=True):
         passes = len(row.curve)
         line = " ".join(f"{x((i + 1) / passes):.1f},{y(loss):.1f}" for i, loss in enumerate(row.curve))
         if passes == 1:  # a line of one point would not show
             line = f"{x(0):.1f},{y(row.curve[0]):.1f} {line}"
-        parts.append(f'<polyline points="{line}" stroke="{colour}"/>')
-        parts.append(
-            f'<text x="{right + 12}" y="{top + 18 * place + 8}" style="fill: {colour}">{escape(row.arm.label)}</text>'
-        )
+        parts.append(f'<polyline points="{line}" stroke="{colours[kind]}"/>')
+    parts += [
+        f'<text x="{right + 12}" y="{top + 18 * place + 8}" style="fill: {colour}">{escape(kind)}</text>'
+        for place, (kind, colour) in enumerate(colours.items())
+    ]
     says = "; ".join(f"{row.arm.label} ends at a loss of {row.curve[-1]:.3f}" for row in rows)
     inner = "\n".join([STYLE, *parts])
     return (

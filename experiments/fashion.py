@@ -2,7 +2,7 @@
 
 The two larger stay below 100,000 and 200,000 parameters.
 
-``python experiments/fashion.py --root data/fashion_mnist --budget 2h --precision bf16 --out runs/fashion``
+``python experiments/fashion.py --root data/fashion_mnist --budget 2h --out runs/fashion``
 """
 
 from __future__ import annotations

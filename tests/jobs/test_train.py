@@ -255,12 +255,12 @@ def test_twenty_kills_change_no_bit(tmp_path: Path, workers: int) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(job, "free_bytes", lambda device: 20_000_000)
-    record = job.run(plan(data, epochs=1), tmp_path / "run", Silent()).record
+    record = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "run", Silent()).record
     assert record.groups[0].step == 0
     assert 1 < record.groups[0].pictures < 16
     assert "memory does not hold 16 pictures" in (tmp_path / "run" / "log.jsonl").read_text()
     monkeypatch.setattr(job, "free_bytes", lambda device: 4_000_000_000)
-    roomy = job.run(plan(data, epochs=1), tmp_path / "roomy", Silent()).record
+    roomy = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "roomy", Silent()).record
     assert [each.pictures for each in roomy.groups] == [16]
 
 

@@ -91,7 +91,7 @@ class TrainPlan:
     epochs: int | None = None
     share: float = 1.0
     seed: int = 0
-    precision: Precision = "float32"
+    precision: Precision = "auto"
     validate: bool = False
     snapshots: int | None = None
     device: str | None = None
