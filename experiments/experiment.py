@@ -89,11 +89,12 @@ class Row:
         arm: Which.
         parameters: Of the network.
         steps: Taken.
+        steps_a_pass: Over all training pictures.
         full_steps: Of the whole recipe.
         test_error: Share of the test pictures that are wrong.
         test_interval: 95 % interval of it.
         train_error: The same of the training pictures; None where nobody asked.
-        curve: Mean training loss of each pass.
+        curve: Mean training loss of each pass; the last may be a part of one.
         seconds: Of the training.
         precision: Of its arithmetic.
     """
@@ -101,6 +102,7 @@ class Row:
     arm: Arm
     parameters: int
     steps: int
+    steps_a_pass: int
     full_steps: int
     test_error: float
     test_interval: tuple[float, float]
@@ -310,6 +312,7 @@ def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_erro
         arm=arm,
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         steps=done.record.steps,
+        steps_a_pass=done.record.data.train // done.record.recipe["batch"],
         full_steps=full_steps,
         test_error=1 - score.top1,
         test_interval=(1 - high, 1 - low),
@@ -421,7 +424,8 @@ def curves(title: str, rows: Sequence[Row]) -> str:
     colours = dict(zip(dict.fromkeys(kinds), itertools.cycle(COLOURS), strict=False))
     for row, kind in zip(rows, kinds, strict=True):
         passes = len(row.curve)
-        line = " ".join(f"{x((i + 1) / passes):.1f},{y(loss):.1f}" for i, loss in enumerate(row.curve))
+        ends = [min((i + 1) * row.steps_a_pass, row.steps) / row.steps for i in range(passes)]
+        line = " ".join(f"{x(end):.1f},{y(loss):.1f}" for end, loss in zip(ends, row.curve, strict=True))
         if passes == 1:  # a line of one point would not show
             line = f"{x(0):.1f},{y(row.curve[0]):.1f} {line}"
         parts.append(f'<polyline points="{line}" stroke="{colours[kind]}"/>')

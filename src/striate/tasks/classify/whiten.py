@@ -59,7 +59,7 @@ def first_convolution(network: Classifier) -> nn.Conv2d:
     name = type(network.model).__name__
     if conv is None or conv.groups != 1 or conv.in_channels != network.model.in_channels:
         raise PlanError(
-            f"a {name} does not begin with a plain convolution that could be whitened",
+            f"{name} does not begin with a plain convolution that could be whitened",
             hint="choose a recipe without whiten, or a network such as airbench94",
         )
     most = 2 * conv.weight[0].numel()
