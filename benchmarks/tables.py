@@ -40,7 +40,7 @@ KEYS = {
     "memory": ("backbone", "pictures"),
     "networks": ("network", "mode", "path"),
     "augment": ("what", "side"),
-    "train_step": ("network", "cut", "precision", "compiled", "tuned_peers", "against"),
+    "train_step": ("network", "cut", "batch", "precision", "compiled", "tuned_peers", "against"),
 }
 """What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
 
@@ -178,7 +178,7 @@ def train_step(rows: Sequence[Row]) -> str:
     Peers that were given our settings of memory are in results.jsonl alone.
     """
     rows = [row for row in rows if not row["tuned_peers"]]
-    ways = ("network", "cut", "precision", "compiled")
+    ways = ("network", "cut", "batch", "precision", "compiled")
     found = {(*(row[each] for each in ways), row["against"]): row for row in rows}
 
     def cell(row: Row | None) -> str:

@@ -59,9 +59,10 @@ def test_our_time_is_that_of_the_whole_step_and_peers_take_turns_between(step: M
 def test_what_falls_short_is_named(step: ModuleType) -> None:
     def row(against: str, ratio: float, **changed: object) -> dict[str, object]:
         row = {"network": "resnet50", "cut": "-", "against": against, "ratio": ratio, "precision": "bf16"}
-        return row | {"tuned_peers": False} | changed
+        return row | {"tuned_peers": False, "batch": 64} | changed
 
     assert step.short([row("plain", 2.9), row("timm", 1.0), row("bare", 0.98)]) == []
     assert step.short([row("plain", 2.7)]) == ["resnet50 (cut -) 2.70 of 2.8"]
+    assert step.short([row("plain", 2.7, batch=32)]) == []
     assert step.short([row("plain", 2.7, precision="float32"), row("plain", 1.0, tuned_peers=True)]) == []
     assert "above 1.03" in step.short([row("bare", 0.9)])[0]

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from striate.cli.app import app
-from striate.records.recipes import recipe_names
+from striate.records.recipes import Recipe, recipe, recipe_names
 
 ROOT = Path(__file__).resolve().parents[2]
 NETWORKS = sorted((ROOT / "docs" / "networks").glob("*.md"))
@@ -51,7 +51,21 @@ def test_commands_parse(line: str) -> None:
     if arguments:
         command.make_context(verb, list(arguments))
         if "--recipe" in arguments:
-            assert arguments[arguments.index("--recipe") + 1] in recipe_names()
+            named = arguments[arguments.index("--recipe") + 1]
+            assert named in recipe_names() or named in {file for file, _ in _recipes()}
+
+
+def _recipes() -> list[tuple[str, str]]:
+    """Recipes that are written out: the file that the first line names, and all."""
+    found = [body for page in GUIDES for body in _blocks(page, "toml")]
+    return [(named[1], body) for body in found if (named := re.match(r"# (\S+\.toml)\b", body))]
+
+
+def test_recipes_that_are_written_out_are_recipes(tmp_path: Path) -> None:
+    assert _recipes()
+    for name, body in _recipes():
+        (tmp_path / name).write_text(body, encoding="utf-8")
+        assert recipe(str(tmp_path / name)) != Recipe()
 
 
 def test_there_are_commands_to_parse() -> None:

@@ -82,7 +82,9 @@ def test_a_step_has_a_row_a_way_and_its_overhead_in_percent(tables: ModuleType) 
         {**way, "cut": "stage4", "against": "plain", "ratio": 9.0, "low": 8.9, "high": 9.1},
         {**way, "tuned_peers": True, "against": "plain", "ratio": 2.0, "low": 1.9, "high": 2.1},
     ]
-    first, second = tables.train_step(rows).splitlines()[2:]
+    rows.append({**rows[0], "batch": 32, "ratio": 2.0})
+    first, second, other = tables.train_step(rows).splitlines()[2:]
+    assert other == "| a | - | bf16 | 32 x 224 px | 12 | **2.00** (2.90 to 3.10) | - | - |"
     assert first == "| a | - | bf16 | 16 x 224 px | 12 | **3.00** (2.90 to 3.10) | - | 25.0 % (0.0 to 100.0) |"
     assert second == "| a | up to stage4 | bf16 | 16 x 224 px | 12 | **9.00** (8.90 to 9.10) | - | - |"
 

@@ -43,6 +43,12 @@ def test_empty_folder(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
+def test_a_folder_that_holds_an_archive(tmp_path: Path) -> None:
+    (tmp_path / "Photos.TAR.gz").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no picture, but the archive Photos.TAR.gz.*name the archive itself"):
+        scan(tmp_path)
+
+
 def test_pictures_without_class_folders(tmp_path: Path) -> None:
     picture(tmp_path / "1.png")
     with pytest.raises(DataError, match="no class folder"):

@@ -267,7 +267,7 @@ def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch
         served.append(1)
         return (inputs.float() * float("nan") if len(served) == 4 else inputs), labels
 
-    monkeypatch.setattr(job, "recipe", lambda name: Recipe(rate=0.05, batch=16, epochs=3, source="test"))
+    monkeypatch.setattr(recipes, "recipe", lambda name: Recipe(rate=0.05, batch=16, epochs=3, source="test"))
     monkeypatch.setattr(job.PixelFeed, "batch", batch)
     job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(save_every_s=0))
     assert json.loads((tmp_path / "run/metrics.json").read_text())["halved_at"] == 3
@@ -394,7 +394,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     small = dataclasses.replace(whole, spec=whole.tiny, input=(3, 32, 32))
     real = REGISTRY.get
     monkeypatch.setattr(REGISTRY, "get", lambda name: small if name == "mobilenet_v2" else real(name))
-    monkeypatch.setattr(job, "recipe", lambda name: recipe_of(int(name)) if name.isdigit() else recipes.recipe(name))
+    shipped = recipes.recipe
+    monkeypatch.setattr(recipes, "recipe", lambda name: recipe_of(int(name)) if name.isdigit() else shipped(name))
 
 
 def recipe_of(batch: int) -> Recipe:

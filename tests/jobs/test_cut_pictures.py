@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from drawings import SHAPES, drawing
 from striate.core.events import Silent
 from striate.jobs import train as job
+from striate.records import recipes
 from striate.records.plans import TrainMeans, TrainPlan
 from striate.records.recipes import Augment, Recipe
 from striate.tasks.classify.feed import PixelFeed
@@ -38,7 +39,7 @@ def test_training_pictures_are_larger_and_the_others_are_not(tmp_path: Path, mon
         shapes.append((pixels.shape[1:], more.get("size")))
         return PixelFeed(pixels, labels, recipe, **more)
 
-    monkeypatch.setattr(job, "recipe", lambda name: CUTS)
+    monkeypatch.setattr(recipes, "recipe", lambda name: CUTS)
     monkeypatch.setattr(job, "PixelFeed", spied)
     plan = TrainPlan(network="resnet20_cifar", data=str(tmp_path / "data"), recipe="cuts", validate=True)
     record = job.run(plan, tmp_path / "one", Silent()).record

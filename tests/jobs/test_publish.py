@@ -23,6 +23,7 @@ from striate.core.errors import CheckpointError, PlanError, StriateError, Weight
 from striate.core.events import Silent
 from striate.jobs import fit, publish
 from striate.jobs import train as training
+from striate.records import recipes
 from striate.records.plans import FitPlan, PublishPlan, TrainPlan
 from striate.records.recipes import Recipe
 from striate.weights import hub, trained
@@ -41,7 +42,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRIATE_HOME", str(home / "cache"))
         patch.setenv("STRIATE_OFFLINE", "1")
-        patch.setattr(training, "recipe", lambda name: QUICK)
+        patch.setattr(recipes, "recipe", lambda name: QUICK)
         plan = TrainPlan(network="lenet5", data=str(home / "shapes"), recipe="quick", validate=True)
         first = training.run(plan, home / "run", Silent()).folder
         again = FitPlan(data=str(home / "shapes"), backbone=str(first), engine="torch", work_s=1e-5, scratch=False)

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +35,8 @@ QUICK = Recipe(rate=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True,
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "recipe", lambda name: QUICK if name == "quick" else recipes.recipe(name))
+    shipped = recipes.recipe
+    monkeypatch.setattr(recipes, "recipe", lambda name: QUICK if name == "quick" else shipped(name))
 
 
 @pytest.fixture
@@ -69,6 +72,35 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
     assert not (done.folder / "work").exists()
     again = job.run(plan(data), tmp_path / "run", Silent())
     assert io.to_json(again.record) == io.to_json(done.record)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) -> None:
+    pages = []
+
+    class Looking(Silent):
+        def record(self, event: str, facts: Mapping[str, Any]) -> None:
+            if event == "epoch":
+                pages.append((tmp_path / "run" / "report.html").read_text())
+
+    job.run(plan(data), tmp_path / "run", Looking())
+    assert len(pages) == 3
+    assert all("Striate is training resnet20_cifar on data" in page for page in pages)
+    assert "Striate is training" not in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("rate = 0.05\nbatch = 16\nepochs = 1\n")
+    done = job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
+    assert [each.pictures for each in done.record.groups] == [8]
+    assert (done.record.recipe["batch"], done.record.recipe["group"], len(done.record.curve)) == (16, 8, 1)
+    assert json.loads((done.folder / "model.json").read_text())["made"]["recipe"] == "mine"
+    with pytest.raises(PlanError, match="batch of 16 pictures does not part into groups of 5"):
+        job.run(plan(data, recipe=str(file), group=5), tmp_path / "other", Silent())
+    file.write_text("rate = 0.05\nbatch = 16\nepochs = 0\n")
+    with pytest.raises(PlanError, match=r"mine\.toml is refused: rates, batch, epochs and steps are above 0"):
+        job.run(plan(data, recipe=str(file)), tmp_path / "third", Silent())
 
 
 @pytest.mark.usefixtures("quick")
@@ -109,7 +141,7 @@ def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path
 
 def test_a_rate_that_waits_for_validation_holds_pictures_back(data: Path, tmp_path: Path, monkeypatch) -> None:
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
-    monkeypatch.setattr(job, "recipe", lambda name: waiting)
+    monkeypatch.setattr(recipes, "recipe", lambda name: waiting)
     record = job.run(plan(data), tmp_path / "run", Silent()).record
     assert record.data.validation > 0
     history = [row["top1"] for row in record.curve]
@@ -147,7 +179,7 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     whole = REGISTRY.get("googlenet")
     small = dataclasses.replace(whole, spec=whole.tiny, input=(3, 32, 32))
     monkeypatch.setattr(REGISTRY, "get", lambda name: small)
-    monkeypatch.setattr(job, "recipe", lambda name: dataclasses.replace(QUICK, epochs=1, aux=weight))
+    monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=1, aux=weight))
     seen: list[int] = []
     monkeypatch.setattr(
         job, "train", lambda module, *a, **k: seen.append(len(module.model.aux)) or train(module, *a, **k)
@@ -196,7 +228,7 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
 
 
 def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "recipe", lambda name: dataclasses.replace(QUICK, epochs=2, whiten=True))
+    monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=2, whiten=True))
     whole = job.run(plan(data), tmp_path / "whole", Silent())
     with pytest.raises(KeyboardInterrupt):
         job.run(plan(data), tmp_path / "parts", Stopping(), means=TrainMeans(save_every_s=0))
@@ -210,7 +242,7 @@ def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, mon
 def test_a_network_that_cannot_be_whitened_is_refused_before_anything_is_decoded(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job, "recipe", lambda name: dataclasses.replace(QUICK, whiten=True))
+    monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, whiten=True))
     with pytest.raises(PlanError, match="could be whitened"):
         job.run(plan(data, network="mlp"), tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()

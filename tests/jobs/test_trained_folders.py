@@ -23,6 +23,7 @@ from striate.core.errors import CheckpointError, PlanError, StriateError, Weight
 from striate.core.events import Silent
 from striate.jobs import evaluate, fit, predict, show
 from striate.jobs import train as training
+from striate.records import recipes
 from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainPlan
 from striate.records.recipes import Recipe
 from striate.weights import hub, open_model
@@ -45,7 +46,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRIATE_HOME", str(folder / "home"))
         patch.setenv("STRIATE_OFFLINE", "1")
-        patch.setattr(training, "recipe", lambda name: QUICK)
+        patch.setattr(recipes, "recipe", lambda name: QUICK)
         run = training.run(TrainPlan(network="lenet5", data=str(first), recipe="quick"), folder / "run", Silent())
         done = refit(second, run.folder, folder / "fitted")
         yield SimpleNamespace(folder=folder, second=second, run=run.folder, fitted=done.folder, record=done.record)

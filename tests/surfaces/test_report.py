@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from page import Page
 from samples import fit_record, jpeg, score_of, train_record
 
 from striate.core.errors import StorageError
@@ -17,37 +17,6 @@ from striate.report import charts, findings, html, words
 from striate.report.verdict import judge
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} </style></svg>\x1b[2J"
-VOID = {"meta", "img", "br", "link", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes, text, and whether every tag was closed where it should be."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID and not (self.get_starttag_text() or "").endswith("/>"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).replace("\xa0", " ").split())
 
 
 def hostile_record() -> FitRecord:

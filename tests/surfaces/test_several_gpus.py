@@ -31,7 +31,10 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
 def test_a_recipe_of_one_group_says_why_not() -> None:
     said = on_every_gpu(Recipe(batch=128), 8, WORDS, named=True)
     assert said is not None
-    assert said.endswith("groups of 128 pictures, 1 a step, cannot be shared")
+    assert said.endswith("groups of 128 pictures, 1 a step, cannot be shared; --group 16 makes groups for each")
+    said = on_every_gpu(Recipe(batch=130), 8, WORDS, named=True)
+    assert said is not None
+    assert said.endswith("cannot be shared")
 
 
 @pytest.mark.parametrize(("launcher", "words"), [(None, 1), ("1", 1), ("2", 0)])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from striate.core.errors import PlanError
 from striate.core.events import Silent
 from striate.models import REGISTRY
-from striate.records.recipes import Schedule, recipe, recipe_names
+from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.train.loop import total_steps, train
 from striate.train.schedule import cycle_ends, share
 
@@ -124,3 +126,53 @@ def test_falls_that_make_no_sense_are_named() -> None:
         Schedule(kind="steps", every=1.5)
     with pytest.raises(ValueError, match="no other kind has several"):
         Schedule(kind="cosine", cycles=2)
+
+
+def test_a_file_of_ones_own_is_a_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'optimizer = "adamw"\nrate = 1\nbatch = 64\n[schedule]\nkind = "steps"\nplaces = [0.5]\n'
+        '[augment]\nflip = "alternate"\ncrop = [0.3, 1]\npolicy = [2, 9]\n'
+    )
+    expected = Recipe(
+        optimizer="adamw",
+        rate=1.0,
+        batch=64,
+        schedule=Schedule(kind="steps", places=(0.5,)),
+        augment=Augment(flip="alternate", crop=(0.3, 1.0), policy=(2, 9.0)),
+    )
+    assert recipe(str(file)) == expected
+    file.write_text("epochs = 3\n")
+    assert recipe(str(file)) == Recipe(epochs=3)  # as it is now
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("rate = [", "no TOML"),
+        ("learning_rate = 0.1", "'learning_rate' is none of optimizer, rate"),
+        ('rate = "fast"', "rate: a number is wanted; got 'fast'"),
+        ("rate = true", "rate: a number is wanted; got True"),
+        ("epochs = 2.5", "epochs: a whole number is wanted; got 2.5"),
+        ('optimizer = "adam"', "optimizer: 'sgd' or 'rmsprop' or 'adamw' is wanted; got 'adam'"),
+        ("schedule = 3", "schedule: a table is wanted; got 3"),
+        ("[augment]\ncrop = [0.1]", "augment: crop: 2 values are wanted"),
+        ("[augment]\ncrop = 0.1", "augment: crop: a list is wanted; got 0.1"),
+        ('[augment]\nflip = "often"', "augment: flip: true or false is wanted; got 'often'; or 'alternate' is wanted"),
+        ("[augment]\nstretch = 0.5", "augment: zoom is two factors above 0, stretch at least 1"),
+        ("batch = 8\ngroup = 3", "group divides the batch of 8"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(PlanError, match=re.escape(says)) as caught:
+        recipe(str(file))
+    assert str(file) in str(caught.value)
+
+
+def test_a_recipe_that_is_not_there() -> None:
+    with pytest.raises(PlanError, match=r"nowhere\.toml cannot be read: No such file"):
+        recipe("nowhere.toml")
+    with pytest.raises(PlanError, match="no recipe is called 'lenet_shrot'"):
+        recipe("lenet_shrot")

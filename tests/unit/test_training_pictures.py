@@ -54,12 +54,11 @@ def test_parts_are_cut_from_the_whole_picture_in_its_own_proportions(tmp_path: P
     Image.fromarray(np.stack([tall, 255 - tall, 3 * wide], 2).astype(np.uint8)).save(place, exif=exif)
     index = survey(tmp_path)
     varies, seen = Augment(crop=(0.25, 0.25), aspect=1.0), headers(index)
-    assert seen.aspects(np.array([0])).tolist() == [4.0]
+    assert seen.proportions(np.array([0])).tolist() == [4.0]
     cut_from = to_cut_from(Preprocess(size=(32, 32)), varies, seen, np.array([0]))
     pixels = decode(index.read(0), cut_from)[None].repeat(64, 0)
-    feed = PixelFeed(
-        pixels, np.zeros(64, np.int64), varies, seed=0, size=(32, 32), aspects=seen.aspects(np.zeros(64, np.int64))
-    )
+    same = np.zeros(64, np.int64)
+    feed = PixelFeed(pixels, same, varies, seed=0, size=(32, 32), proportions=seen.proportions(same))
     parts = feed.batch(np.arange(64), 0)[0].numpy().astype(int)
     across, down = np.ptp(parts[..., 0], (1, 2)), np.ptp(parts[..., 2], (1, 2)) / 3
     # a quarter of 256 x 64 px would be 64 x 64: the whole height, and a quarter of the width
@@ -79,7 +78,7 @@ def test_an_input_that_lies_is_filled_without_distortion_too() -> None:
         epoch=0,
         samples=np.arange(8),
         size=(32, 64),
-        aspects=torch.ones(8),
+        proportions=torch.ones(8),
     )
     across, down = (np.ptp(varied[..., channel].numpy().astype(int), (1, 2)) for channel in (0, 1))
     assert across / down == pytest.approx(np.full(8, 2.0), rel=0.05)  # a part of 71 x 35 px

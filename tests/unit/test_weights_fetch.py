@@ -189,7 +189,7 @@ def test_the_default_falls_back_to_what_is_at_hand_and_says_so(
     picked = fetch.pick("resnet18", allow_download=why != "not asked for")
     assert picked.checkpoint is not None
     assert picked.checkpoint.tag == "second"
-    assert "resnet18:second (narrow) is used, the best at hand" in picked.note
+    assert "the best weights at hand, resnet18:second (narrow), are used" in picked.note
     assert ("Name or service not known" if why == "no network" else "downloads are off") in picked.note
 
 

@@ -16,7 +16,7 @@ def check(
     data: Data,
     root: Root = None,
     augment: Annotated[
-        str | None, typer.Option(help="Also draw some pictures as this recipe varies them.", metavar="RECIPE")
+        str | None, typer.Option(help="Also draw pictures as this recipe or .toml file varies them.", metavar="RECIPE")
     ] = None,
     network: Annotated[
         str | None, typer.Option(help="At whose input size; without it their own, up to 224 px.", metavar="NAME")

@@ -29,10 +29,16 @@ def train(
         str | None,
         typer.Argument(help="Labelled pictures, as striate fit takes them.", metavar="DATA", show_default=False),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="How it is trained.", metavar="R")] = _DEFAULT.recipe,
+    recipe: Annotated[
+        str, typer.Option(help="How it is trained: a recipe's name, or a .toml file.", metavar="R")
+    ] = _DEFAULT.recipe,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the pictures; without it the recipe's.", metavar="N")
     ] = _DEFAULT.epochs,
+    group: Annotated[
+        int | None,
+        typer.Option(help="Pictures at a time, as batch statistics take them; processes share groups.", metavar="N"),
+    ] = _DEFAULT.group,
     share: Annotated[
         float, typer.Option(help="Of the recipe's steps; falls of the rate keep their places.", metavar="S")
     ] = _DEFAULT.share,
@@ -87,6 +93,7 @@ def train(
                 root=root,
                 recipe=recipe,
                 epochs=epochs,
+                group=group,
                 share=share,
                 seed=seed,
                 precision=precision,  # pyright: ignore[reportArgumentType]  # the plan looks
@@ -119,7 +126,7 @@ def train(
             plan = job.planned(resume)
         assert plan is not None
         if plan.device in (None, "auto", "cuda") and launched() == 1:
-            several = on_every_gpu(recipes.recipe(plan.recipe), gpus(), sys.argv[1:], named=bool(out or resume))
+            several = on_every_gpu(plan.method(), gpus(), sys.argv[1:], named=bool(out or resume))
             if several is not None:
                 listener.note(several)
         outcome = job.run(plan, resume or out, listener, means=means, resume=resume is not None)
@@ -147,7 +154,8 @@ def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, nam
     said = f"this machine has {here} GPUs, and one of them is used"
     groups = recipe.batch // (recipe.group or recipe.batch)
     if (processes := math.gcd(groups, here)) == 1:
-        return f"{said}: the recipe's groups of {recipe.batch // groups} pictures, {groups} a step, cannot be shared"
+        why = f"{said}: the recipe's groups of {recipe.batch // groups} pictures, {groups} a step, cannot be shared"
+        return why if recipe.batch % here else f"{why}; --group {recipe.batch // here} makes groups for each"
     line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate", *words]
     return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"
 

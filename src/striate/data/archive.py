@@ -34,16 +34,9 @@ MAX_RATIO = 100
 FREE_BYTES = 1 << 30
 """Whatever the ratio, so many bytes are always allowed."""
 
-ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
-
 _CHUNK = 1 << 20
 _TAR_ERRORS = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError)
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-
-def is_archive(name: str) -> bool:
-    """Whether a name ends as those of readable archives do."""
-    return name.lower().endswith(ENDINGS)
 
 
 def listing(path: Path) -> Listing:

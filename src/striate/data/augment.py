@@ -43,7 +43,7 @@ def augment(
     epoch: int,
     samples: np.ndarray,
     size: tuple[int, int] | None = None,
-    aspects: Tensor | None = None,
+    proportions: Tensor | None = None,
 ) -> Tensor:
     """Vary a batch: cut or shift, bend, the policy's operations, colour, erase.
 
@@ -54,7 +54,7 @@ def augment(
         epoch: Of the run; another epoch draws other values.
         samples: Whole numbers that name the pictures, ``[n]``. A picture's draws depend on its own number alone.
         size: Height and width of the result of a recipe that crops, in pixels; None keeps that of `pixels`.
-        aspects: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; a recipe that
+        proportions: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; a recipe that
             crops takes that back. None where none was stretched.
 
     Returns:
@@ -67,7 +67,7 @@ def augment(
         half = torch.from_numpy(uniforms(samples, 1, seed, "flip")).float()[:, 0]
         draws[:, 0] = 1 - half if epoch % 2 else half
     if recipe.crop is not None:
-        pixels = _cut(pixels, recipe, draws[:, _CROP], size or (pixels.shape[1], pixels.shape[2]), aspects)
+        pixels = _cut(pixels, recipe, draws[:, _CROP], size or (pixels.shape[1], pixels.shape[2]), proportions)
     if recipe.pad:
         pixels = _shifted(pixels, recipe, draws[:, _PAD])
 
@@ -91,7 +91,7 @@ def augment(
     return out
 
 
-def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int], aspects: Tensor | None) -> Tensor:
+def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int], proportions: Tensor | None) -> Tensor:
     """Cut a part out of every picture, and draw it to `size`: antialiased where that makes it smaller.
 
     Source:
@@ -102,8 +102,8 @@ def _cut(pixels: Tensor, recipe: Augment, draws: Tensor, size: tuple[int, int], 
     low, high = recipe.crop
     area = low + (high - low) * draws[:, 0]
     ratio = torch.exp((2 * draws[:, 1] - 1) * math.log(recipe.aspect))
-    if aspects is not None:
-        ratio /= aspects * (height / width)  # of the part's sides as shares of the picture's
+    if proportions is not None:
+        ratio /= proportions * (height / width)  # of the part's sides as shares of the picture's
     tall, wide = (area / ratio).sqrt().clamp(max=1) * height, (area * ratio).sqrt().clamp(max=1) * width
     tall, wide = tall.round().clamp(min=1), wide.round().clamp(min=1)
     top, left = ((height - tall + 1) * draws[:, 3]).floor(), ((width - wide + 1) * draws[:, 2]).floor()

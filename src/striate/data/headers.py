@@ -46,7 +46,7 @@ class Headers:
         sides = np.minimum(self.width[positions], self.height[positions])
         return float(np.median(sides[sides > 0])) if sides.any() else None
 
-    def aspects(self, positions: np.ndarray) -> np.ndarray:
+    def proportions(self, positions: np.ndarray) -> np.ndarray:
         """Width over height of some pictures, float32 ``[n]``; 1 where the header could not be read."""
         return (np.maximum(self.width[positions], 1) / np.maximum(self.height[positions], 1)).astype(np.float32)
 

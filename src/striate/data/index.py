@@ -12,7 +12,7 @@ from striate.core.registry import nearest
 from striate.data import archive, folder, manifest, standard
 from striate.data.column import TextColumn
 from striate.data.image_index import ImageIndex, from_columns, from_listing
-from striate.data.layout import TRAIN
+from striate.data.layout import TRAIN, is_archive
 from striate.data.stores import FileStore
 
 __all__ = ["ImageIndex", "scan", "survey"]
@@ -74,7 +74,7 @@ def survey(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
         raise DataError(
             f"there is no {source}", hint=f"did you mean the standard set {' or '.join(close)}?" if close else _FORMS
         )
-    if archive.is_archive(path.name):
+    if is_archive(path.name):
         return from_listing(source, "archive", archive.listing(path))
     if path.suffix.lower() in manifest.ENDINGS:
         table = manifest.read(path)

@@ -39,6 +39,9 @@ _ENDINGS = ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tif
 PICTURES = frozenset(_ENDINGS.split())
 """Endings of the names of pictures, in lower case."""
 
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
+"""Endings of the names of archives, in lower case."""
+
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
@@ -90,6 +93,11 @@ def natural(name: str) -> tuple[object, ...]:
 def is_picture(name: str) -> bool:
     """Whether a name ends as those of pictures do."""
     return PurePosixPath(name).suffix.lower() in PICTURES
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name ends as those of archives do."""
+    return name.lower().endswith(ARCHIVES)
 
 
 def is_clutter(part: str) -> bool:
@@ -144,9 +152,12 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
     )
     holding = {_parent(files[i]) for i in rows if is_picture(files[i])}
     if not holding:
+        packed = next((files[i] for i in rows if is_archive(files[i])), None)
         raise DataError(
-            "there is no picture",
-            hint=f"pictures end in one of {', '.join(sorted(PICTURES))}; put them in class folders",
+            "there is no picture" if packed is None else f"there is no picture, but the archive {packed}",
+            hint=f"pictures end in one of {', '.join(sorted(PICTURES))}; put them in class folders"
+            if packed is None
+            else "name the archive itself in place of its folder, or unpack it",
         )
     known = {f for f in folders if not any(map(is_clutter, f.split("/")))} | holding
     base = _enter(holding)

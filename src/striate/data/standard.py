@@ -15,7 +15,7 @@ from striate.core.errors import DataError
 from striate.data import archive, folder
 from striate.data.column import TextColumn
 from striate.data.image_index import ImageIndex, from_columns, from_listing
-from striate.data.layout import TEST, TRAIN
+from striate.data.layout import ARCHIVES, TEST, TRAIN
 from striate.data.standard_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST
 from striate.data.stores import ArrayStore, JointStore, file_stamp
 
@@ -173,7 +173,7 @@ def _cifar_files(name: str, place: Path) -> ImageIndex | None:
     if all((place / split).is_dir() for split in (TRAIN, TEST)):
         index = from_listing(name, "standard", folder.listing(place))
     else:
-        archives = {s: p for s in (TRAIN, TEST) for end in archive.ENDINGS if (p := place / f"{s}{end}").is_file()}
+        archives = {s: p for s in (TRAIN, TEST) for end in ARCHIVES if (p := place / f"{s}{end}").is_file()}
         if len(archives) < 2:
             return None
         halves = {split: from_listing(str(path), "archive", archive.listing(path)) for split, path in archives.items()}

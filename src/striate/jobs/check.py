@@ -23,7 +23,7 @@ from striate.data.loaders import batches
 from striate.models import REGISTRY
 from striate.records.io import to_json
 from striate.records.plans import PreviewPlan
-from striate.records.recipes import Augment, recipe
+from striate.records.recipes import Augment, recipe, title
 from striate.report.sheet import Row, sheet
 from striate.report.words import plural
 from striate.tasks.classify.feed import PixelFeed, to_cut_from
@@ -80,7 +80,7 @@ def run(
     if shape is None:
         side = round(min(seen.middle_side(readable) or preview.side, preview.side))
         shape = (3, side, side)
-    path = out or Path(f"{Path(data).name.split('.')[0]}-{preview.recipe}.png")
+    path = out or Path(f"{Path(data).name.split('.')[0]}-{title(preview.recipe)}.png")
     write_bytes(path, _drawn(index, seen, readable, preview, varies, natural_preprocess(shape)))
     listener.step(1)
     return found | {"augmented": str(path)}
@@ -107,7 +107,7 @@ def _drawn(
         names=chosen,
         classes=len(index.classes),
         size=preprocess.size,
-        aspects=seen.aspects(chosen),
+        proportions=seen.proportions(chosen),
     )
     passes = [feed.batch(places, epoch) for epoch in range(preview.passes)]
     rows = [
@@ -123,7 +123,7 @@ def _drawn(
     shown = len(np.unique(labels))
     of_all = f", {shown} of {len(index.classes)} classes" if shown < len(index.classes) else ""
     about = f"{plural(len(rows), 'picture')} at {width} x {height} px{of_all}, as training would see them pass by pass"
-    return sheet(preview.recipe, [about, _fields(varies)], rows)
+    return sheet(title(preview.recipe), [about, _fields(varies)], rows)
 
 
 def _chosen(index: ImageIndex, readable: np.ndarray, preview: PreviewPlan) -> np.ndarray:

@@ -179,6 +179,17 @@ def record(kind: type[T], folder: Path) -> T:
         raise PlanError(f"{path} is damaged or of another version: {error}", hint=hint) from error
 
 
+def logged(path: Path, event: str) -> list[dict[str, Any]]:
+    """What a log holds of an event, oldest first.
+
+    Args:
+        path: As `LogFile` writes it.
+        event: Its name.
+    """
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return [row for row in rows if row["event"] == event]
+
+
 @final
 class LogFile:
     """A listener that keeps every event as a line of ``log.jsonl``; its ``at_s`` are seconds since the log was opened.

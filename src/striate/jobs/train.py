@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 import time
@@ -34,8 +33,9 @@ from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
 from striate.records.plans import TrainMeans, TrainPlan
-from striate.records.recipes import Augment, Recipe, Schedule, recipe
+from striate.records.recipes import Augment, Recipe, title
 from striate.records.results import TrainRecord
+from striate.report.live import LivePage
 from striate.sizing import measure
 from striate.sizing.memory import largest_batch, peak_bytes
 from striate.sizing.trace import on_meta
@@ -110,7 +110,7 @@ def run(
     ranks = Ranks(pick(plan.device), trackers=means.trackers, folder=where / "trackers")
     if not ranks.first:
         listener = Silent()
-    entry, method = REGISTRY.get(plan.network), _method(plan)
+    entry, method = REGISTRY.get(plan.network), plan.method()
     entry.require("classify")
     index = scan(plan.data, root=plan.root)
     preprocess = natural_preprocess(entry.input)
@@ -128,6 +128,14 @@ def run(
     if ranks.first:
         claim = folder.claim("train", plan, where)
         listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
+        page = LivePage(
+            claim.folder,
+            network=plan.network,
+            recipe=title(plan.recipe),
+            data=Path(plan.data).name,
+            epochs=folder.logged(claim.folder / folder.LOG, "epoch"),
+        )
+        listener = Several(listener, page)
         settings = {**io.to_json(plan), "recipe": plan.recipe, "method": io.to_json(method)}
         listener = Several(listener, ranks.track(where.name, settings))
         listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
@@ -178,7 +186,7 @@ def run(
             rows=pictures.rows(kept),
             classes=len(index.classes),
             size=preprocess.size,
-            aspects=None if seen is None else seen.aspects(kept),
+            proportions=None if seen is None else seen.proportions(kept),
         ),
         method,
         seed=plan.seed,
@@ -213,7 +221,7 @@ def run(
         preprocess=preprocess,
         temperature=1.0,
         start={"weights": "random"},
-        made={"verb": "train", "data": Path(plan.data).name, "recipe": plan.recipe},
+        made={"verb": "train", "data": Path(plan.data).name, "recipe": title(plan.recipe)},
     )
     write_set(claim.folder / trained.PICTURES, [hashes[p] for p in (*kept, *held)])
     trained.save(claim.folder, model.cpu(), card)
@@ -246,16 +254,6 @@ def run(
     shutil.rmtree(claim.work, ignore_errors=True)
     ranks.finish()
     return TrainOutcome(record=record, folder=claim.folder)
-
-
-def _method(plan: TrainPlan) -> Recipe:
-    """The recipe as the plan changes it."""
-    method = recipe(plan.recipe)
-    if plan.epochs is not None:
-        method = dataclasses.replace(method, epochs=plan.epochs, steps=None)
-    if plan.snapshots is not None:
-        method = dataclasses.replace(method, schedule=Schedule(kind="cycles", cycles=plan.snapshots))
-    return method.compressed(plan.share)
 
 
 def _most(

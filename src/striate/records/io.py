@@ -29,30 +29,79 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: type[T], value: Any) -> T:
-    """A record of class `kind` from what `to_json` gave; unknown keys are an error, missing ones take defaults."""
+    """A record of class `kind` from what `to_json` gave, or from TOML; missing keys take defaults.
+
+    Raises:
+        TypeError: A key is unknown or missing, or a value is not of its kind; the message says where.
+        ValueError: The record itself refuses a value.
+    """
     return _build(kind, value)
 
 
 def _build(kind: Any, value: Any) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints[name], each) for name, each in value.items()})
+        return _record(kind, value)
     if origin in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        return _build(next(a for a in arguments if a is not type(None)), value)
-    if origin is tuple:
+        return _either(arguments, value)
+    if origin is typing.Literal:
+        if value not in arguments:
+            raise TypeError(f"{' or '.join(map(repr, arguments))} is wanted; got {value!r}")
+        return value
+    if origin in (tuple, list):
+        _require(list, value)
+        if origin is list:
+            return [_build(arguments[0], v) for v in value]
         if len(arguments) == 2 and arguments[1] is Ellipsis:
             return tuple(_build(arguments[0], each) for each in value)
+        if len(value) != len(arguments):
+            raise TypeError(f"{len(arguments)} values are wanted; got {value!r}")
         return tuple(_build(a, each) for a, each in zip(arguments, value, strict=True))
     if origin is dict:
+        _require(dict, value)
         return {k: _build(arguments[1], v) for k, v in value.items()}
-    if origin is list:
-        return [_build(arguments[0], v) for v in value]
-    if kind is float and isinstance(value, int):
-        return float(value)
+    if kind is float:
+        if value is None:  # as `to_json` writes a number that is not finite
+            return value
+        return float(value if type(value) is int else _require(float, value))
+    return _require(kind, value) if kind in _WORDS else value
+
+
+_WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", list: "a list", dict: "a table"}
+
+
+def _require(kind: Any, value: Any) -> Any:
+    """The value; a truth value is no number."""
+    if type(value) is not kind:
+        raise TypeError(f"{_WORDS[kind]} is wanted; got {value!r}")
     return value
+
+
+def _record(kind: type, value: Any) -> Any:
+    _require(dict, value)
+    hints, found = typing.get_type_hints(kind), {}
+    for name, each in value.items():
+        if name not in hints:
+            raise TypeError(f"{name!r} is none of {', '.join(hints)}")
+        try:
+            found[name] = _build(hints[name], each)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{name}: {error}") from error
+    return kind(**found)
+
+
+def _either(kinds: tuple[Any, ...], value: Any) -> Any:
+    """The value as the first of several kinds that takes it."""
+    if value is None and type(None) in kinds:
+        return None
+    refused = []
+    for kind in kinds:
+        if kind is not type(None):
+            try:
+                return _build(kind, value)
+            except TypeError as error:
+                refused.append(str(error))
+    raise TypeError("; or ".join(refused))
 
 
 def dumps(value: Any) -> str:

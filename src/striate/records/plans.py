@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from striate.core.errors import PlanError
+from striate.records import recipes
 from striate.records.views import view_set
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -71,8 +72,9 @@ class TrainPlan:
         network: Name in the registry.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
-        recipe: Name of a recipe (``recipes/*.toml``).
+        recipe: Name of a recipe (``recipes/*.toml``), or a file that ends with ``.toml``.
         epochs: Passes over the training pictures; None takes the recipe's.
+        group: Pictures that are run at a time, of which batch statistics are taken; None takes the recipe's.
         share: Of the recipe's steps; every fall of the rate keeps its place among them.
         seed: Of weights, order and augmentation.
         precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` where the device computes
@@ -89,6 +91,7 @@ class TrainPlan:
     root: str | None = None
     recipe: str = "cifar_short"
     epochs: int | None = None
+    group: int | None = None
     share: float = 1.0
     seed: int = 0
     precision: Precision = "auto"
@@ -101,10 +104,32 @@ class TrainPlan:
             raise PlanError(f"an ensemble of snapshots takes at least 2; got {self.snapshots}")
         if self.epochs is not None and self.epochs < 1:
             raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
+        if self.group is not None and self.group < 1:
+            raise PlanError(f"a group holds at least 1 picture; got {self.group}")
         if not 0 < self.share <= 1:
             raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.share}")
         if self.precision not in get_args(Precision):
             raise PlanError(f"precision is auto, float32 or bf16; got {self.precision!r}")
+
+    def method(self) -> recipes.Recipe:
+        """The recipe as the plan changes it.
+
+        Raises:
+            PlanError: There is no such recipe, or its batch does not part into such groups.
+        """
+        found = recipes.recipe(self.recipe)
+        if self.group is not None:
+            if found.batch % self.group:
+                raise PlanError(
+                    f"the recipe's batch of {found.batch} pictures does not part into groups of {self.group}",
+                    hint=f"take a divisor of {found.batch}",
+                )
+            found = replace(found, group=self.group)
+        if self.epochs is not None:
+            found = replace(found, epochs=self.epochs, steps=None)
+        if self.snapshots is not None:
+            found = replace(found, schedule=recipes.Schedule(kind="cycles", cycles=self.snapshots))
+        return found.compressed(self.share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +225,7 @@ class PreviewPlan:
     """Draw pictures as a recipe varies them.
 
     Args:
-        recipe: Name of a recipe (``recipes/*.toml``).
+        recipe: As `TrainPlan` takes it.
         network: Whose input size they have; None takes that of the pictures, up to `side`.
         side: In pixels.
         passes: Variations of each picture.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 from striate.core.errors import PlanError
 from striate.core.registry import nearest
+from striate.records import io
+
+_ENDING = ".toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,30 +202,49 @@ class Recipe:
         return replace(self, epochs=max(1, round(self.epochs * share)))
 
 
-def _build(table: Mapping[str, Any]) -> Recipe:
-    def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if not isinstance(v, dict)}
-
-    parts = {"augment": Augment(**plain(table.get("augment", {}))), "schedule": Schedule(**plain(table["schedule"]))}
-    return Recipe(**plain(table), **parts)
-
-
 @cache
 def recipe_names() -> tuple[str, ...]:
     """The recipes that the package ships."""
     folder = resources.files("striate.recipes")
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+    return tuple(sorted(f.name.removesuffix(_ENDING) for f in folder.iterdir() if f.name.endswith(_ENDING)))
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe called `name`, or that of a file: a name that ends with ``.toml`` is a path.
+
+    Raises:
+        PlanError: There is none of that name, or the file is no recipe.
+    """
+    return _of_file(Path(name).expanduser()) if name.endswith(_ENDING) else _shipped(name)
+
+
+def title(name: str) -> str:
+    """What people call a recipe: its name, or that of its file.
+
+    Example:
+        >>> title("recipes/mine.toml")
+        'mine'
+    """
+    return Path(name).name.removesuffix(_ENDING)
 
 
 @cache
-def recipe(name: str) -> Recipe:
-    """The recipe called `name`.
-
-    Raises:
-        PlanError: There is none of that name.
-    """
+def _shipped(name: str) -> Recipe:
     if name not in recipe_names():
         close = nearest(name, list(recipe_names()))
-        hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(recipe_names())}"
+        known = f"known: {', '.join(recipe_names())}; the name of a file ends with {_ENDING}"
+        hint = f"did you mean {', '.join(close)}?" if close else known
         raise PlanError(f"no recipe is called {name!r}", hint=hint)
-    return _build(tomllib.loads((resources.files("striate.recipes") / f"{name}.toml").read_text(encoding="utf-8")))
+    text = (resources.files("striate.recipes") / (name + _ENDING)).read_text(encoding="utf-8")
+    return io.from_json(Recipe, tomllib.loads(text))
+
+
+def _of_file(path: Path) -> Recipe:
+    try:
+        return io.from_json(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise PlanError(f"the recipe {path} cannot be read: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f"the recipe {path} is no TOML: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise PlanError(f"the recipe {path} is refused: {error}") from error

@@ -59,7 +59,7 @@ def render(
     """
     own = _of_training(record) if isinstance(record, TrainRecord) else _of_fitting(record)
     return (
-        _environment()
+        pages()
         .get_template("training.html" if isinstance(record, TrainRecord) else "report.html")
         .render(
             record=record,
@@ -128,7 +128,8 @@ def _pictured(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -
 
 
 @cache
-def _environment() -> Environment:
+def pages() -> Environment:
+    """The templates of pages."""
     return environment(html=True, finalize=_finalize)
 
 

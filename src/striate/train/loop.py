@@ -223,7 +223,7 @@ class _Run:
         if self.layout.groups % ranks.world:
             raise PlanError(
                 f"{ranks.world} processes cannot share {self.layout.groups} groups of {self.layout.group} pictures",
-                hint=f"set the recipe's group to a divisor of {recipe.batch // ranks.world}, or start fewer processes",
+                hint=f"take a --group that divides {recipe.batch // ranks.world}, or start fewer processes",
             )
 
     def go(
@@ -389,7 +389,7 @@ class _Run:
         if smaller is None or self.state.file is None or self.ranks.world > 1:
             raise OutOfMemoryError(
                 f"{reason}, after step {self.state.progress.step} of {self.steps}",
-                hint="give the recipe a smaller group, take smaller pictures or a smaller network, or --precision bf16",
+                hint="take a smaller --group, smaller pictures or a smaller network, or --precision bf16",
             ) from error
         return _Setback(reason=reason, layout=smaller)
 

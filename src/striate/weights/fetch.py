@@ -73,7 +73,7 @@ def pick(name: str, tag: str | None = None, *, allow_download: bool = True, list
             raise
         path, found = _locate(instead, listener, allow_download=False)
         aside = f" ({instead.note})" if instead.note else ""
-        note = f"{instead.name}{aside} is used, the best at hand: {error.message}"
+        note = f"the best weights at hand, {instead.name}{aside}, are used: {error.message}"
         return Picked(checkpoint=instead, path=path, sha256=found, note=note)
     return Picked(checkpoint=known[0], path=path, sha256=found, note=known[0].note)
 

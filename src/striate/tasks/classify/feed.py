@@ -52,8 +52,8 @@ class PixelFeed:
         classes: Their number, which recipes that mix pictures need; None for others.
         rows: Where in `pixels` each picture is, ``[n]``; None where they stand in order.
         size: Height and width that parts are cut to, in pixels; None is that of `pixels`.
-        aspects: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; None where none
-            was.
+        proportions: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; None where
+            none was.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PixelFeed:
         rows: np.ndarray | None = None,
         classes: int | None = None,
         size: tuple[int, int] | None = None,
-        aspects: np.ndarray | None = None,
+        proportions: np.ndarray | None = None,
     ) -> None:
         self.pixels = pixels
         self.labels = labels
@@ -77,7 +77,7 @@ class PixelFeed:
         self.recipe = recipe
         self.seed = seed
         self.size = size
-        self.aspects = aspects
+        self.proportions = proportions
         self.rows = np.arange(len(labels)) if rows is None else rows
         self.names = np.arange(len(labels)) if names is None else names
 
@@ -88,9 +88,9 @@ class PixelFeed:
         """The pictures of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
         names = self.names[samples]
-        aspects = None if self.aspects is None else torch.from_numpy(self.aspects[samples])
+        proportions = None if self.proportions is None else torch.from_numpy(self.proportions[samples])
         how = {"seed": self.seed, "epoch": epoch, "samples": names}
-        varied = augment(pixels, self.recipe, **how, size=self.size, aspects=aspects)
+        varied = augment(pixels, self.recipe, **how, size=self.size, proportions=proportions)
         labels = torch.from_numpy(self.labels[samples])
         if self.classes is None or not (self.recipe.mixup or self.recipe.cutmix):
             return varied, labels
