@@ -23,7 +23,6 @@ def test_lines_are_one_a_phase_and_one_every_ten_seconds():
     now[0] = 40.0
     lines.step(1)
     lines.note("bad \x1b[2J name")
-    lines.record("epoch", {"loss": 1.0})
     assert stream.getvalue().splitlines() == [
         "features: 2,000 pictures",
         "features: 400 of 2,000 pictures",
@@ -36,11 +35,37 @@ def test_lines_are_one_a_phase_and_one_every_ten_seconds():
 
 def test_the_folder_of_the_run_is_kept():
     lines = Lines(io.StringIO())
-    lines.record("epoch", {"folder": "no"})
+    lines.record("trained", {"folder": "no"})
     assert lines.folder is None
     lines.record("run", {"folder": "runs/x"})
     lines.record("run", {})
     assert lines.folder == "runs/x"
+
+
+def test_lines_of_a_training_say_how_its_last_epoch_went():
+    now, stream = [0.0], io.StringIO()
+    lines = Lines(stream, clock=lambda: now[0])
+    lines.phase("training", 400, "step")
+    for step, figures in (
+        (100, {"epoch": 1.0, "loss": 1.0}),
+        (200, {}),
+        (300, {"epoch": 3.0, "loss": 0.1, "top1": 0.9}),
+    ):
+        if figures:
+            lines.record("epoch", figures)
+        now[0] += 10
+        lines.step(step)
+    lines.phase("the test pictures, once")
+    now[0] += 10
+    lines.step(1)
+    assert stream.getvalue().splitlines() == [
+        "training: 400 steps",
+        "training: 100 of 400 steps; epoch 1: loss 1",
+        "training: 200 of 400 steps; epoch 1: loss 1",
+        "training: 300 of 400 steps; epoch 3: loss 0.1, 90.0 % right on validation",
+        "the test pictures, once",
+        "the test pictures, once: 1",
+    ]
 
 
 def test_a_terminal_gets_a_bar_whose_phases_stay(capsys):
@@ -50,6 +75,8 @@ def test_a_terminal_gets_a_bar_whose_phases_stay(capsys):
         bar.step(5)
         bar.note("a [bold] note")
         bar.phase("training")
+        bar.record("epoch", {"epoch": 2.0, "loss": 0.25})
+        assert "epoch 2: loss 0.25" in [task.fields["epoch"] for task in bar._live.tasks]
     said = capsys.readouterr().err
     assert "a [bold] note" in said
     assert "[red]features (0." in said

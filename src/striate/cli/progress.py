@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO, final
 
 from striate.core.events import Listener
-from striate.report.words import count, plural, printable
+from striate.report.words import count, percent, plural, printable
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -46,12 +46,12 @@ class Lines:
         self.folder: str | None = None
         self._stream = stream
         self._clock = clock
-        self._name, self._total, self._unit = "", None, ""
+        self._name, self._total, self._unit, self._epoch = "", None, "", ""
         self._spoke = clock()
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
         """Say what begins."""
-        self._name, self._total, self._unit = name, total, unit
+        self._name, self._total, self._unit, self._epoch = name, total, unit, ""
         self._say(f"{name}: {_amount(total, unit)}" if total else name)
 
     def step(self, done: int) -> None:
@@ -59,15 +59,16 @@ class Lines:
         if self._clock() - self._spoke < SECONDS_BETWEEN_LINES:
             return
         reached = f"{count(done)} of {_amount(self._total, self._unit)}" if self._total else _amount(done, self._unit)
-        self._say(f"{self._name}: {reached}")
+        self._say(f"{self._name}: {reached}{self._epoch and f'; {self._epoch}'}")
 
     def note(self, message: str, **facts: Any) -> None:
         """Say it."""
         self._say(message)
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep the folder of the run; the rest is for the log file."""
+        """Keep the folder of the run, and the figures of the last epoch; the rest is for the log file."""
         self.folder = _folder(event, facts) or self.folder
+        self._epoch = _epoch(event, facts) or self._epoch
 
     def _say(self, text: str) -> None:
         self._spoke = self._clock()
@@ -93,6 +94,7 @@ class Bar:
             MofNCompleteColumn(),
             TextColumn("{task.fields[unit]}", markup=False),
             TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[epoch]}", markup=False),
             console=self._console,
             transient=True,
         )
@@ -104,7 +106,7 @@ class Bar:
         """Let the line of the last phase stay, and begin a new one."""
         self._finish()
         self._name, self._began = printable(name), time.monotonic()
-        self._task = self._live.add_task(self._name, total=total, unit=f"{printable(unit)}s" if unit else "")
+        self._task = self._live.add_task(self._name, total=total, unit=f"{printable(unit)}s" if unit else "", epoch="")
 
     def step(self, done: int) -> None:
         """Move the bar."""
@@ -116,8 +118,10 @@ class Bar:
         self._console.print(printable(message))
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep the folder of the run; the rest is for the log file."""
+        """Keep the folder of the run, and show the figures of the last epoch; the rest is for the log file."""
         self.folder = _folder(event, facts) or self.folder
+        if self._task is not None and (epoch := _epoch(event, facts)):
+            self._live.update(self._task, epoch=epoch)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -134,6 +138,14 @@ class Bar:
 
 def _amount(number: int, unit: str) -> str:
     return plural(number, unit) if unit else count(number)
+
+
+def _epoch(event: str, facts: Mapping[str, Any]) -> str:
+    """The figures of an epoch in words; nothing for other events."""
+    if event != "epoch":
+        return ""
+    right = f", {percent(facts['top1'])} right on validation" if "top1" in facts else ""
+    return f"epoch {facts['epoch']:.0f}: loss {facts['loss']:.3g}{right}"
 
 
 def _folder(event: str, facts: Mapping[str, Any]) -> str | None:

@@ -135,6 +135,7 @@ def run(
             data=Path(plan.data).name,
             epochs=folder.logged(claim.folder / folder.LOG, "epoch"),
         )
+        listener.note(f"{page.path} shows how it goes")
         listener = Several(listener, page)
         settings = {**io.to_json(plan), "recipe": plan.recipe, "method": io.to_json(method)}
         listener = Several(listener, ranks.track(where.name, settings))

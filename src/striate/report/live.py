@@ -40,7 +40,7 @@ class LivePage(Silent):
         epochs: Iterable[Mapping[str, Any]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._folder, self._clock = folder, clock
+        self.path, self._clock = folder / NAME, clock
         self._facts = {"network": network, "recipe": recipe, "data": data, "folder": str(folder)}
         self._curve: list[Mapping[str, Any]] = []
         for row in epochs:
@@ -96,4 +96,4 @@ class LivePage(Silent):
                 now=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
             )
         )
-        write_text(self._folder / NAME, page)
+        write_text(self.path, page)
