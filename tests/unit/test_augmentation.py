@@ -70,6 +70,18 @@ def test_a_crop_is_a_part_drawn_to_the_whole_size() -> None:
     assert len({picture.numpy().tobytes() for picture in wide}) > 200  # of rows all alike
 
 
+def test_a_part_that_would_not_fit_is_drawn_anew() -> None:
+    """Two thirds of parts of nine tenths, up to 4 : 3, reach beyond the picture; cut to it they would be smaller."""
+    ramp = (torch.arange(200).float()).to(torch.uint8)
+    across, down = ramp.view(1, 1, 200).expand(300, 200, 200), ramp.view(1, 200, 1).expand(300, 200, 200)
+    parts = varied(torch.stack([across, down, across], 3), Augment(crop=(0.9, 0.9), aspect=4 / 3)).float()
+    wide, tall = parts[:, 100, -1, 0] - parts[:, 100, 0, 0] + 1, parts[:, -1, 100, 1] - parts[:, 0, 100, 1] + 1
+    area = wide * tall / 200**2
+    assert float(((area - 0.9).abs() < 0.02).float().mean()) > 0.95
+    assert float((wide / tall).max()) > 1.1
+    assert float((tall / wide).max()) > 1.1
+
+
 def test_a_crop_of_the_result_s_own_size_is_exact() -> None:
     """AlexNet's habit: 224 px of 256, here 28 of 32."""
     pixels = noise(40, (32, 32))
