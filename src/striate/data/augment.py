@@ -20,14 +20,12 @@ from torch import Tensor
 from striate.core.preprocess import IMAGENET_MEAN
 from striate.core.seed import uniforms
 from striate.data import policy
+from striate.data.parts import sides
 from striate.data.pixels import LUMA, grey, in_parts, sampled, to_bytes, to_floats, to_planes
 from striate.records.recipes import Augment
 
 _COLUMNS = 29
-_CROP, _PLACE, _HUE, _LIGHTING, _PAD = slice(10, 12), slice(12, 14), 14, slice(15, 18), slice(27, 29)
-_ERASE, _ERASED = [18, 21, 22, 23, 24, 25], slice(19, 21)
-_TRIES = 10
-"""Parts that are drawn for one that lies within the picture."""
+_CROP, _HUE, _LIGHTING, _ERASE, _PAINT, _PAD = slice(12, 14), 14, slice(15, 18), 18, slice(21, 26), slice(27, 29)
 _COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 _DEVIATIONS = (0.2175**0.5, 0.0188**0.5, 0.0045**0.5)
 """Principal components of ImageNet's colours, red, green and blue down, and their deviations, of values from 0 to 1."""
@@ -66,17 +64,14 @@ def augment(
     if replace(recipe, mixup=0.0, cutmix=0.0) == Augment():
         return pixels
     draws = torch.from_numpy(uniforms(samples, _COLUMNS, seed, "augment", epoch)).float()
-
-    def tries(first: Tensor, purpose: str) -> Tensor:
-        more = torch.from_numpy(uniforms(samples, 2 * (_TRIES - 1), seed, purpose, epoch)).float()
-        return torch.cat([first, more], 1).view(len(first), _TRIES, 2)
-
     if recipe.flip == "alternate":
         half = torch.from_numpy(uniforms(samples, 1, seed, "flip")).float()[:, 0]
         draws[:, 0] = 1 - half if epoch % 2 else half
     if recipe.crop is not None:
-        tall, wide = _sides(recipe.crop, recipe.aspect, tries(draws[:, _CROP], "crop"), _relative(pixels, proportions))
-        pixels = _cut(pixels, tall, wide, draws[:, _PLACE], size or (pixels.shape[1], pixels.shape[2]))
+        height, width = pixels.shape[1:3]
+        relative = 1.0 if proportions is None else proportions.numpy() * (height / width)
+        part = sides(recipe.crop, recipe.aspect, samples, seed, "crop", epoch, relative=relative)
+        pixels = _cut(pixels, *part, draws[:, _CROP].numpy(), size or (height, width))
     if recipe.pad:
         pixels = _shifted(pixels, recipe, draws[:, _PAD])
 
@@ -96,42 +91,13 @@ def augment(
         policy.apply(out, *recipe.policy, samples=samples, key=(seed, "policy", epoch))
         out = in_parts(colour, out, draws)
     if recipe.erase:
-        sides = _sides(_ERASED_AREA, _ERASED_ASPECT, tries(draws[:, _ERASED], "erase"))
-        _erase(out, recipe.erase, *sides, draws[:, _ERASE])
+        erased = np.flatnonzero(draws[:, _ERASE].numpy() < recipe.erase)
+        part = sides(_ERASED_AREA, _ERASED_ASPECT, samples[erased], seed, "erase", epoch)
+        _erase(out, erased, *part, draws[erased][:, _PAINT].numpy())
     return out
 
 
-def _relative(pixels: Tensor, proportions: Tensor | None) -> Tensor | float:
-    """Width over height of pictures as they were before they were stretched, relative to what they are in memory."""
-    return 1.0 if proportions is None else proportions * (pixels.shape[1] / pixels.shape[2])
-
-
-def _sides(
-    areas: tuple[float, float], aspect: float, tries: Tensor, relative: Tensor | float = 1.0
-) -> tuple[Tensor, Tensor]:
-    """Height and width of a part of every picture, as shares of the picture's.
-
-    Args:
-        areas: Least and largest, as shares.
-        aspect: Largest width over height, and height over width.
-        tries: An area and a ratio each, in [0, 1): ``[n, tries, 2]``. The first part that lies within the picture
-            counts; where none does, the first of all is cut to the picture.
-        relative: By how much wider pictures are meant than they are, ``[n]``.
-
-    Source:
-        Szegedy et al. 2014 (arXiv 1409.4842), section 6, and Zhong et al. 2017 (arXiv 1708.04896), Algorithm 1: area
-        and ratio drawn at random.
-    """
-    low, high = areas
-    area = low + (high - low) * tries[:, :, 0]
-    ratio = torch.exp((2 * tries[:, :, 1] - 1) * math.log(aspect)) / torch.as_tensor(relative).view(-1, 1)
-    tall, wide = (area / ratio).sqrt(), (area * ratio).sqrt()
-    first = ((tall <= 1) & (wide <= 1)).int().argmax(1, keepdim=True)
-    tall, wide = (each.gather(1, first)[:, 0].clamp(max=1) for each in (tall, wide))
-    return tall, wide
-
-
-def _cut(pixels: Tensor, tall: Tensor, wide: Tensor, place: Tensor, size: tuple[int, int]) -> Tensor:
+def _cut(pixels: Tensor, tall: np.ndarray, wide: np.ndarray, place: np.ndarray, size: tuple[int, int]) -> Tensor:
     """Cut a part out of every picture, and draw it to `size`: antialiased where that makes it smaller.
 
     Args:
@@ -142,9 +108,9 @@ def _cut(pixels: Tensor, tall: Tensor, wide: Tensor, place: Tensor, size: tuple[
         size: Height and width of the result.
     """
     n, height, width, channels = pixels.shape
-    tall, wide = (tall * height).round().clamp(min=1), (wide * width).round().clamp(min=1)
-    top, left = ((height - tall + 1) * place[:, 1]).floor(), ((width - wide + 1) * place[:, 0]).floor()
-    boxes = torch.stack([top, top + tall, left, left + wide], 1).int().tolist()
+    tall, wide = np.maximum((tall * height).round(), 1), np.maximum((wide * width).round(), 1)
+    top, left = np.floor((height - tall + 1) * place[:, 1]), np.floor((width - wide + 1) * place[:, 0])
+    boxes = np.stack([top, top + tall, left, left + wide], 1).astype(int).tolist()
     source, out = pixels.numpy(), np.empty((n, *size, channels), np.uint8)
 
     def cut(rows: range) -> None:
@@ -277,26 +243,26 @@ def _noise(recipe: Augment, draws: Tensor) -> Tensor:
     return 255 * (normal * torch.tensor(_DEVIATIONS)) @ torch.tensor(_COMPONENTS).T
 
 
-def _erase(x: Tensor, chance: float, tall: Tensor, wide: Tensor, draws: Tensor) -> None:
+def _erase(x: Tensor, rows: np.ndarray, tall: np.ndarray, wide: np.ndarray, draws: np.ndarray) -> None:
     """Paint a rectangle of one random colour over some of the pictures, in place.
 
     Args:
         x: uint8, ``[n, h, w, channels]``.
-        chance: That a picture is painted over.
-        tall: The rectangle's height as a share of the picture's, ``[n]``.
+        rows: Which pictures, ``[k]``.
+        tall: The rectangle's height as a share of the picture's, ``[k]``.
         wide: Its width.
-        draws: In [0, 1), ``[n, 6]``: whether, where down and across, and the colour.
+        draws: Where it lies down and across, and its colour, in [0, 1): ``[k, 5]``.
 
     Source:
         Zhong et al. 2017, Random Erasing Data Augmentation (arXiv 1708.04896), Algorithm 1 and section 4.2, one colour
         a rectangle.
     """
     _, height, width, channels = x.shape
-    top, left = (1 - tall) * draws[:, 1], (1 - wide) * draws[:, 2]
-    shares = torch.stack([top, top + tall, left, left + wide], 1)
-    boxes = (shares * torch.tensor([height, height, width, width])).round().int().tolist()
-    colour = (255 * draws[:, 3 : 3 + min(3, channels)]).round().to(torch.uint8)
+    top, left = (1 - tall) * draws[:, 0], (1 - wide) * draws[:, 1]
+    shares = np.stack([top, top + tall, left, left + wide], 1)
+    boxes = (shares * (height, height, width, width)).round().astype(int).tolist()
+    colour = torch.from_numpy((255 * draws[:, 2 : 2 + min(3, channels)]).round().astype(np.uint8))
     colour = colour.repeat(1, -(-channels // 3))[:, :channels]
-    for i in (draws[:, 0] < chance).nonzero()[:, 0].tolist():
-        above, below, start, end = boxes[i]
-        x[i, above:below, start:end] = colour[i]
+    for k, i in enumerate(rows.tolist()):
+        above, below, start, end = boxes[k]
+        x[i, above:below, start:end] = colour[k]

@@ -12,6 +12,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from striate.core.atomic import write_text
+from striate.records.recipes import title
 from striate.records.results import FitRecord, Prediction, TrainRecord
 from striate.report import charts, findings, verdict, words
 from striate.report.template import environment
@@ -93,7 +94,7 @@ def _of_fitting(record: FitRecord) -> dict[str, Any]:
 
 def _of_training(record: TrainRecord) -> dict[str, Any]:
     """What only the page of a trained network shows."""
-    return {"verdict": verdict.judge_training(record)}
+    return {"verdict": verdict.judge_training(record), "recipe": title(record.plan["recipe"])}
 
 
 def write(

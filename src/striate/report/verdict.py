@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from striate.records.recipes import title
 from striate.records.results import Candidate, FitRecord, Problem, Score, TrainRecord
 from striate.report.words import interval, percent, plural, sentence
 
@@ -54,7 +55,7 @@ def judge(record: FitRecord) -> Verdict:
 def judge_training(record: TrainRecord) -> Verdict:
     """The verdict on a network that was trained from random weights."""
     passes = plural(len(record.curve), "pass", "passes")
-    choice = f"{record.network} from random weights, by the recipe {record.plan['recipe']}: {passes} over "
+    choice = f"{record.network} from random weights, by the recipe {title(record.plan['recipe'])}: {passes} over "
     choice += f"{plural(record.data.train, 'picture')}, {plural(record.steps, 'step')}."
     if record.best_epoch is not None:
         choice += f" These are the weights of epoch {record.best_epoch}, the best on the validation pictures."

@@ -1,0 +1,46 @@
+"""How large a random part of a picture is: area and ratio are drawn until the part lies within the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from striate.core.seed import Key, uniforms
+
+TRIES = 10
+
+
+def sides(
+    areas: tuple[float, float],
+    aspect: float,
+    samples: np.ndarray,
+    *key: Key,
+    relative: np.ndarray | float = 1.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Height and width of a part of every picture, as shares of the picture's, ``[n]`` each.
+
+    Args:
+        areas: Least and largest area, as shares.
+        aspect: Largest width over height, and height over width; their logarithm is drawn evenly.
+        samples: Whole numbers that name the pictures, ``[n]``.
+        key: What is drawn: seed, purpose, epoch.
+        relative: The picture's width over height, where ratios are not meant as shares of its sides, ``[n]``.
+
+    Source:
+        Szegedy et al. 2014 (arXiv 1409.4842), section 6, and Zhong et al. 2017 (arXiv 1708.04896), Algorithm 1. Of ten
+        parts the first that lies within the picture counts; where none does, one of them is cut to the picture.
+    """
+
+    def drawn(chances: np.ndarray, relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        area = areas[0] + (areas[1] - areas[0]) * chances[..., 0]
+        ratio = aspect ** (2 * chances[..., 1] - 1) / relative
+        return np.sqrt(area / ratio), np.sqrt(area * ratio)
+
+    relative = np.broadcast_to(np.asarray(relative), len(samples))
+    tall, wide = drawn(uniforms(samples, 2, *key), relative)
+    outside = np.flatnonzero((tall > 1) | (wide > 1))
+    if len(outside):
+        again = uniforms(samples[outside], 2 * TRIES - 2, *key, "again").reshape(-1, TRIES - 1, 2)
+        others = drawn(again, relative[outside, None])
+        first = np.argmax((others[0] <= 1) & (others[1] <= 1), axis=1)
+        tall[outside], wide[outside] = (each[np.arange(len(first)), first] for each in others)
+    return np.minimum(tall, 1), np.minimum(wide, 1)
