@@ -236,6 +236,8 @@ def test_train_begins_and_goes_on(job, record, monkeypatch):
     shown = invoke(*typed.split(), "--snapshots", "6")
     assert calls[-1][0][0] == dataclasses.replace(plan, snapshots=6)
     assert "next:   striate eval runs/l mnist --snapshots" in shown.stdout
+    invoke(*typed.split(), "--group", "64", "--validate", "--share", "0.5")
+    assert calls[-1][0][0] == dataclasses.replace(plan, group=64, validate=True, share=0.5)
     monkeypatch.setenv("RANK", "1")  # under a launcher the first process speaks for all
     assert invoke(*typed.split()).stdout == ""
 

@@ -233,6 +233,13 @@ def test_a_browser_shows_it_without_sideways_scrolling(record, mistakes, thumbna
 # ---------------------------------------------------------------------- training
 
 
+def test_a_recipe_of_ones_own_goes_by_its_name() -> None:
+    record = train_record()
+    page = Page(html.render(dataclasses.replace(record, plan={**record.plan, "recipe": "/home/somebody/mine.toml"})))
+    assert "by the recipe mine:" in page.text
+    assert "Recipe mine" in page.text
+
+
 def test_the_page_of_a_training_shows_how_it_went() -> None:
     record = train_record()
     page = Page(html.render(record))
