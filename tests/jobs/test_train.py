@@ -98,6 +98,11 @@ def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> No
     assert json.loads((done.folder / "model.json").read_text())["made"]["recipe"] == "mine"
     with pytest.raises(PlanError, match="batch of 16 pictures does not part into groups of 5"):
         job.run(plan(data, recipe=str(file), group=5), tmp_path / "other", Silent())
+    again = job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
+    assert io.to_json(again.record) == io.to_json(done.record)
+    file.write_text("rate = 0.06\nbatch = 16\nepochs = 1\n")
+    with pytest.raises(PlanError, match="was trained by another recipe of that name"):
+        job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
     file.write_text("rate = 0.05\nbatch = 16\nepochs = 0\n")
     with pytest.raises(PlanError, match=r"mine\.toml is refused: rates, batch, epochs and steps are above 0"):
         job.run(plan(data, recipe=str(file)), tmp_path / "third", Silent())

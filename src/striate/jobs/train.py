@@ -101,8 +101,11 @@ def run(
     began = time.monotonic()
     means = means or TrainMeans()
     where = out or folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
+    method = plan.method()
     if folder.look("train", plan, where).state == "finished":
         record = folder.record(TrainRecord, where)
+        if (asked := io.to_json(method)) != asked | record.recipe:
+            raise PlanError(f"{where} was trained by another recipe of that name", hint="choose another --out")
         shutil.rmtree(where / folder.WORK, ignore_errors=True)  # where a kill came just before
         return TrainOutcome(record=record, folder=where)
     if launched() > 1 and out is None:
@@ -110,7 +113,7 @@ def run(
     ranks = Ranks(pick(plan.device), trackers=means.trackers, folder=where / "trackers")
     if not ranks.first:
         listener = Silent()
-    entry, method = REGISTRY.get(plan.network), plan.method()
+    entry = REGISTRY.get(plan.network)
     entry.require("classify")
     index = scan(plan.data, root=plan.root)
     preprocess = natural_preprocess(entry.input)
