@@ -196,6 +196,7 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     assert found.n == 60
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="'wandb' is not installed; pip install wandb"):
