@@ -252,8 +252,9 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
         ),
         (
             "The step of `striate train` against a plain PyTorch loop that trains the whole network in float32, with "
-            "our network and with timm's of the same weights; above 1 is faster (95 % interval). The loop's own time "
-            "is what the step takes beyond the least loop in the same precision and layout:",
+            "our network and with timm's of the same weights; above 1 is faster (95 % interval). The plain loop takes "
+            "its memory anew from the system in every step, so that ratios grow with the batch. The loop's own time is "
+            "what the step takes beyond the least loop in the same precision and layout:",
             "train_step",
             train_step,
         ),
