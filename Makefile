@@ -1,7 +1,9 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV ?= .venv
+OUT ?= runs/demo
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 DATA ?= ../shared/data
 PEERS := .peers
 NETWORKS ?=
@@ -10,7 +12,7 @@ help: ## what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 $(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
@@ -18,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 setup: $(READY) ## the environment in .venv
 
 demo: setup ## the main job on data that needs no download; names its report
-	$(BIN)/striate fit digits --per-class 20 --out runs/demo
+	$(BIN)/striate fit digits --per-class 20 --out $(OUT)
 
 test: setup ## the default suite, a few minutes on two cores
 	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist worksteal

@@ -13,11 +13,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from striate.nn.conv import Padding, conv2d
 from striate.nn.heads import Head, global_pool
+from striate.nn.network import Network
 from striate.sizing import measure
 from striate.sizing.field import Axis
 
 
-class Stack(nn.Module):
+class Stack(Network):
     """Random layers, with a shortcut around some, and the smallest head."""
 
     def __init__(self, layers: list[nn.Module], channels: int) -> None:
@@ -31,7 +32,7 @@ class Stack(nn.Module):
         return self.head(self.body(x))
 
 
-class Branches(nn.Module):
+class Branches(Network):
     """Two ways from the same map, added."""
 
     def __init__(self, long: nn.Module, short: nn.Module) -> None:
@@ -43,7 +44,7 @@ class Branches(nn.Module):
         return self.long(x) + self.short(x)
 
 
-class Turned(nn.Module):
+class Turned(Network):
     """A perceptron at each position, run with the channels last."""
 
     def __init__(self, channels: int) -> None:
@@ -225,7 +226,7 @@ def test_upsampling_below_a_pixel_has_a_field_and_no_stride() -> None:
     assert totals.units == 10 * 10 * 4 + 20 * 20 * 4 + 2
 
 
-class Permuted(nn.Module):
+class Permuted(Network):
     """Dense layers over channels that lie last, a response normalised by its norm over the whole map, groups."""
 
     def __init__(self, channels: int) -> None:

@@ -10,12 +10,13 @@ from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.models import REGISTRY
 from striate.nn.heads import pooled_head
+from striate.nn.network import Network
 from striate.records.io import from_json, to_json
 from striate.records.sizes import SizeRecord
 from striate.sizing import measure
 
 
-class Small(nn.Module):
+class Small(Network):
     """One convolution that runs twice, and an auxiliary head that does not run."""
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ def test_a_module_that_runs_twice_has_its_parameters_once_and_its_work_twice() -
     assert totals.receptive_field == (5, 5)
 
 
-class Apart(nn.Module):
+class Apart(Network):
     """Two convolutions side by side; some of their channels go on."""
 
     def __init__(self, kept: slice) -> None:

@@ -16,6 +16,7 @@ from striate.cli.app import app
 from striate.core.errors import PlanError
 from striate.models import REGISTRY, DenseModel, entries
 from striate.nn.heads import pooled_head
+from striate.nn.network import Network
 from striate.records.io import from_json, to_json
 from striate.records.sizes import SizeRecord
 from striate.sizing import fits, kept_bytes, largest_batch, largest_side, peak_bytes
@@ -24,7 +25,7 @@ from striate.sizing.memory import amount_bytes
 FLOAT = 4
 
 
-class Small(nn.Module):
+class Small(Network):
     """Two convolutions of one pixel; every tensor can be counted."""
 
     def __init__(self, *, inplace: bool) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
 from striate.nn.decoder import Decoder
 from striate.nn.heads import Head, pooled_head
+from striate.nn.network import Network
 
 Task = Literal["classify", "segment"]
 """What a network is for: one class a picture, or one class a position."""
@@ -39,7 +40,7 @@ class StageInfo:
     reduction: int
 
 
-class StagedModel(nn.Module):
+class StagedModel(Network):
     """A network over pictures: named stages, then a head.
 
     A family's constructor calls `add_stage` in order and sets `head` (and, where the paper has them, `aux`);
@@ -54,10 +55,6 @@ class StagedModel(nn.Module):
         aux_side: The least height and width at which auxiliary heads work too, in pixels; None where that is
             `min_side`.
     """
-
-    head: nn.Module
-    size_note: ClassVar[str] = ""
-    """What whoever counts the network's cost should say beside the numbers."""
 
     def __init__(
         self,

@@ -162,9 +162,9 @@ def input_gradient(above: Tensor, kernel: Tensor, sides: Pair, window: Window | 
         pads += [first, sides[axis] + reach[axis] - first - stretched.shape[2 + axis]]
     turned = kernel.reshape(groups, -1, *kernel.shape[1:]).flip(-1, -2).transpose(1, 2)
     turned = turned.reshape(groups * kernel.shape[1], -1, *kernel.shape[2:])  # [in, out / groups, kh, kw]
-    return forward(F.pad(stretched, pads), turned, Window(dilation=window.dilation, groups=groups)).reshape(
-        n, -1, *sides
-    )
+    grown = F.pad(stretched, [max(pad, 0) for pad in pads])  # first, since what is cut off may be more than there was
+    room = F.pad(grown, [min(pad, 0) for pad in pads])
+    return forward(room, turned, Window(dilation=window.dilation, groups=groups)).reshape(n, -1, *sides)
 
 
 def patches(x: Tensor, kernel: Tensor, window: Window) -> Tensor:

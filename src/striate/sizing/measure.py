@@ -4,29 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
 
 from striate.core.errors import PlanError
+from striate.nn.network import Network
 from striate.records.sizes import LayerRow, SizeRecord, SizeTotals, StageRow
 from striate.sizing.trace import on_meta, trace
-
-
-@runtime_checkable
-class Network(Protocol):
-    """A network whose head can be told from its stages."""
-
-    head: nn.Module
-    aux: nn.ModuleDict
-    classes: int
-
-
-@runtime_checkable
-class Noted(Protocol):
-    """A network whose numbers need a word beside them."""
-
-    size_note: ClassVar[str]
 
 
 def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None = None) -> SizeRecord:
@@ -77,14 +61,14 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         totals=totals,
         stages=_by_stage(rows),
         layers=rows,
-        note=copied.size_note if isinstance(copied, Noted) else "",
+        note=copied.size_note,
     )
 
 
 def _holders(model: Network) -> list[nn.Module]:
     """The modules that hold tensors of their own, auxiliary heads left out."""
     auxiliary = set(model.aux.modules())
-    return [each for each in cast(nn.Module, model).modules() if each not in auxiliary and _own(each)]
+    return [each for each in model.modules() if each not in auxiliary and _own(each)]
 
 
 def _own(module: nn.Module) -> list[Tensor]:

@@ -13,7 +13,7 @@ import re
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from striate.core.errors import PlanError
+from striate.nn.network import Network
 from striate.records.sizes import Fits, MemoryRecord
 from striate.sizing.trace import on_meta
 
@@ -35,15 +36,6 @@ PATIENCE = 8
 
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|m|g|t)(i?)b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
-
-
-@runtime_checkable
-class Sided(Protocol):
-    """A network that says which sides of a picture it accepts."""
-
-    min_side: int
-    max_side: int | None
-    side_step: int
 
 
 def amount_bytes(text: str | int) -> int:
@@ -163,7 +155,7 @@ def largest_side(
     """
     within = amount_bytes(memory)
     bare = on_meta(model)
-    if not isinstance(bare, Sided):
+    if not isinstance(bare, Network):
         raise PlanError(f"{type(model).__name__} does not say which sides it takes")
     first, step = bare.min_side, bare.side_step
 

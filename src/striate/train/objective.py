@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Protocol, final, runtime_checkable
+from typing import final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.nn.network import WithAux
 from striate.train import depthwise
-
-
-@runtime_checkable
-class WithAux(Protocol):
-    """A network that may have auxiliary heads."""
-
-    def forward_with_aux(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and those of each auxiliary head."""
-        ...
 
 
 @final

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import final
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.models.base import ImageModel
 from striate.nn.input import PictureInput
+from striate.nn.network import WithAux
 
 _GREY_MEAN, _GREY_STD = 0.13, 0.31
 """About those of handwritten digits, bright on black."""
@@ -23,7 +24,7 @@ def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
 
 
 @final
-class Classifier(nn.Module):
+class Classifier(WithAux):
     """Decoded pictures to logits.
 
     Args:
