@@ -1,13 +1,13 @@
-"""What does varying pictures cost? Ours against torchvision's transforms and kornia's, and against a step of training.
+"""What does varying images cost? Ours against torchvision's transforms and kornia's, and against a step of training.
 
 Every turn takes the same batch of bytes and gives a batch. Ours is `data.augment` and `data.mix`, as training calls
-them. Torchvision's transforms draw once a call, so they go over the pictures one by one, and the results are stacked,
+them. Torchvision's transforms draw once a call, so they go over the images one by one, and the results are stacked,
 as a data loader does; in a turn of its own several threads share that work. Kornia takes the whole batch as floats.
 Every peer has a process of its own, with the system's defaults and our settings of memory, and ours has those of
 `core/memory.py`: beside other threads that use PyTorch, each of its operations waits longer for its threads. The ratio
 is the time of the fastest of these over ours, so above 1 is faster; nobody has to normalise. What is named alike
 is not the same to the pixel: ours turns hues linearly, and shifts by parts of a pixel in `cifar_short`. Kornia's
-RandAugment draws one policy for the whole batch where the paper draws for each picture, so its rate is shown and does
+RandAugment draws one policy for the whole batch where the paper draws for each image, so its rate is shown and does
 not count. PCA lighting, which neither peer has, is written out for torchvision as it is usually pasted.
 
 The last rows set the cost of the two recipes beside a step of the network that they train, run as `striate train` runs
@@ -54,7 +54,7 @@ RESULTS = Path(__file__).with_name("results.jsonl")
 CLASSES = 1000
 BEFORE_S = 0.03
 STEPS = {"modern": ("mobilenet_v2", 224, 32, 0.15), "cifar_short": ("resnet20_cifar", 32, 128, 0.05)}
-"""The network that a recipe is set beside, the side of its pictures, their number, and the share that is allowed."""
+"""The network that a recipe is set beside, the side of its images, their number, and the share that is allowed."""
 
 OURS = {
     "shift, flip": Augment(flip=True, pad=0.125),
@@ -74,13 +74,13 @@ NOT_ALIKE = {("kornia", "RandAugment"), ("kornia", "modern")}
 
 
 class Lighting(nn.Module):
-    """The noise of Krizhevsky et al. 2012, section 4.1, as it is usually written for one picture."""
+    """The noise of Krizhevsky et al. 2012, section 4.1, as it is usually written for one image."""
 
     values = torch.tensor([0.2175, 0.0188, 0.0045])
     vectors = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of one picture's bytes."""
+        """Of one image's bytes."""
         alpha = torch.randn(3) * 0.1
         shift = (self.vectors * alpha * self.values).sum(1).view(3, 1, 1)
         return (x.float().div(255) + shift).clamp(0, 1).mul(255).to(torch.uint8)
@@ -101,11 +101,11 @@ def ours(name: str, pixels: Tensor, labels: Tensor) -> Turn:
 
 
 def torchvision_turns(name: str, side: int, batch: int, threads: int) -> dict[str, Turn]:
-    """A picture at a time, in one thread or in several; what mixes takes the stacked batch."""
+    """An image at a time, in one thread or in several; what mixes takes the stacked batch."""
     peers()
     from torchvision.transforms import v2
 
-    pixels, labels = pictures(side, batch)
+    pixels, labels = images(side, batch)
     shift = [v2.RandomCrop(side, padding=side // 8, padding_mode="edge"), v2.RandomHorizontalFlip()]
     cut = v2.RandomResizedCrop(side, antialias=True)
     mixup, cutmix = v2.MixUp(alpha=0.2, num_classes=CLASSES), v2.CutMix(alpha=1.0, num_classes=CLASSES)
@@ -125,7 +125,7 @@ def torchvision_turns(name: str, side: int, batch: int, threads: int) -> dict[st
         "cifar_short": (shift, None),
     }[name]
     each = v2.Compose(singly) if singly else None
-    planes = pixels.permute(0, 3, 1, 2)  # a view: what a decoded picture is, and what these transforms are fastest on
+    planes = pixels.permute(0, 3, 1, 2)  # a view: what a decoded image is, and what these transforms are fastest on
 
     def over(part: Sequence[Tensor]) -> list[Tensor]:
         assert each is not None
@@ -151,7 +151,7 @@ def kornia_turns(name: str, side: int, batch: int) -> dict[str, Turn]:
     """The whole batch, as floats from 0 to 1."""
     import kornia.augmentation as K
 
-    pixels, _ = pictures(side, batch)
+    pixels, _ = images(side, batch)
     shift = [K.RandomCrop((side, side), padding=side // 8, padding_mode="replicate"), K.RandomHorizontalFlip()]
     cut = K.RandomResizedCrop((side, side), scale=(0.08, 1.0))
     policy, erasing = K.auto.RandAugment(n=2, m=9), K.RandomErasing(p=0.25)
@@ -184,7 +184,7 @@ def kornia_turns(name: str, side: int, batch: int) -> dict[str, Turn]:
 
 
 def step_turn(network: str, pixels: Tensor) -> Turn:
-    """A step as the loop takes it, without what varies the pictures."""
+    """A step as the loop takes it, without what varies the images."""
     entry, method = REGISTRY.get(network), recipe("cifar_short")
     model = entry.classifier(classes=CLASSES)
     module = Classifier(model, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
@@ -200,8 +200,8 @@ def step_turn(network: str, pixels: Tensor) -> Turn:
     return turn
 
 
-def pictures(side: int, batch: int) -> tuple[Tensor, Tensor]:
-    """Smooth random pictures, and labels: on pure noise a crop would be as dear, but a table of values would not."""
+def images(side: int, batch: int) -> tuple[Tensor, Tensor]:
+    """Smooth random images, and labels: on pure noise a crop would be as dear, but a table of values would not."""
     small = np.random.default_rng(0).integers(0, 256, (batch, max(2, side // 8), max(2, side // 8), 3), dtype=np.uint8)
     large = nn.functional.interpolate(
         torch.from_numpy(small).permute(0, 3, 1, 2).float(), size=(side, side), mode="bicubic"
@@ -213,7 +213,7 @@ def against_peers(name: str, side: int, batch: int, asked: argparse.Namespace) -
     """Ours against the fastest of the peers' ways."""
     how = {"threads": asked.threads, "cpu_time": asked.cpu_time, "keep_memory": True, "before_s": BEFORE_S}
     turns: dict[str, Timed] = {
-        "ours": clocked(ours(name, *pictures(side, batch)), clock_of(asked.cpu_time), before_s=BEFORE_S)
+        "ours": clocked(ours(name, *images(side, batch)), clock_of(asked.cpu_time), before_s=BEFORE_S)
     }
     with ExitStack() as running:
         for threads in sorted({1, asked.threads}):
@@ -231,7 +231,7 @@ def against_peers(name: str, side: int, batch: int, asked: argparse.Namespace) -
 def against_step(name: str, pairs: int, clock: Clock) -> dict[str, Any]:
     """A recipe's augmentation as a share of a step."""
     network, side, batch, most = STEPS[name]
-    pixels, labels = pictures(side, batch)
+    pixels, labels = images(side, batch)
     turns = {"step": step_turn(network, pixels), "ours": ours(name, pixels, labels)}
     seconds = rounds({who: clocked(turn, clock) for who, turn in turns.items()}, pairs)
     row = compared(seconds["ours"], seconds["step"])
@@ -244,7 +244,7 @@ def main() -> None:
     """Measure; a row each goes to results.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(OURS), default=list(OURS), metavar="NAME")
-    parser.add_argument("--sides", nargs="+", type=int, default=[224, 32], help="of the pictures, in pixels")
+    parser.add_argument("--sides", nargs="+", type=int, default=[224, 32], help="of the images, in pixels")
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(

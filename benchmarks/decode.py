@@ -3,9 +3,9 @@
 One thread turns JPEG files into tensors of 3 x 224 x 224. The peer is torchvision's habit on Pillow, written out below
 step by step (open, convert, resize, crop, to floats, normalise), since torchvision is no dependency. Ours hands on
 bytes, as the cached pass does (mean and std are one multiply-add on the whole batch there), and, in rows of their own,
-floats that are normalised a picture at a time as the peer's are.
+floats that are normalised an image at a time as the peer's are.
 
-Pairs are interleaved: peer, ours, peer, ours, ... over all pictures; the ratio is the median over the pairs, with a
+Pairs are interleaved: peer, ours, peer, ours, ... over all images; the ratio is the median over the pairs, with a
 95 % interval from the bootstrap. Photos come from a tar of real ones, brought to 500 x 375 px, or from your own folder.
 """
 
@@ -89,7 +89,7 @@ def photos(archive: Path, count: int) -> list[bytes]:
 
 
 def mosaics(archive: Path, count: int) -> list[bytes]:
-    """Large pictures with real detail down to the pixel: 8 x 6 photos side by side, 2048 x 1536 px."""
+    """Large images with real detail down to the pixel: 8 x 6 photos side by side, 2048 x 1536 px."""
     with tarfile.open(archive) as samples:
         members = [m for m in samples if m.isfile()][: 48 * count]
         tiles = [Image.open(io.BytesIO(s.read())).convert("RGB") for m in members if (s := samples.extractfile(m))]
@@ -116,7 +116,7 @@ def seconds(turn: Callable[[bytes], torch.Tensor], raws: list[bytes]) -> float:
 
 
 def compare(turn: Callable[[bytes], torch.Tensor], raws: list[bytes], pairs: int) -> dict[str, float]:
-    """Pictures a second of the peer and of `turn`, and the median ratio with its interval."""
+    """Images a second of the peer and of `turn`, and the median ratio with its interval."""
     seconds(peer, raws)
     seconds(turn, raws)
     times = np.array([(seconds(peer, raws), seconds(turn, raws)) for _ in range(pairs)])
@@ -136,17 +136,17 @@ def difference(turn: Callable[[bytes], torch.Tensor], raws: list[bytes]) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=SAMPLES, help="a tar of real photos")
-    parser.add_argument("--pictures", type=Path, help="a folder of JPEG files to use as they are instead")
+    parser.add_argument("--images", type=Path, help="a folder of JPEG files to use as they are instead")
     parser.add_argument("--pairs", type=int, default=21)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sets = (
-        {"500 x 375": photos(options.data, 60), "2048 x 1536": mosaics(options.data, 4)} if not options.pictures else {}
+        {"500 x 375": photos(options.data, 60), "2048 x 1536": mosaics(options.data, 4)} if not options.images else {}
     )
-    if options.pictures:
-        sets[str(options.pictures)] = [path.read_bytes() for path in sorted(options.pictures.rglob("*.jpg"))[:200]]
+    if options.images:
+        sets[str(options.images)] = [path.read_bytes() for path in sorted(options.images.rglob("*.jpg"))[:200]]
     print(
-        f"{'pictures':<14}{'path':<14}{'peer/s':>8}{'ours/s':>8}{'ratio':>7}  {'95 %':<13}{'mean diff':>10}{'max':>5}"
+        f"{'images':<14}{'path':<14}{'peer/s':>8}{'ours/s':>8}{'ratio':>7}  {'95 %':<13}{'mean diff':>10}{'max':>5}"
     )
     with open(HERE / "results.jsonl", "a", encoding="utf-8") as results:
         for name, raws in sets.items():
@@ -157,7 +157,7 @@ def main() -> None:
                     speed = f"{row['peer_per_s']:>8.0f}{row['per_s']:>8.0f}{row['ratio']:>7.2f}"
                     pixels = f"{gap['mean_difference']:>10.3f}{gap['max_difference']:>5}"
                     print(f"{name:<14}{each.__name__:<14}{speed}  {row['low']:.2f} to {row['high']:.2f} {pixels}")
-                    facts = {"benchmark": "decode", "pictures": name, "n": len(raws), "path": each.__name__}
+                    facts = {"benchmark": "decode", "images": name, "n": len(raws), "path": each.__name__}
                     facts |= {key: round(float(value), 4) for key, value in (row | gap).items()}
                     facts |= {"pairs": options.pairs, "machine": platform.processor() or platform.machine()}
                     results.write(json.dumps(facts) + "\n")

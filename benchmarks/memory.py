@@ -1,13 +1,13 @@
-"""How much memory does the main job take, and does it grow with the pictures?
+"""How much memory does the main job take, and does it grow with the images?
 
 The anonymous memory (what the process asked for itself: no file behind it, so nothing that the system could drop and
 read again) of ``striate fit`` is sampled from the outside, from its start until the head's candidate is in
 ``log.jsonl``: digests, the cached pass, the probes and the head. Then the process is stopped. Several sizes make one
 question: the largest peak against the smallest.
 
-    python benchmarks/memory.py --pictures 2000 20000 --cifar FOLDER
+    python benchmarks/memory.py --images 2000 20000 --cifar FOLDER
 
-Pictures come from cifar10's ``train.tar.xz`` (class folders of JPEG files), brought to the network's 224 px by the run
+Images come from cifar10's ``train.tar.xz`` (class folders of JPEG files), brought to the network's 224 px by the run
 itself. Where no weights of MobileNet v2 can be downloaded, STRIATE_WEIGHTS names a folder that has them.
 Linux only: the figures are ``RssAnon`` of ``/proc/PID/status``.
 """
@@ -36,7 +36,7 @@ ALLOWED = 1.3
 
 
 def unpack(archive: Path, count: int, folder: Path) -> Path:
-    """`count` pictures of the archive, as many of each of its ten classes, as class folders."""
+    """`count` images of the archive, as many of each of its ten classes, as class folders."""
     wanted = dict.fromkeys(range(10), 0)
     places: dict[str, int] = {}
     with tarfile.open(archive) as stream:
@@ -106,10 +106,10 @@ def head_is_there(written: list[dict]) -> bool:
 
 
 def measure(count: int, archive: Path, backbone: str) -> dict[str, object]:
-    """The peak of one run on `count` pictures, in a fresh cache."""
+    """The peak of one run on `count` images, in a fresh cache."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        data = unpack(archive, count, work / "pictures")
+        data = unpack(archive, count, work / "images")
         command = [sys.executable, "-m", "striate", "fit", str(data), "--backbone", backbone, "--no-scratch"]
         environment = os.environ | {"STRIATE_HOME": str(work / "home")}
         run = work / "run"
@@ -117,7 +117,7 @@ def measure(count: int, archive: Path, backbone: str) -> dict[str, object]:
     return {
         "benchmark": "memory",
         "backbone": backbone,
-        "pictures": count,
+        "images": count,
         "peak_mib": round(max(peaks.values()) / 2**20, 1),
         "by_phase_mib": {phase: round(each / 2**20, 1) for phase, each in peaks.items()},
         "seconds": round(seconds, 1),
@@ -128,18 +128,18 @@ def measure(count: int, archive: Path, backbone: str) -> dict[str, object]:
 def main() -> None:
     """Measure every size, smallest first, and compare the largest with the smallest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, nargs="+", default=[2000, 20000])
+    parser.add_argument("--images", type=int, nargs="+", default=[2000, 20000])
     parser.add_argument("--backbone", default="mobilenet_v2")
     parser.add_argument("--cifar", type=Path, default=CIFAR, help="folder of cifar10's train.tar.xz")
     asked = parser.parse_args()
     rows = []
-    for count in sorted(asked.pictures):
+    for count in sorted(asked.images):
         rows.append(measure(count, asked.cifar / "train.tar.xz", asked.backbone))
         print(json.dumps(rows[-1]), flush=True)
     if len(rows) > 1:
         ratio = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
         rows[-1]["ratio"] = round(ratio, 3)
-        print(f"{rows[-1]['pictures']} pictures take {ratio:.2f} times the memory of {rows[0]['pictures']}")
+        print(f"{rows[-1]['images']} images take {ratio:.2f} times the memory of {rows[0]['images']}")
     with open(RESULTS, "a", encoding="utf-8") as results:
         results.writelines(json.dumps(row) + "\n" for row in rows)
     if len(rows) > 1 and ratio > ALLOWED:

@@ -2,7 +2,7 @@
 
 Both hold the same weights, and their logits are compared before anything is timed. Eager PyTorch, float32, both memory
 layouts: the forward pass in evaluation, and a training step (forward, cross-entropy, backward, SGD with momentum).
-Beside the forward pass stand the ways in which `striate` itself runs a network over pictures (`features/engines.py`):
+Beside the forward pass stand the ways in which `striate` itself runs a network over images (`features/engines.py`):
 from bytes, with batch normalisation folded and channels last, in bfloat16, and on OpenVINO. Their ratio is to the
 faster of the peer's two layouts, which is given normalised floats and so has less to do.
 
@@ -83,24 +83,24 @@ def laid_out(model: nn.Module, layout: torch.memory_format) -> nn.Module:
     return copy.deepcopy(model).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
 
 
-def forward_turn(model: nn.Module, pictures: Tensor) -> Turn:
+def forward_turn(model: nn.Module, images: Tensor) -> Turn:
     """One forward pass in evaluation, without gradients."""
     model.eval()
 
     def turn() -> Tensor:
         with torch.inference_mode():
-            return model(pictures)
+            return model(images)
 
     return turn
 
 
-def step_turn(model: nn.Module, pictures: Tensor, labels: Tensor) -> Turn:
+def step_turn(model: nn.Module, images: Tensor, labels: Tensor) -> Turn:
     """One step of training."""
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
 
     def turn() -> None:
-        loss = F.cross_entropy(model(pictures), labels)
+        loss = F.cross_entropy(model(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="NAME", help="torchvision's names")
     parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--side", type=int, default=224, help="height and width of the pictures, in pixels")
+    parser.add_argument("--side", type=int, default=224, help="height and width of the images, in pixels")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--modes", nargs="+", choices=("forward", "step"), default=["forward", "step"])
     parser.add_argument(

@@ -1,7 +1,7 @@
 """What the main job gives on small sets of real photos: every candidate, the choice, and the test figure.
 
 Each run is `striate fit` in a process of its own with an empty cache, so that its time is what a newcomer waits. After
-the run, and outside of its time, the head-only candidate is measured on the same test pictures: what was chosen must
+the run, and outside of its time, the head-only candidate is measured on the same test images: what was chosen must
 not fall behind it. The run itself never looks.
 
     python benchmarks/photos.py --data-folder FOLDER --seeds 0 1 2 3 4
@@ -52,13 +52,13 @@ def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, objec
         "weights": record.chosen.weights,
         "test_top1": record.test.top1,
         "head_test_top1": head_alone(plan, record.depth, out),
-        "test_pictures": record.test.n,
+        "test_images": record.test.n,
         "seconds": record.seconds["total"],
     }
 
 
 def head_alone(plan: FitPlan, depth: Sequence[DepthPoint], work: Path) -> float:
-    """Test accuracy of a linear head on the best stage's frozen features, trained on all but the test pictures."""
+    """Test accuracy of a linear head on the best stage's frozen features, trained on all but the test images."""
     import numpy as np
     import torch
 

@@ -35,9 +35,9 @@ NAMES = {
 }
 KEYS = {
     "photos": ("data", "backbone", "seed"),
-    "transfer_time": ("network", "pictures"),
-    "decode": ("pictures", "path"),
-    "memory": ("backbone", "pictures"),
+    "transfer_time": ("network", "images"),
+    "decode": ("images", "path"),
+    "memory": ("backbone", "images"),
     "networks": ("network", "mode", "path"),
     "augment": ("what", "side"),
     "train_step": ("network", "cut", "batch", "precision", "compiled", "tuned_peers", "against"),
@@ -79,7 +79,7 @@ def transfer_time(rows: Sequence[Row]) -> str:
     lines = [
         [
             row["network"],
-            f"{row['pictures']:,}",
+            f"{row['images']:,}",
             f"{row['usual_s']:.0f} s",
             f"{row['ours_s']:.0f} s",
             f"**{row['ratio']:.1f}**",
@@ -89,7 +89,7 @@ def transfer_time(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    head = ["network", "pictures", "usual loop", "Striate", "times faster", "in bf16", "cache filled", "pass waits"]
+    head = ["network", "images", "usual loop", "Striate", "times faster", "in bf16", "cache filled", "pass waits"]
     return _table(head, lines, numbers=range(1, 8))
 
 
@@ -97,7 +97,7 @@ def decode(rows: Sequence[Row]) -> str:
     """A row a path."""
     lines = [
         [
-            f"{row['pictures']} px",
+            f"{row['images']} px",
             NAMES.get(row["path"], row["path"]),
             f"{row['peer_per_s']:.0f}",
             f"{row['per_s']:.0f}",
@@ -106,23 +106,23 @@ def decode(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    head = ["pictures", "path", "Pillow's habit /s", "Striate /s", "ratio (95 %)", "mean difference of 255"]
+    head = ["images", "path", "Pillow's habit /s", "Striate /s", "ratio (95 %)", "mean difference of 255"]
     return _table(head, lines, numbers=range(2, 6))
 
 
 def memory(rows: Sequence[Row]) -> str:
-    """A row a size, and its peak against that of the fewest pictures."""
-    least = {row["backbone"]: row for row in sorted(rows, key=lambda row: -row["pictures"])}
+    """A row a size, and its peak against that of the fewest images."""
+    least = {row["backbone"]: row for row in sorted(rows, key=lambda row: -row["images"])}
     lines = [
         [
             row["backbone"],
-            f"{row['pictures']:,}",
+            f"{row['images']:,}",
             f"{row['peak_mib']:,.0f} MiB",
             f"**{row['peak_mib'] / least[row['backbone']]['peak_mib']:.2f}**",
         ]
-        for row in sorted(rows, key=lambda row: (row["backbone"], row["pictures"]))
+        for row in sorted(rows, key=lambda row: (row["backbone"], row["images"]))
     ]
-    return _table(["network", "pictures", "peak", "times the smallest"], lines, numbers=range(1, 4))
+    return _table(["network", "images", "peak", "times the smallest"], lines, numbers=range(1, 4))
 
 
 def networks(rows: Sequence[Row]) -> str:
@@ -150,7 +150,7 @@ def networks(rows: Sequence[Row]) -> str:
 
 
 def augment(rows: Sequence[Row]) -> str:
-    """A row a way of varying pictures."""
+    """A row a way of varying images."""
 
     def rate(row: Row, who: str) -> str:
         found = row["rates"].get(f"{who} /s")
@@ -210,7 +210,7 @@ def train_step(rows: Sequence[Row]) -> str:
         "frozen",
         "precision",
         "batch",
-        "pictures/s",
+        "images/s",
         "plain loop",
         "timm, plain loop",
         "loop's own time",
@@ -246,7 +246,7 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
         (
             "Speed against torchvision's network with the same weights, eager, float32, in one process; above 1 is "
             "faster (95 % interval). The last four columns are the ways in which `striate` itself runs networks over "
-            "pictures, against the faster of the peer's two layouts:",
+            "images, against the faster of the peer's two layouts:",
             "networks",
             networks,
         ),
@@ -259,7 +259,7 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
             train_step,
         ),
         ("Anonymous memory of `striate fit` up to the head:", "memory", memory),
-        ("Varying a batch of pictures for training, against torchvision's transforms and kornia:", "augment", augment),
+        ("Varying a batch of images for training, against torchvision's transforms and kornia:", "augment", augment),
     ]
     return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts if found[name])
 

@@ -2,17 +2,17 @@
 
 Ours runs through `striate.train.loop.train` itself: bytes in, normalised by the network's own first layer, channels
 last, bfloat16 arithmetic, and around it whatever the loop does in every step (rates, keyed seeds, statistics, a look at
-the loss). The plain loop is that of a tutorial: float32, contiguous, pictures already normalised. It runs as people run
+the loss). The plain loop is that of a tutorial: float32, contiguous, images already normalised. It runs as people run
 it, in a process of its own with the system's defaults, while ours has those of `core/memory.py`; `--tuned-peers` gives
 it ours too, which shows how much of the ratio is theirs.
 
 - `plain`: our network in the plain loop.
-- `timm`: timm's network with the same weights in the plain loop; it has no ResNet-20 for small pictures.
+- `timm`: timm's network with the same weights in the plain loop; it has no ResNet-20 for small images.
 - `bare`: our network, in our process, in the least loop that computes the same as ours (bytes, channels last,
   bfloat16); what the step takes beyond it is the loop's own.
 
 The plain loop takes memory anew from the system in every step, the more the larger the batch: with ResNet-50 1.5
-million pages at 32 pictures a step, and 5.8 million at 64, a third of its processor time. So ratios grow with the
+million pages at 32 images a step, and 5.8 million at 64, a third of its processor time. So ratios grow with the
 batch, and what is asked for is asked for at the batches of our recipes.
 
 With `--cut` the stages up to one are frozen, as fine-tuning does it where maps are not kept on disk: they run in
@@ -65,7 +65,7 @@ from striate.weights import load_state_dict
 RESULTS = Path(__file__).with_name("results.jsonl")
 TIMM = {"resnet50": "resnet50", "mobilenet_v2": "mobilenetv2_100"}
 BATCH = 32
-"""Pictures a step, as in the recipe `finetune`."""
+"""Images a step, as in the recipe `finetune`."""
 BATCHES = {("resnet20_cifar", "-"): 128, ("resnet50", "-"): 64}
 """Other batches by network and cut: that of the recipe `cifar_short`, and a group of `modern`."""
 SAME = 1e-3
@@ -84,14 +84,14 @@ LEAST = {
 MOST_OVERHEAD = 1.03
 
 
-def plain_turn(model: nn.Module, pictures: Tensor, labels: Tensor) -> Turn:
+def plain_turn(model: nn.Module, images: Tensor, labels: Tensor) -> Turn:
     """One step of a tutorial's loop."""
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
 
     def turn() -> None:
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(pictures), labels)
+        loss = F.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
 
@@ -160,9 +160,9 @@ def built(name: str) -> tuple[ImageModel, nn.Module | None]:
 def peers_of(name: str, batch: int) -> dict[str, Turn]:
     """The steps of the peers."""
     model, peer = built(name)
-    pictures, labels = torch.rand(batch, *REGISTRY.get(name).input), torch.arange(batch) % model.classes
-    turns = {"plain": plain_turn(model, pictures, labels)}
-    return turns if peer is None else turns | {"timm": plain_turn(peer, pictures, labels)}
+    images, labels = torch.rand(batch, *REGISTRY.get(name).input), torch.arange(batch) % model.classes
+    turns = {"plain": plain_turn(model, images, labels)}
+    return turns if peer is None else turns | {"timm": plain_turn(peer, images, labels)}
 
 
 # ---------------------------------------------------------------------- ours
@@ -198,7 +198,7 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
 
 
 def model_side(name: str) -> tuple[int, int]:
-    """Height and width of the pictures that a network is made for."""
+    """Height and width of the images that a network is made for."""
     _, height, width = REGISTRY.get(name).input
     return height, width
 
@@ -227,7 +227,7 @@ def main() -> None:
         "--cut", nargs="+", default=["-"], metavar="STAGE", help="last frozen stages, one after another; - freezes none"
     )
     parser.add_argument("--pairs", type=int, default=21)
-    parser.add_argument("--batch", type=int, help="pictures a step (default: as recipes take them)")
+    parser.add_argument("--batch", type=int, help="images a step (default: as recipes take them)")
     parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
     parser.add_argument("--compile", action="store_true", help="run our network through torch.compile")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -251,7 +251,7 @@ def main() -> None:
                 all_rows.append(facts | row | {"peer": peer} | more)
                 print(
                     f"{name:<16} cut {cut:<8} against {row['against']:<6} {row['peer_ms']:8.1f} ms {row['ms']:8.1f} ms "
-                    f"{row['ratio']:6.3f}  {row['low']:.3f} to {row['high']:.3f}  {row['per_s']:.1f} pictures/s",
+                    f"{row['ratio']:6.3f}  {row['low']:.3f} to {row['high']:.3f}  {row['per_s']:.1f} images/s",
                     flush=True,
                 )
     if not asked.dry:

@@ -1,11 +1,11 @@
 """How much sooner a trained head stands: the cached pass against re-running the frozen backbone in every epoch.
 
-The usual loop decodes pictures and runs the frozen network in eager PyTorch for each of ten epochs (one epoch is
+The usual loop decodes images and runs the frozen network in eager PyTorch for each of ten epochs (one epoch is
 timed and multiplied). Striate decodes and runs once, on the fastest engine that agrees, and trains the head from the
-cache. Same network, same pictures, float32; bfloat16 stands beside it. The head's accuracy is that on held-out
-pictures.
+cache. Same network, same images, float32; bfloat16 stands beside it. The head's accuracy is that on held-out
+images.
 
-    python benchmarks/transfer_time.py --network mobilenet_v2 --pictures 2000 --data FOLDER_OF_CLASSES
+    python benchmarks/transfer_time.py --network mobilenet_v2 --images 2000 --data FOLDER_OF_CLASSES
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ RESULTS = Path(__file__).with_name("results.jsonl")
 
 
 def decoded(index: ImageIndex, position: int, preprocess: Preprocess) -> torch.Tensor:
-    """One picture as the usual loop prepares it: Pillow, then a normalised float tensor."""
+    """One image as the usual loop prepares it: Pillow, then a normalised float tensor."""
     import io
 
     raw = index.read(position)
     assert isinstance(raw, bytes)
-    picture = Image.open(io.BytesIO(raw)).convert("RGB")
+    image = Image.open(io.BytesIO(raw)).convert("RGB")
     short, side = preprocess.shorter_side, preprocess.size[0]
-    width, height = picture.size
+    width, height = image.size
     size = (short, int(short * height / width)) if width <= height else (int(short * width / height), short)
-    picture = picture.resize(size, Image.Resampling.BILINEAR)
+    image = image.resize(size, Image.Resampling.BILINEAR)
     left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
-    picture = picture.crop((left, top, left + side, top + side))
-    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float().div(255)
+    image = image.crop((left, top, left + side, top + side))
+    pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).float().div(255)
     mean, std = torch.tensor(preprocess.mean).view(3, 1, 1), torch.tensor(preprocess.std).view(3, 1, 1)
     return (pixels - mean) / std
 
 
 def usual_epoch(problem: Problem, head: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
-    """Seconds of one epoch of the usual loop over the training pictures."""
+    """Seconds of one epoch of the usual loop over the training images."""
     began = time.perf_counter()
     order = torch.randperm(len(problem.train), generator=torch.Generator().manual_seed(0)).numpy()
     for start in range(0, len(order), 32):
@@ -80,7 +80,7 @@ def usual_half(which: int) -> float:
 
 
 def cached(problem: Problem) -> tuple[float, float, dict[str, float]]:
-    """Seconds to a trained head by the cached pass, its accuracy on the held-out pictures, and where the time went."""
+    """Seconds to a trained head by the cached pass, its accuracy on the held-out images, and where the time went."""
     began = time.perf_counter()
     problem.digests = digests(problem.index, Silent())
     features = CachedFeatures(problem)
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--network", default="mobilenet_v2")
     parser.add_argument("--weights", help="catalogue tag or file; none takes random weights")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--pictures", type=int, default=2000, help="training pictures")
+    parser.add_argument("--images", type=int, default=2000, help="training images")
     parser.add_argument("--engine", default="auto", choices=["auto", "openvino", "openvino-bf16", "torch"])
     parser.add_argument("--usual-half", type=int, choices=[0, 1], help="only time one half of the usual epoch")
     options = parser.parse_args()
@@ -116,7 +116,7 @@ def main() -> None:
     torch.manual_seed(0)
     index = scan(options.data)
     order = np.random.default_rng(0).permutation(len(index))
-    train, held = np.sort(order[: options.pictures]), np.sort(order[options.pictures : options.pictures + 400])
+    train, held = np.sort(order[: options.images]), np.sort(order[options.images : options.images + 400])
     if options.weights:
         opened = open_model(f"{options.network}:{options.weights}")
         model, preprocess, sha = opened.model, opened.preprocess, opened.sha256
@@ -146,7 +146,7 @@ def main() -> None:
             listener=Silent(),
         )
 
-    row: dict[str, object] = {"benchmark": "transfer_time", "network": options.network, "pictures": len(train)}
+    row: dict[str, object] = {"benchmark": "transfer_time", "network": options.network, "images": len(train)}
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
         task = problem(home, options.engine)

@@ -118,11 +118,11 @@ def index(found: Sequence[Family]) -> str:
         f"{len(lines)} networks of {len(found)} families, oldest paper first; `striate models` lists the same. Each is "
         "a row of named stages and a head, takes any number of channels and of classes, and gives every stage's maps.",
         "![Accuracy against multiply-adds](figures/accuracy.svg)",
-        f"Top-1 on ImageNet's validation pictures as published, for the {len(measured)} networks that have it, against "
+        f"Top-1 on ImageNet's validation images as published, for the {len(measured)} networks that have it, against "
         "multiply-adds at their native size (logarithmic). The area of a bubble is the number of "
         "parameters. What a network reaches depends on its training too, and newer trainings are better ones.",
         _table(head, lines, numbers=range(1, 7)),
-        "Accuracies are the publishers', each at the picture size of its weights; of several weights the best count.",
+        "Accuracies are the publishers', each at the image size of its weights; of several weights the best count.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -156,7 +156,7 @@ def weights(entries: Sequence[Checkpoint]) -> str:
         notes = "; ".join(part for part in (each.note, options) if part) or "-"
         lines.append([f"`{each.name}`", each.source, _sides(each.preprocess.size), *top, each.licence, notes])
     sets = ", ".join(dict.fromkeys(each.metric.dataset for each in entries if each.metric))
-    head = ["weights", "from", "picture, px", "top-1, %", "top-5, %", "licence", "options and notes"]
+    head = ["weights", "from", "image, px", "top-1, %", "top-5, %", "licence", "options and notes"]
     table = _table(head, lines, numbers=(3, 4))
     said = f"Accuracies are the publishers', on {sets}. " if sets else ""
     return f"{table}\n\n{said}Options are set by themselves where weights are named ([weights](../weights.md))."
@@ -174,16 +174,16 @@ def commands(family: Family) -> str:
 def example(row: ZooRow) -> str:
     """A script that prints the maps of every stage, and the answer."""
     note = '  # weights="default" brings the published ones' if catalogue.entries_for(row.name) else ""
-    pooled = 'print("pooled", tuple(model.forward_head(model.forward_features(pictures), upto="pool").shape))\n'
+    pooled = 'print("pooled", tuple(model.forward_head(model.forward_features(images), upto="pool").shape))\n'
     return f"""import torch
 
 import striate
 
 model = striate.create_model("{row.name}", classes=5).eval(){note}
-pictures = torch.randn(1, {", ".join(str(each) for each in row.input)})
-for stage, maps in model.forward_stages(pictures).items():
+images = torch.randn(1, {", ".join(str(each) for each in row.input)})
+for stage, maps in model.forward_stages(images).items():
     print(stage, tuple(maps.shape))
-{pooled if row.task == "classify" else ""}print("logits", tuple(model(pictures).shape))
+{pooled if row.task == "classify" else ""}print("logits", tuple(model(images).shape))
 """
 
 
@@ -200,13 +200,13 @@ def figure(row: ZooRow) -> str:
     with shapes_only(), torch.no_grad():
         model = REGISTRY.get(row.name).create().eval()
         maps = model.forward_stages(torch.empty(1, *row.input))
-    picture = stage_figure.Block(name="picture", channels=row.input[0], side=row.input[1])
+    image = stage_figure.Block(name="image", channels=row.input[0], side=row.input[1])
     drawn = [stage_figure.Block(name=name, channels=each.shape[1], side=each.shape[2]) for name, each in maps.items()]
     if isinstance(model, ImageModel):
         parts = [*(part for part in model.head.part_names if part != "logits"), f"{row.classes:,} logits"]
     else:
         parts = ["reads", *model.head.reads, f"{row.classes:,} maps of logits"]
-    return stage_figure.stages([picture, *drawn], parts, f"The stages of {row.name}")
+    return stage_figure.stages([image, *drawn], parts, f"The stages of {row.name}")
 
 
 def best(network: str) -> catalogue.Metric | None:
@@ -223,7 +223,7 @@ def accuracy(found: Sequence[Family]) -> str:
         for row in family.rows
         if (top := best(row.name))
     ]
-    return figures.bubbles(points, axis="multiply-adds for one picture", source=IMAGENET)
+    return figures.bubbles(points, axis="multiply-adds for one image", source=IMAGENET)
 
 
 def readme_table(found: Sequence[Family]) -> str:

@@ -42,7 +42,7 @@ def stages(blocks: Sequence[Block], head: Sequence[str], label: str) -> str:
     """A network as the maps that leave its stages: taller is more positions, longer is more channels.
 
     Args:
-        blocks: The picture, then every stage.
+        blocks: The image, then every stage.
         head: What stands in the head's box, line by line.
         label: What the figure shows, for those who do not see it.
     """

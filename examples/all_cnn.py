@@ -10,7 +10,7 @@ stage1  16 x 16     3x3 convolution, 96, stride 2; two 3x3, 192
 stage2  6 x 6       3x3 convolution, 192, stride 2; 3x3 and 1x1, 192
 ======  ==========  ======================================================
 
-Departures: the last 1x1 convolution is a dense layer after the average, which is the same function; the picture itself
+Departures: the last 1x1 convolution is a dense layer after the average, which is the same function; the image itself
 is not dropped in part.
 """
 
@@ -80,7 +80,7 @@ class AllCNN(ImageModel):
     Args:
         spec: Kernels, width and dropout.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AllCNNSpec, *, classes: int = 10, in_channels: int = 3) -> None:

@@ -53,7 +53,7 @@ print(f"{sum(p.numel() for p in straight.parameters()):,}")  # 1,638,400
 print(f"{sum(p.numel() for p in narrow.parameters()):,}")  # 425,984
 assert [sum(p.numel() for p in m.parameters()) for m in (straight, narrow)] == [1_638_400, 425_984]
 
-side = Field.of_picture(224, 224).h
+side = Field.of_image(224, 224).h
 for _ in range(3):
     side = side.window(3, before=1, count=224)
 print(side.size)  # 7: three windows of 3 see as far as one of 7

@@ -61,7 +61,7 @@ def vgg() -> list[Slip]:
     ones = {name: _kernels(name, 1) for name in ("vgg16_c", "vgg16", "vgg19")}
     millions = [f"{size(name).totals.params / 1e6:.0f}" for name in ("vgg11", "vgg13", "vgg16_c", "vgg16", "vgg19")]
     return [
-        Slip("VGG-16, values of one picture forward", "24 M, 96 MB", f"{n(values)}, {4 * values / 1e6:.0f} MB"),
+        Slip("VGG-16, values of one image forward", "24 M, 96 MB", f"{n(values)}, {4 * values / 1e6:.0f} MB"),
         Slip("VGG-16, weights", "138,344,128", n(whole.totals.weights)),
         Slip("VGG-16, parameters", "138 M", n(whole.totals.params)),
         Slip("VGG-16, dense layers", "102,700,446 / 10,777,210 / 4,090,000", " / ".join(n(each) for each in dense)),
@@ -90,7 +90,7 @@ def alexnet() -> list[Slip]:
     whole = size("alexnet_2012")
     layers = [row for row in whole.layers if row.type in ("conv", "dense")]
     first = layers[0]
-    picture = whole.input[1] * whole.input[2] * first.output[0]
+    image = whole.input[1] * whole.input[2] * first.output[0]
     single = whole.totals.params + sum(layers[place].weights for place in (1, 3, 4))  # the grouped ones see half
     return [
         Slip("AlexNet, side after its first layer, of 224 px", "55", str(output_size(224, 11, stride=4))),
@@ -99,7 +99,7 @@ def alexnet() -> list[Slip]:
         Slip("AlexNet, parameters of its first layer", "35 K", n(first.params)),
         Slip("AlexNet, parameters", "60 M", n(whole.totals.params)),
         Slip("AlexNet in one tower, parameters", "62,378,344", n(single)),
-        Slip("AlexNet, units of its first layer by W H N", n(picture), n(first.units)),
+        Slip("AlexNet, units of its first layer by W H N", n(image), n(first.units)),
         Slip(
             "AlexNet, maps after conv5 and its pool",
             "13 x 13 twice",
@@ -217,7 +217,7 @@ def _maps(whole: SizeRecord, *names: str) -> list[str]:
 
 
 def _seen_by_three() -> str:
-    side = Field.of_picture(99, 99).h
+    side = Field.of_image(99, 99).h
     for _ in range(3):
         side = side.window(3, before=1, count=99)
     return f"{side.size} x {side.size}"

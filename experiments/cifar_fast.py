@@ -12,11 +12,11 @@ FAST, FULL = "airbench in minutes", "ResNet-20"
 
 
 def findings(rows: dict[str, Row]) -> list[str]:
-    """How far apart the two end, whether the test pictures can tell, and the times."""
+    """How far apart the two end, whether the test images can tell, and the times."""
     fast, full = rows[FAST], rows[FULL]
     points = 100 * (full.test_error - fast.test_error)
     apart = fast.test_interval[1] < full.test_interval[0] or full.test_interval[1] < fast.test_interval[0]
-    stated = "do not overlap" if apart else "overlap, so that these test pictures do not tell the two apart"
+    stated = "do not overlap" if apart else "overlap, so that these test images do not tell the two apart"
     found = [
         f"In test accuracy {FAST} ends {abs(points):.2f} points {'above' if points > 0 else 'below'} {FULL}; "
         f"their intervals {stated}.",

@@ -1,4 +1,4 @@
-"""What do several networks bring that one does not, and several looks at a picture? Each beside the single network.
+"""What do several networks bring that one does not, and several looks at an image? Each beside the single network.
 
 Three seeds of one network, each with the whole schedule; snapshots of one run that takes no longer than one of them
 (Huang et al. 2017, arXiv 1704.00109); two architectures; and all of these with mirror images.

@@ -1,7 +1,7 @@
 """What the experiments share: arms trained by the one job within a budget, a table and a plot of them.
 
 An experiment gives every arm the same share of its recipe. The share follows from the budget and from the time of a
-step, measured by the job itself on the same pictures. Schedules are compressed, never cut off, and the table says how
+step, measured by the job itself on the same images. Schedules are compressed, never cut off, and the table says how
 far.
 """
 
@@ -72,7 +72,7 @@ class Join:
         label: What the table calls them.
         arms: Their labels.
         snapshots: Whether the first one's snapshots stand in for it.
-        views: How each picture is looked at several times; None looks once.
+        views: How each image is looked at several times; None looks once.
     """
 
     label: str
@@ -89,11 +89,11 @@ class Row:
         arm: Which.
         parameters: Of the network.
         steps: Taken.
-        steps_a_pass: Over all training pictures.
+        steps_a_pass: Over all training images.
         full_steps: Of the whole recipe.
-        test_error: Share of the test pictures that are wrong.
+        test_error: Share of the test images that are wrong.
         test_interval: 95 % interval of it.
-        train_error: The same of the training pictures; None where nobody asked.
+        train_error: The same of the training images; None where nobody asked.
         curve: Mean training loss of each pass; the last may be a part of one.
         seconds: Of the training.
         precision: Of its arithmetic.
@@ -130,7 +130,7 @@ class Experiment:
         data: The name of a standard set, or a folder, where the command names none.
         arms: What is trained.
         findings: What may be said of the rows.
-        training_error: Whether the training pictures are classified too, at the end.
+        training_error: Whether the training images are classified too, at the end.
         joins: What is measured together, at the end.
     """
 
@@ -149,7 +149,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
     where it was stopped, with the share that it chose then (``share.json``): another share would be another run.
     """
     parser = argparse.ArgumentParser(description=experiment.title)
-    parser.add_argument("--data", default=experiment.data, help="pictures, as striate train takes them")
+    parser.add_argument("--data", default=experiment.data, help="images, as striate train takes them")
     parser.add_argument("--root", help="where the files of a standard set are")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--budget", type=seconds_of, default="1h", help="time for all arms together: 90s, 30m, 2h")
@@ -161,9 +161,9 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
     given = parser.parse_args(arguments)
     parts = survey(given.data, root=given.root).splits or ()
     if experiment.training_error and "train" not in parts:
-        parser.error(f"{given.data} does not say which pictures are for training, whose error is asked for")
+        parser.error(f"{given.data} does not say which images are for training, whose error is asked for")
     if experiment.joins and "test" not in parts:
-        parser.error(f"{given.data} does not say which pictures are for testing, by which networks are compared")
+        parser.error(f"{given.data} does not say which images are for testing, by which networks are compared")
     plans = [
         TrainPlan(
             network=arm.network,
@@ -279,7 +279,7 @@ def folder_of(label: str, out: Path) -> Path:
 
 
 def together(join: Join, plan: TrainPlan, out: Path) -> list[Standing]:
-    """Finished arms on the test pictures of a plan's data, each alone and all as one, by their names in `out`."""
+    """Finished arms on the test images of a plan's data, each alone and all as one, by their names in `out`."""
     first, *others = (str(folder_of(label, out)) for label in join.arms)
     asked = EvalPlan(
         model=first,

@@ -1,6 +1,6 @@
 """What does training in bfloat16 cost in accuracy? ResNet-20 on CIFAR-10, pairs that differ in precision alone.
 
-A pair starts from the same weights and sees the same pictures, varied alike, in the same order.
+A pair starts from the same weights and sees the same images, varied alike, in the same order.
 
 ``python experiments/precision.py --root data/cifar10 --budget 2h --out runs/precision``
 """

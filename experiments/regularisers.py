@@ -1,4 +1,4 @@
-"""Which noise inside a residual network helps it on new pictures? Each regulariser beside its twin without it.
+"""Which noise inside a residual network helps it on new images? Each regulariser beside its twin without it.
 
 Sources: Huang et al. 2016 (arXiv 1603.09382), Figure 3: units left out at random; Gastaldi 2017 (arXiv 1705.07485),
 Table 1: two branches mixed at random (rows Shake-Shake-Image) against their mean (rows Even-Even-Batch). All arms take

@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's `&` leaves
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real pictures and real weights; tests that need it skip where it is missing."""
+    """The folder of real images and real weights; tests that need it skip where it is missing."""
     named = os.environ.get("STRIATE_TEST_DATA")
     folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
     if not folder.is_dir():

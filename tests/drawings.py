@@ -1,4 +1,4 @@
-"""Small drawn pictures, so that whole jobs run in seconds and need no data from anywhere.
+"""Small drawn images, so that whole jobs run in seconds and need no data from anywhere.
 
 They are noisy enough that no network gets all of them right: figures that are all 1 would agree by accident.
 """
@@ -16,7 +16,7 @@ SIDE = 32
 
 
 def drawing(shape: int, number: int, *, colour: bool = False) -> np.ndarray:
-    """One picture: level bars, a disc, or a slope of stairs, at a drawn place and on noise; uint8."""
+    """One image: level bars, a disc, or a slope of stairs, at a drawn place and on noise; uint8."""
     rng = np.random.default_rng((shape, number))
     y, x = np.mgrid[:SIDE, :SIDE].astype(float)
     shift, period = rng.uniform(0, 8), rng.uniform(7, 10)
@@ -45,10 +45,10 @@ def draw(
 
     Args:
         folder: Made when it is not there.
-        each: Pictures of every class, or of each class in turn.
+        each: DecodedImages of every class, or of each class in turn.
         classes: Their names.
-        colour: Whether the pictures have three channels.
-        first: Number of the first picture; other numbers, other pictures.
+        colour: Whether the images have three channels.
+        first: Number of the first image; other numbers, other images.
     """
     counts = [each] * len(classes) if isinstance(each, int) else each
     for shape, (name, count) in enumerate(zip(classes, counts, strict=True)):

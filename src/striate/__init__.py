@@ -1,4 +1,4 @@
-"""Convolutional networks and transfer learning: pictures in, a classifier that can be trusted out.
+"""Convolutional networks and transfer learning: images in, a classifier that can be trusted out.
 
 Importing this package costs little: every name below loads what it needs on first use.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from striate.core.errors import (
     CheckpointError,
     DataError,
-    PictureError,
+    ImageError,
     PlanError,
     StriateError,
     UnknownModelError,
@@ -47,7 +47,7 @@ __all__ = [
     "CheckpointError",
     "DataError",
     "Ensemble",
-    "PictureError",
+    "ImageError",
     "PlanError",
     "Run",
     "StriateError",

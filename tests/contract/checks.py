@@ -31,7 +31,7 @@ def side_of(model: StagedModel) -> int:
 
 
 def answer(model: StagedModel, x: Tensor) -> tuple[int, ...]:
-    """The shape of what a network makes of pictures: a vector each, or a map each."""
+    """The shape of what a network makes of images: a vector each, or a map each."""
     if isinstance(model, DenseModel):
         return (len(x), model.classes, x.shape[2] - 2 * model.margin, x.shape[3] - 2 * model.margin)
     return (len(x), model.classes)
@@ -39,7 +39,7 @@ def answer(model: StagedModel, x: Tensor) -> tuple[int, ...]:
 
 def loss(model: StagedModel) -> Tensor:
     """As in training, auxiliary heads and all."""
-    logits, aux = model.forward_with_aux(pictures(model))
+    logits, aux = model.forward_with_aux(images(model))
     labels = torch.tensor([0, 1, 2, 0]).view(-1, *[1] * (logits.ndim - 2))
     losses = [
         nn.functional.cross_entropy(each, labels.expand(len(each), *each.shape[2:])) for each in (logits, *aux.values())
@@ -47,13 +47,13 @@ def loss(model: StagedModel) -> Tensor:
     return torch.stack(losses).sum()
 
 
-def pictures(model: StagedModel, count: int = 4) -> Tensor:
+def images(model: StagedModel, count: int = 4) -> Tensor:
     side = side_of(model)
     return torch.rand(count, model.in_channels, side, side, generator=torch.Generator().manual_seed(1))
 
 
 def settled(entry: Entry) -> StagedModel:
-    """In evaluation, with the batch statistics of some pictures, so that no signal dies on its way up."""
+    """In evaluation, with the batch statistics of some images, so that no signal dies on its way up."""
     model = build(entry).train()
     for parameter in model.parameters():
         if parameter.ndim > 1 and not parameter.any():  # some layers begin at zero
@@ -62,12 +62,12 @@ def settled(entry: Entry) -> StagedModel:
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
     with torch.no_grad():
-        model.forward_with_aux(pictures(model, 8))
+        model.forward_with_aux(images(model, 8))
     return model.eval()
 
 
 def of_classifiers(check: Callable[[Entry], None]) -> Callable[[Entry], None]:
-    """A promise of networks that give one answer a picture; dense ones have theirs in `dense_checks`."""
+    """A promise of networks that give one answer an image; dense ones have theirs in `dense_checks`."""
     ONE_ANSWER.add(check)
     return check
 
@@ -77,13 +77,13 @@ def of_classifiers(check: Callable[[Entry], None]) -> Callable[[Entry], None]:
 
 def check_output_shape(entry: Entry) -> None:
     model = build(entry).eval()
-    x = pictures(model, 2)
+    x = images(model, 2)
     assert model(x).shape == answer(model, x)
 
 
 def check_output_shape_is_the_same_in_training(entry: Entry) -> None:
     model = build(entry).train()
-    x = pictures(model, 2)
+    x = images(model, 2)
     assert model(x).shape == answer(model, x)
 
 
@@ -96,7 +96,7 @@ def check_stages_are_named_in_order(entry: Entry) -> None:
 def check_stage_table_is_what_is_measured(entry: Entry) -> None:
     model = build(entry).eval()
     side = side_of(model)
-    small = model.forward_stages(pictures(model, 1))
+    small = model.forward_stages(images(model, 1))
     assert tuple(small) == model.stages
     for info in model.stage_table:
         assert small[info.name].shape[1] == info.channels
@@ -120,11 +120,11 @@ def check_a_stage_ends_where_resolution_falls(entry: Entry) -> None:
 def check_other_channels(entry: Entry) -> None:
     for channels in (1, 4):
         model = build(entry, in_channels=channels).eval()
-        x = pictures(model, 1)
+        x = images(model, 1)
         assert model(x).shape == answer(model, x)
 
 
-def check_pictures_need_not_be_square(entry: Entry) -> None:
+def check_images_need_not_be_square(entry: Entry) -> None:
     model = build(entry).eval()
     if model.max_side is None:
         x = torch.zeros(1, 3, model.min_side, model.min_side + 37 * model.side_step)
@@ -163,7 +163,7 @@ def check_no_channels_or_classes_is_an_error(entry: Entry) -> None:
 @of_classifiers
 def check_cut_and_rest_equal_the_whole(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model)
+    x = images(model)
     whole = model(x)
     for stage in model.stages:
         bottom, top = model.cut(stage)
@@ -184,14 +184,14 @@ def check_nothing_above_what_is_kept_runs(entry: Entry) -> None:
         model.get_submodule(name).register_forward_pre_hook(note(name))
     for place, stage in enumerate(model.stages):
         ran.clear()
-        assert list(model.forward_stages(pictures(model), keep=[stage])) == [stage]
+        assert list(model.forward_stages(images(model), keep=[stage])) == [stage]
         assert ran == list(model.stages[: place + 1])
 
 
 @of_classifiers
 def check_kept_maps_are_not_written_over(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model)
+    x = images(model)
     before = x.clone()
     together = model.forward_stages(x)
     model.forward_head(together[model.stages[-1]])
@@ -203,7 +203,7 @@ def check_kept_maps_are_not_written_over(entry: Entry) -> None:
 @of_classifiers
 def check_the_head_runs_in_parts(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model)
+    x = images(model)
     features = model.forward_features(x)
     pooled = model.forward_head(features, upto="pool")
     assert pooled.ndim == 2
@@ -219,7 +219,7 @@ def check_the_head_runs_in_parts(entry: Entry) -> None:
 @of_classifiers
 def check_head_swap(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model)
+    x = images(model)
     kept = {name: value.clone() for name, value in model.state_dict().items() if "logits" not in name}
     model.replace_head(7)
     assert model.classes == 7
@@ -234,7 +234,7 @@ def check_head_swap(entry: Entry) -> None:
 def check_truncation_at_every_feature_point(entry: Entry) -> None:
     for point in settled(entry).feature_points:
         model = settled(entry).freeze(settled(entry).stages[-1]).eval()
-        x = pictures(model)
+        x = images(model)
         stage, _, part = point.partition(".")
         if part:
             features = model.forward_head(model.forward_features(x), upto=part)
@@ -264,7 +264,7 @@ def check_every_parameter_gets_a_gradient(entry: Entry) -> None:
 
 def check_auxiliary_heads_classify_beside_the_network(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model)
+    x = images(model)
     logits, aux = model.forward_with_aux(x)
     assert torch.equal(logits, model(x))
     assert set(aux) == {name.replace("/", ".") for name in model.aux}
@@ -281,7 +281,7 @@ def check_published_variants_have_the_auxiliary_heads_of_the_tiny_one(entry: Ent
         assert bool(entry.create().aux) == bool(build(entry).aux)
 
 
-def check_pictures_too_small_for_auxiliary_heads_are_named(entry: Entry) -> None:
+def check_images_too_small_for_auxiliary_heads_are_named(entry: Entry) -> None:
     model = build(entry).eval()
     if not model.aux or model.aux_side == model.min_side:
         return
@@ -299,27 +299,27 @@ def check_pictures_too_small_for_auxiliary_heads_are_named(entry: Entry) -> None
 def check_evaluation_is_deterministic(entry: Entry) -> None:
     model = settled(entry)
     before = copy.deepcopy(model.state_dict())
-    assert torch.equal(model(pictures(model)), model(pictures(model)))
+    assert torch.equal(model(images(model)), model(images(model)))
     for name, value in before.items():
         assert torch.equal(model.state_dict()[name], value)
 
 
 def check_batch_mates_do_not_matter(entry: Entry) -> None:
     model = settled(entry).double()
-    x = pictures(model).double()
+    x = images(model).double()
     together = model(x)
     for place in range(len(x)):
         torch.testing.assert_close(model(x[place : place + 1]), together[place : place + 1], rtol=1e-9, atol=1e-12)
 
 
-def check_output_depends_on_the_picture(entry: Entry) -> None:
+def check_output_depends_on_the_image(entry: Entry) -> None:
     model = settled(entry)
-    assert model(pictures(model)).std(0).min() > 0
+    assert model(images(model)).std(0).min() > 0
 
 
 def check_channels_last_agrees(entry: Entry) -> None:
     model = settled(entry).double()
-    x = pictures(model).double()
+    x = images(model).double()
     expected = model(x)
     model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     torch.testing.assert_close(model(x.to(memory_format=torch.channels_last)), expected, rtol=1e-9, atol=1e-12)
@@ -329,7 +329,7 @@ def check_state_round_trip(entry: Entry) -> None:
     model = settled(entry)
     torch.manual_seed(9)
     other = entry.build(entry.tiny, classes=CLASSES, in_channels=3).eval()
-    x = pictures(model)
+    x = images(model)
     assert not torch.equal(other(x), model(x))
     other.load_state_dict(model.state_dict())
     assert torch.equal(other(x), model(x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import checks
 import pytest
 import torch
-from checks import answer, build, pictures, side_of
+from checks import answer, build, images, side_of
 from torch import Tensor
 
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
@@ -20,7 +20,7 @@ def settled(entry: Entry) -> DenseModel:
 
 def check_dense_cut_and_rest_equal_the_whole(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model, 2)
+    x = images(model, 2)
     size = (x.shape[2], x.shape[3])
     for stage in model.stages:
         bottom, top = model.cut(stage)
@@ -32,7 +32,7 @@ def check_dense_cut_and_rest_equal_the_whole(entry: Entry) -> None:
 
 def check_dense_kept_maps_are_not_written_over(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model, 2)
+    x = images(model, 2)
     before, together = x.clone(), model.forward_stages(x)
     whole = model.forward_head(together, (x.shape[2], x.shape[3]))
     assert torch.equal(whole, model(x))
@@ -43,7 +43,7 @@ def check_dense_kept_maps_are_not_written_over(entry: Entry) -> None:
 
 def check_the_decoder_names_what_it_reads(entry: Entry) -> None:
     model = settled(entry)
-    x = pictures(model, 2)
+    x = images(model, 2)
     features = model.forward_features(x)
     assert tuple(features) == model.head.reads
     assert set(model.head.reads) <= set(model.stages)
@@ -54,7 +54,7 @@ def check_the_decoder_names_what_it_reads(entry: Entry) -> None:
 
 def check_dense_head_swap(entry: Entry) -> None:
     model = settled(entry).double()
-    x = pictures(model, 2).double()
+    x = images(model, 2).double()
     kept = {name: value.clone() for name, value in model.state_dict().items() if not name.startswith("head.")}
     model.replace_head(7)
     assert model(x).shape == answer(model, x)
@@ -66,8 +66,8 @@ def check_dense_head_swap(entry: Entry) -> None:
         model.replace_head(0)
 
 
-def check_the_output_moves_with_the_picture(entry: Entry) -> None:
-    """So many pixels on, the same answer: nothing is off by one between the picture and the output."""
+def check_the_output_moves_with_the_image(entry: Entry) -> None:
+    """So many pixels on, the same answer: nothing is off by one between the image and the output."""
     model = settled(entry).double()
     reduction, margin, side = model.stage_table[-1].reduction, model.margin, side_of(model)
     step = max(reduction, model.side_step)

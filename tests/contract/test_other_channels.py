@@ -1,4 +1,4 @@
-"""Grey pictures through a folded colour network, and colour through a grey one, in every family."""
+"""Grey images through a folded colour network, and colour through a grey one, in every family."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def greys(model: StagedModel) -> Tensor:
 
 
 def first_maps(model: StagedModel, x: Tensor) -> Tensor:
-    """The maps of the first convolution, normalised where that comes next: only windows inside the picture."""
+    """The maps of the first convolution, normalised where that comes next: only windows inside the image."""
     layers = [layer for layer in model.get_submodule("stem").modules() if not list(layer.children())]
     place, conv = next((place, layer) for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d))
     watched = conv if conv.bias is not None else layers[place + 1]
@@ -50,12 +50,12 @@ def first_maps(model: StagedModel, x: Tensor) -> Tensor:
 
 
 def larger(model: StagedModel, x: Tensor) -> Tensor:
-    """Pictures with an inside: at least two windows of any first convolution away from the edge."""
+    """Images with an inside: at least two windows of any first convolution away from the edge."""
     return x if x.shape[-1] >= 48 or model.max_side else torch.cat([torch.cat([x, x], 2)] * 2, 3)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_grey_gives_what_the_same_picture_three_times_gave(family: str) -> None:
+def test_grey_gives_what_the_same_image_three_times_gave(family: str) -> None:
     model = checks.settled(FAMILIES[family]).double()
     grey = greys(model)
     alike = replace(CAFFE, mean=(110.0, 110.0, 110.0))  # padding is nothing but grey of this value
@@ -105,7 +105,7 @@ PUBLISHED = {entry.family: entry for entry in entries() if entry.input[0] == 3 a
 
 
 @pytest.mark.parametrize("family", PUBLISHED)
-def test_whatever_has_published_weights_takes_grey_pictures(family: str) -> None:
+def test_whatever_has_published_weights_takes_grey_images(family: str) -> None:
     """The first filters, and the place of the constant, are found in each as it is published."""
     entry = PUBLISHED[family]
     for checkpoint in catalogue.entries_for(entry.name):

@@ -1,4 +1,4 @@
-"""Every experiment runs for a few steps on drawn pictures, and leaves its table and its plot.
+"""Every experiment runs for a few steps on drawn images, and leaves its table and its plot.
 
 They run in a process of their own, as they register networks.
 """
@@ -92,7 +92,7 @@ def test_a_small_share_claims_little(ran: Path) -> None:
     assert "too little to compare the residual networks" in found["findings"][-1]
 
 
-def test_what_needs_training_pictures_says_so_before_it_trains(tmp_path: Path) -> None:
+def test_what_needs_training_images_says_so_before_it_trains(tmp_path: Path) -> None:
     command = [
         sys.executable,
         str(FOLDER / "dense_against_conv.py"),
@@ -103,5 +103,5 @@ def test_what_needs_training_pictures_says_so_before_it_trains(tmp_path: Path) -
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
-    assert "digits does not say which pictures are for training" in done.stderr
+    assert "digits does not say which images are for training" in done.stderr
     assert not (tmp_path / "out").exists()

@@ -52,7 +52,7 @@ def test_six_rows_of_table_1_are_wrong() -> None:
 
 def test_known_figures() -> None:
     counted = {slip.what: slip.counted for slip in SLIPS}
-    assert counted["VGG-16, values of one picture forward"].startswith("15,237,608")
+    assert counted["VGG-16, values of one image forward"].startswith("15,237,608")
     assert counted["AlexNet, units up to its output"] == "659,272"
     assert counted["GoogLeNet, weights"] == "6,990,272"
     assert counted["Sobel's kernel on 200 150 150 / 100 50 100 / 25 25 10"] == "65"

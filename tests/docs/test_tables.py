@@ -47,7 +47,7 @@ def test_photos_are_means_over_seeds(tables: ModuleType) -> None:
 
 
 def test_memory_is_compared_with_the_smallest(tables: ModuleType) -> None:
-    rows = [{"backbone": "b", "pictures": n, "peak_mib": peak} for n, peak in ((20000, 600.0), (2000, 500.0))]
+    rows = [{"backbone": "b", "images": n, "peak_mib": peak} for n, peak in ((20000, 600.0), (2000, 500.0))]
     assert tables.memory(rows).splitlines()[-2:] == [
         "| b | 2,000 | 500 MiB | **1.00** |",
         "| b | 20,000 | 600 MiB | **1.20** |",

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from striate.core.errors import DataError, MissingExtraError, PictureError
+from striate.core.errors import DataError, MissingExtraError, ImageError
 from striate.data import archive
 from striate.data.index import scan
 
 
-def picture(path: Path) -> None:
+def image(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (4, 4)).save(path)
 
@@ -24,7 +24,7 @@ def picture(path: Path) -> None:
 @pytest.fixture
 def pets(tmp_path: Path) -> Path:
     for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
-        picture(tmp_path / "pets" / name)
+        image(tmp_path / "pets" / name)
     return tmp_path / "pets"
 
 
@@ -39,50 +39,50 @@ def test_nothing_there_offers_near_names(tmp_path: Path) -> None:
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no picture.*class folders"):
+    with pytest.raises(DataError, match=r"there is no image.*class folders"):
         scan(tmp_path)
 
 
 def test_a_folder_that_holds_an_archive(tmp_path: Path) -> None:
     (tmp_path / "Photos.TAR.gz").write_bytes(b"")
-    with pytest.raises(DataError, match=r"no picture, but the archive Photos.TAR.gz.*name the archive itself"):
+    with pytest.raises(DataError, match=r"no image, but the archive Photos.TAR.gz.*name the archive itself"):
         scan(tmp_path)
 
 
-def test_pictures_without_class_folders(tmp_path: Path) -> None:
-    picture(tmp_path / "1.png")
+def test_images_without_class_folders(tmp_path: Path) -> None:
+    image(tmp_path / "1.png")
     with pytest.raises(DataError, match="no class folder"):
         scan(tmp_path)
 
 
 def test_one_class(tmp_path: Path) -> None:
-    picture(tmp_path / "cat/1.png")
+    image(tmp_path / "cat/1.png")
     with pytest.raises(DataError, match="one class only: 'cat'"):
         scan(tmp_path)
 
 
 def test_classes_that_differ_only_in_case(pets: Path) -> None:
-    picture(pets / "Cat/3.png")
+    image(pets / "Cat/3.png")
     with pytest.raises(DataError, match=r"'(Cat|cat)' and '(Cat|cat)' differ only in case"):
         scan(pets)
 
 
 def test_an_empty_class(pets: Path) -> None:
     (pets / "eel").mkdir()
-    with pytest.raises(DataError, match="no picture: 'eel'"):
+    with pytest.raises(DataError, match="no image: 'eel'"):
         scan(pets)
 
 
 def test_a_class_that_is_only_tested(tmp_path: Path) -> None:
     for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"):
-        picture(tmp_path / name)
-    with pytest.raises(DataError, match="no picture to train on: 'c'"):
+        image(tmp_path / name)
+    with pytest.raises(DataError, match="no image to train on: 'c'"):
         scan(tmp_path)
 
 
 def test_splits_without_one_for_training(tmp_path: Path) -> None:
     for name in ("val/a/1.png", "val/b/1.png", "test/a/1.png", "test/b/1.png"):
-        picture(tmp_path / name)
+        image(tmp_path / name)
     with pytest.raises(DataError, match="nothing to train on"):
         scan(tmp_path)
 
@@ -97,17 +97,17 @@ def test_a_folder_that_may_not_be_read(pets: Path) -> None:
         (pets / "dog").chmod(stat.S_IRWXU)
 
 
-def test_a_named_pipe_is_no_picture(pets: Path) -> None:
+def test_a_named_pipe_is_no_image(pets: Path) -> None:
     os.mkfifo(pets / "dog/pipe.png")
     index = scan(pets)
-    with pytest.raises(PictureError, match="not a regular file"):
+    with pytest.raises(ImageError, match="not a regular file"):
         index.read(list(index.names).index("dog/pipe.png"))
 
 
 def test_a_file_that_is_far_too_big_is_not_read(pets: Path) -> None:
     with open(pets / "dog/1.png", "wb") as stream:
         stream.truncate(1 << 40)
-    with pytest.raises(PictureError, match=r"1,099,511,627,776 bytes"):
+    with pytest.raises(ImageError, match=r"1,099,511,627,776 bytes"):
         scan(pets).read(2)
 
 
@@ -236,12 +236,12 @@ def test_damaged_archives(tmp_path: Path, ending: str, cut: int) -> None:
 def test_a_zip_member_with_a_wrong_checksum(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     with zipfile.ZipFile(path, "w") as made:
-        made.writestr("a/1.png", b"the first picture")
-        made.writestr("b/1.png", b"the second picture")
-    path.write_bytes(path.read_bytes().replace(b"the first picture", b"the worst picture"))
+        made.writestr("a/1.png", b"the first image")
+        made.writestr("b/1.png", b"the second image")
+    path.write_bytes(path.read_bytes().replace(b"the first image", b"the worst image"))
     index = scan(path)
-    assert index.read(1) == b"the second picture"
-    with pytest.raises(PictureError, match="checksum"):
+    assert index.read(1) == b"the second image"
+    with pytest.raises(ImageError, match="checksum"):
         index.read(0)
 
 
@@ -251,7 +251,7 @@ def test_an_archive_that_shrinks_meanwhile(tmp_path: Path) -> None:
     last.size = 3000
     index = scan(tar_with(path, last))
     os.truncate(path, 4000)
-    with pytest.raises(PictureError, match="cut short"):
+    with pytest.raises(ImageError, match="cut short"):
         index.read(2)
 
 
@@ -280,7 +280,7 @@ def test_damaged_idx_files(tmp_path: Path) -> None:
         (b"", "no idx file"),
         (b"text" * 9, "no idx file"),
         (head + bytes(7), "another number of bytes"),
-        (head + bytes(8), "2 pictures and .* 1 labels"),
+        (head + bytes(8), "2 images and .* 1 labels"),
     ):
         images.write_bytes(content)
         with pytest.raises(DataError, match=message):

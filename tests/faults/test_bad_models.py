@@ -26,9 +26,9 @@ from striate.weights import create_model, load_state_dict, save_state
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Pictures, and a finished run on them."""
+    """Images, and a finished run on them."""
     folder = tmp_path_factory.mktemp("models")
-    data = draw(folder / "pictures", 12)
+    data = draw(folder / "images", 12)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRIATE_HOME", str(folder / "home"))
         patch.setenv("STRIATE_OFFLINE", "1")
@@ -68,7 +68,7 @@ def test_a_pickle_that_would_execute_something(place: Path, tmp_path: Path, form
         torch.save({"conv1.weight": torch.zeros(1), "more": Evil(marker)}, evil)
     else:
         evil.write_bytes(pickle.dumps(Evil(marker)))
-    said = refusal("fit", place / "pictures", "--backbone", f"resnet18:{evil}", "--out", out)
+    said = refusal("fit", place / "images", "--backbone", f"resnet18:{evil}", "--out", out)
     assert str(evil) in said
     assert "execut" in said
     assert not marker.exists()
@@ -83,7 +83,7 @@ def test_a_damaged_checkpoint(place: Path, tmp_path: Path, cut: int) -> None:
     whole, path = tmp_path / "whole.safetensors", tmp_path / "cut.safetensors"
     save_state(create_model("lenet5"), whole)
     path.write_bytes(whole.read_bytes()[:cut])
-    said = refusal("fit", place / "pictures", "--backbone", f"lenet5:{path}", "--out", tmp_path / "out")
+    said = refusal("fit", place / "images", "--backbone", f"lenet5:{path}", "--out", tmp_path / "out")
     assert str(path) in said
     assert not (tmp_path / "out").exists()
 
@@ -91,13 +91,13 @@ def test_a_damaged_checkpoint(place: Path, tmp_path: Path, cut: int) -> None:
 def test_a_checkpoint_of_another_network(place: Path, tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     save_state(create_model("resnet20_cifar"), path)
-    said = refusal("fit", place / "pictures", "--backbone", f"lenet5:{path}", "--out", tmp_path / "out")
+    said = refusal("fit", place / "images", "--backbone", f"lenet5:{path}", "--out", tmp_path / "out")
     assert f"{path} does not fit lenet5" in said
     assert not (tmp_path / "out").exists()
 
 
 def test_names_that_are_nearly_right(place: Path, tmp_path: Path) -> None:
-    data, out = place / "pictures", tmp_path / "out"
+    data, out = place / "images", tmp_path / "out"
     assert "resnet50" in refusal("fit", data, "--backbone", "resnet5O", "--out", out)
     assert "mnist" in refusal("fit", data, "--backbone", "lenet5:mnits", "--out", out)
     assert "resnet20_cifar" in refusal("train", "resnet20_cifra", data, "--out", out)
@@ -116,7 +116,7 @@ def run(place: Path, tmp_path: Path) -> Path:
 
 
 def predict(place: Path, run: Path) -> str:
-    return refusal("predict", run, place / "pictures/disc/000.png")
+    return refusal("predict", run, place / "images/disc/000.png")
 
 
 CARDS = {
@@ -170,12 +170,12 @@ def test_a_run_that_is_not_finished(place: Path, run: Path) -> None:
     said = predict(place, run)
     assert f"{run} holds no trained model" in said
     assert "unfinished" in said
-    said = refusal("eval", run, place / "pictures")
+    said = refusal("eval", run, place / "images")
     assert "unfinished" in said
 
 
 def test_a_plan_or_record_that_is_damaged(place: Path, run: Path) -> None:
-    data = place / "pictures"
+    data = place / "images"
     (run / "metrics.json").write_text("{}")
     plan = json.loads((run / "plan.json").read_text())["plan"]
     command = ["fit", data, "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--out", run]
@@ -197,7 +197,7 @@ def test_there_is_no_such_run(place: Path, tmp_path: Path) -> None:
     assert "no run to go on with" in said
 
 
-# ---------------------------------------------------------------------- states, numbers and pictures that cannot be
+# ---------------------------------------------------------------------- states, numbers and images that cannot be
 
 
 def spoilt(kind: str) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def test_classes_and_channels_that_cannot_be(number: Any) -> None:
         LeNet(LeNetSpec(), classes=number)
 
 
-def test_pictures_that_are_no_floating_point_numbers() -> None:
+def test_images_that_are_no_floating_point_numbers() -> None:
     for dtype in (torch.uint8, torch.complex64):
         with pytest.raises(InputShapeError, match="takes floating-point numbers"):
             create_model("lenet5")(torch.zeros(1, 1, 32, 32, dtype=dtype))
@@ -265,7 +265,7 @@ FIRSTS = {entry.family: entry for entry in reversed(list(entries()))}
 
 
 @pytest.mark.parametrize("family", FIRSTS)
-def test_show_answers_or_refuses_enormous_and_tiny_pictures(family: str) -> None:
+def test_show_answers_or_refuses_enormous_and_tiny_images(family: str) -> None:
     entry = FIRSTS[family]
     for side in (1, 1_000_000, 10**9):
         refused = None
@@ -281,7 +281,7 @@ def test_show_answers_or_refuses_enormous_and_tiny_pictures(family: str) -> None
 def test_show_refuses_what_cannot_be_counted() -> None:
     assert "too large to count" in refusal("show", "resnet18", "--input", "3x99999999999999999999x5")
     assert "too large to count" in refusal("show", "resnet18", "--classes", "100000000000000000000")
-    for wrong in ("-3x224x224", "3x-5x224", "3x0x224", "3x224", "picture"):
+    for wrong in ("-3x224x224", "3x-5x224", "3x0x224", "3x224", "image"):
         result = CliRunner().invoke(app, ["show", "resnet18", f"--input={wrong}"])
         assert result.exit_code == 2
         assert "Traceback" not in result.output

@@ -1,4 +1,4 @@
-"""Memory that does not grow with the pictures: `benchmarks/memory.py` at sizes of a minute."""
+"""Memory that does not grow with the images: `benchmarks/memory.py` at sizes of a minute."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ OFTEN = [sys.executable, "-c", OFTEN_SAVED + GO]  # training's state is saved ma
 BRIEF = [sys.executable, "-c", SHORT + GO]  # candidates train for fewer epochs
 BRIEF_AND_OFTEN = [sys.executable, "-c", SHORT + OFTEN_SAVED + GO]
 FINISHED = {"model.safetensors", "model.json", "metrics.json", "predictions.csv", "report.html"}
-FINISHED |= {"log.jsonl", "plan.json", "pictures.npy"}
+FINISHED |= {"log.jsonl", "plan.json", "images.npy"}
 
 
 def start(command: list[str], home: Path) -> subprocess.Popen[str]:
@@ -74,7 +74,7 @@ def epochs_after_the_last_start(out: Path) -> list[float]:
 
 
 def numbers(out: Path) -> Any:
-    """`metrics.json` less times and where the run went on, and the files that tell of pictures."""
+    """`metrics.json` less times and where the run went on, and the files that tell of images."""
 
     def strip(value: Any) -> Any:
         if isinstance(value, dict):
@@ -127,7 +127,7 @@ def train(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
 
 def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
     home, out, whole = tmp_path / "home", tmp_path / "run", tmp_path / "whole"
-    data = draw(tmp_path / "pictures", 120)
+    data = draw(tmp_path / "images", 120)
     finish(train(data, whole), home)
     code, _ = stop(train(data, out, OFTEN), home, out, 16, signal.SIGKILL)
     assert code == -signal.SIGKILL
@@ -146,7 +146,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_ten_kills(tmp_path: Path) -> None:
-    data = draw(tmp_path / "pictures", 300)
+    data = draw(tmp_path / "images", 300)
     whole, out, home = tmp_path / "whole", tmp_path / "run", tmp_path / "home"
 
     def command(by: list[str], folder: Path) -> list[str]:

@@ -21,8 +21,8 @@ from striate.records.plans import FitPlan
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("storage") / "pictures", 12)
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("storage") / "images", 12)
 
 
 def mount(folder: Path, options: str) -> None:
@@ -41,8 +41,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def cli(pictures: Path, out: Path) -> Result:
-    command = ["fit", str(pictures), "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--budget", "1s"]
+def cli(images: Path, out: Path) -> Result:
+    command = ["fit", str(images), "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--budget", "1s"]
     return CliRunner().invoke(app, [*command, "--out", str(out)])
 
 
@@ -51,54 +51,54 @@ def refused(result: Result, message: str) -> bool:
     return result.exit_code == 1 and "Traceback" not in result.stderr and any(message in line for line in lines)
 
 
-def test_a_full_disk_under_the_run_and_then_a_larger_one(pictures: Path, disk: Path) -> None:
+def test_a_full_disk_under_the_run_and_then_a_larger_one(images: Path, disk: Path) -> None:
     (disk / "ballast").write_bytes(bytes(52 * 1024))
-    result = cli(pictures, disk / "run")
+    result = cli(images, disk / "run")
     assert refused(result, "no space is left on the device"), result.output
     assert "hint: free some space" in result.stderr
     assert not (disk / "run/metrics.json").exists()
     assert not list(disk.rglob("*.part"))
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-    assert cli(pictures, disk / "run").exit_code == 0
+    assert cli(images, disk / "run").exit_code == 0
     assert json.loads((disk / "run/metrics.json").read_text())["test"]["n"] > 0
 
 
-def test_a_full_disk_under_the_cache(pictures: Path, disk: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_under_the_cache(images: Path, disk: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("STRIATE_HOME", str(disk / "home"))
     (disk / "ballast").write_bytes(bytes(56 * 1024))
-    result = cli(pictures, tmp_path / "run")
+    result = cli(images, tmp_path / "run")
     assert refused(result, "no space is left on the device"), result.output
     (disk / "ballast").unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-    assert cli(pictures, tmp_path / "run").exit_code == 0
+    assert cli(images, tmp_path / "run").exit_code == 0
 
 
-def test_a_read_only_place(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_read_only_place(images: Path, tmp_path: Path, monkeypatch) -> None:
     mount(tmp_path / "disk", "size=64k,ro")
     try:
-        result = cli(pictures, tmp_path / "disk/run")
+        result = cli(images, tmp_path / "disk/run")
         assert refused(result, f"cannot write {tmp_path / 'disk/run'}: the file system is read-only"), result.output
         monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "disk/home"))
-        result = cli(pictures, tmp_path / "run")
+        result = cli(images, tmp_path / "run")
         assert refused(result, "the file system is read-only"), result.output
         assert not (tmp_path / "run").exists()
     finally:
         subprocess.run(["umount", str(tmp_path / "disk")], check=True)
 
 
-def test_a_place_below_a_file(pictures: Path, tmp_path: Path) -> None:
+def test_a_place_below_a_file(images: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    result = cli(pictures, tmp_path / "notes.txt/run")
+    result = cli(images, tmp_path / "notes.txt/run")
     assert refused(result, "a part of the path is a file"), result.output
-    result = cli(pictures, tmp_path / "notes.txt")
+    result = cli(images, tmp_path / "notes.txt")
     assert refused(result, "holds no run"), result.output
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("writes", [0, 3, 7, 12, 18])
-def test_a_disk_that_fills_up_at_any_moment(pictures: Path, tmp_path: Path, monkeypatch, writes: int) -> None:
+def test_a_disk_that_fills_up_at_any_moment(images: Path, tmp_path: Path, monkeypatch, writes: int) -> None:
     """After so many writes that reached the disk every other one fails; then there is space again."""
-    plan = FitPlan(data=str(pictures), backbone="lenet5", engine="torch", work_s=0.003, scratch=False)
+    plan = FitPlan(data=str(images), backbone="lenet5", engine="torch", work_s=0.003, scratch=False)
     sync, done = os.fsync, 0
 
     def full(handle: int) -> None:

@@ -177,7 +177,7 @@ def test_a_full_disk_under_a_training_and_then_a_larger_one(tmp_path: Path, data
         assert again.exit_code == 0, again.output
         assert same_weights(tmp_path / "whole", disk / "run")
     finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the run's pictures may still be mapped
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)  # the run's images may still be mapped
 
 
 # ---------------------------------------------------------------------- numbers that are none
@@ -277,7 +277,7 @@ def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch
 
 
 def test_a_worker_that_is_killed(tmp_path: Path) -> None:
-    """It dies while this process is in a step, and not where it waits for pictures."""
+    """It dies while this process is in a step, and not where it waits for images."""
     state = tmp_path / "state"
 
     def kill() -> None:
@@ -377,7 +377,7 @@ def test_a_signal_to_a_command_and_its_workers(tmp_path: Path, number: signal.Si
 # ---------------------------------------------------------------------- small batches
 
 
-def test_a_batch_of_one_picture_that_a_normalisation_cannot_use() -> None:
+def test_a_batch_of_one_image_that_a_normalisation_cannot_use() -> None:
     feed = Points()
     with pytest.raises(PlanError, match=r"1 would normalise over one value a channel") as caught:
         trained(network(), feed=feed, plan=dataclasses.replace(SHORT, batch=1))
@@ -403,7 +403,7 @@ def recipe_of(batch: int) -> Recipe:
 
 
 @pytest.mark.usefixtures("narrow")
-def test_a_training_with_a_batch_of_one_picture(data: Path, tmp_path: Path) -> None:
+def test_a_training_with_a_batch_of_one_image(data: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"^model\.stage\d\..* would normalise over one value a channel"):
         job.run(plan(data, network="mobilenet_v2", recipe="1"), tmp_path / "run", Silent())
     assert not (tmp_path / "run").exists()  # a mended plan may have the name
@@ -415,14 +415,14 @@ def test_a_training_with_a_batch_of_one_picture(data: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("narrow")
-def test_fewer_pictures_than_a_batch(tmp_path: Path) -> None:
+def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
     """They make one batch of their own; a single one makes a batch of one."""
     data = draw(tmp_path / "data" / "train", 2, colour=True).parent
     draw(data / "test", 1, colour=True, first=10)
     assert job.run(plan(data, network="mobilenet_v2", recipe="64"), tmp_path / "run", Silent()).record.steps == 1
 
 
-# ---------------------------------------------------------------------- pictures that cannot be read
+# ---------------------------------------------------------------------- images that cannot be read
 
 
 @pytest.fixture
@@ -441,15 +441,15 @@ def same_weights(one: Path, other: Path) -> bool:
 
 
 def spoil(data: Path, count: int) -> list[str]:
-    """Make pictures unreadable; their names."""
+    """Make images unreadable; their names."""
     files = sorted(data.rglob("*.png"))[:: max(1, 60 // count)][:count]
     for file in files:
-        file.write_bytes(b"no picture")
+        file.write_bytes(b"no image")
     return [file.relative_to(data).as_posix() for file in files]
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_unreadable_pictures_are_named_and_counted(data: Path, tmp_path: Path, count: int) -> None:
+def test_unreadable_images_are_named_and_counted(data: Path, tmp_path: Path, count: int) -> None:
     names, out = spoil(data, count), tmp_path / "run"
     command = ["train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "2", "--out", str(out)]
     done = CliRunner().invoke(app, command)
@@ -461,12 +461,12 @@ def test_unreadable_pictures_are_named_and_counted(data: Path, tmp_path: Path, c
     assert {row["kind"] for row in found["problems"]} == {"unreadable"}
     log = (out / "log.jsonl").read_text()
     assert all(f"left out {name}" in log and f"left out {name}" in done.stderr for name in names)
-    assert f"warning: {count} picture" in done.stdout
+    assert f"warning: {count} image" in done.stdout
 
 
-def test_too_many_unreadable_pictures_stop_the_run(data: Path, tmp_path: Path) -> None:
+def test_too_many_unreadable_images_stop_the_run(data: Path, tmp_path: Path) -> None:
     names = spoil(data, 15)
-    with pytest.raises(DataError, match=r"of 60 pictures .* cannot be read") as caught:
+    with pytest.raises(DataError, match=r"of 60 images .* cannot be read") as caught:
         job.run(plan(data), tmp_path / "run", Silent())
     assert "--max-unreadable" in (caught.value.hint or "")
     assert any(name in caught.value.message for name in names)

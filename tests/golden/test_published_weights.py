@@ -23,7 +23,7 @@ def _weights(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIATE_WEIGHTS", str(shared_data / "weights"))
 
 
-def pictures(archive: Path) -> Iterator[tuple[str, Image.Image]]:
+def images(archive: Path) -> Iterator[tuple[str, Image.Image]]:
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.isfile() and member.name.endswith(".jpg"):
@@ -32,13 +32,13 @@ def pictures(archive: Path) -> Iterator[tuple[str, Image.Image]]:
                 yield member.name, Image.open(io.BytesIO(stream.read())).convert("RGB")
 
 
-def prepare(picture: Image.Image, how: Preprocess) -> torch.Tensor:
+def prepare(image: Image.Image, how: Preprocess) -> torch.Tensor:
     side = how.shorter_side
-    width, height = (round(each * side / min(picture.size)) for each in picture.size)
-    if (width, height) != picture.size:
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    width, height = (round(each * side / min(image.size)) for each in image.size)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
     top, left = (height - how.size[0]) // 2, (width - how.size[1]) // 2
-    values = torch.from_numpy(np.array(picture)[top : top + how.size[0], left : left + how.size[1]].copy())
+    values = torch.from_numpy(np.array(image)[top : top + how.size[0], left : left + how.size[1]].copy())
     scale, offset = how.affine()
     values = values.flip(-1) if how.channels == "bgr" else values
     return (values * torch.tensor(scale) + torch.tensor(offset)).permute(2, 0, 1)
@@ -59,11 +59,11 @@ def top1(name: str, archive: Path, truth: str) -> float:
         batch.clear()
         targets.clear()
 
-    for file, picture in pictures(archive):
+    for file, image in images(archive):
         label = file.split("/")[1] if truth == "folder" else file.split("/")[-1].split("_")[0]
         index = opened.labels.index(label)
         assert index is not None
-        batch.append(prepare(picture, opened.preprocess))
+        batch.append(prepare(image, opened.preprocess))
         targets.append(index)
         if len(batch) == 100:
             flush()

@@ -17,7 +17,7 @@ from striate.train.ranks import Ranks
 
 
 class Drawings:
-    """Pictures of noise around a pattern a class."""
+    """Images of noise around a pattern a class."""
 
     def __init__(self, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
         generator = torch.Generator().manual_seed(0)

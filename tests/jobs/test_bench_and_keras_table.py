@@ -42,11 +42,11 @@ def test_bench_times_both_steps_and_says_what_the_contract_names() -> None:
     rows = bench.run(["lenet5", "mlp"], "cpu", 2, heard, seconds=0.0)
     assert (heard.phases, heard.steps) == ([("timing", 2)], [1, 2])
     for row, name in zip(rows, ("lenet5", "mlp"), strict=True):
-        assert {"name", "device", "batch", "forward_ms", "step_ms", "pictures_per_s"} <= set(to_json(row))
+        assert {"name", "device", "batch", "forward_ms", "step_ms", "images_per_s"} <= set(to_json(row))
         assert (row.name, row.device, row.batch) == (name, "cpu", 2)
         assert 0 < row.forward_interval_ms[0] <= row.forward_ms <= row.forward_interval_ms[1]
         assert row.forward_ms < row.step_ms
-        assert row.pictures_per_s == pytest.approx(2000 / row.forward_ms)
+        assert row.images_per_s == pytest.approx(2000 / row.forward_ms)
         assert row.top1 is None  # of MNIST, if at all, and the chart is of ImageNet
 
 
@@ -61,7 +61,7 @@ def test_without_names_every_family_is_there_once_by_its_lightest() -> None:
 def test_bench_refuses_what_cannot_be() -> None:
     with pytest.raises(UnknownModelError):
         bench.run(["lenet6"], "cpu")
-    with pytest.raises(PlanError, match="at least 1 picture"):
+    with pytest.raises(PlanError, match="at least 1 image"):
         bench.run(["lenet5"], "cpu", 0)
 
 

@@ -69,7 +69,7 @@ def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
 
 @pytest.mark.parametrize("views", [None, "mirror-shift"])
 def test_the_command_python_and_prediction_agree(runs: Path, views: str | None) -> None:
-    """The loss over the test pictures, from the probabilities of the class that Python users have."""
+    """The loss over the test images, from the probabilities of the class that Python users have."""
     models = [runs / "a", runs / "b"]
     found = evaluate.run(plan(runs, also=(str(runs / "b"),), views=views), Silent())
     files = sorted((runs / "data" / "test").rglob("*.png"))
@@ -79,7 +79,7 @@ def test_the_command_python_and_prediction_agree(runs: Path, views: str | None) 
     assert found.loss == pytest.approx(-np.log(p[np.arange(len(files)), labels]).mean(), abs=1e-5)
     each_one = [striate.load(model, views=views).probabilities(files) for model in models]
     assert p == pytest.approx(np.mean(each_one, axis=0))
-    asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), views=views, pictures=(str(files[0]),))
+    asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), views=views, images=(str(files[0]),))
     named = {each["label"]: each["probability"] for each in predict.run(asked, Silent())[0]["predictions"]}
     assert [named[name] for name in both.classes] == pytest.approx(list(p[0]))
 
@@ -118,18 +118,18 @@ def test_classes_are_matched_by_name(runs: Path, tmp_path: Path) -> None:
         evaluate.run(plan(runs, also=(named,)), Silent())
 
 
-def test_pictures_that_were_trained_on_are_counted(runs: Path) -> None:
+def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
     notes = Notes()
     new = evaluate.run(plan(runs), notes)
     assert (new.single[0].trained_on, notes.said) == (0, [])
     old = evaluate.run(plan(runs, split="train"), notes)
     assert old.single[0].trained_on == old.n == 60
-    assert "60 of 60 pictures are among those" in notes.said[0]
+    assert "60 of 60 images are among those" in notes.said[0]
 
 
-def test_a_run_that_does_not_say_its_pictures_claims_nothing(runs: Path, tmp_path: Path) -> None:
+def test_a_run_that_does_not_say_its_images_claims_nothing(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
-    (tmp_path / "b" / "pictures.npy").unlink()
+    (tmp_path / "b" / "images.npy").unlink()
     assert evaluate.run(plan(runs, str(tmp_path / "b"), split="train"), Silent()).single[0].trained_on is None
 
 
@@ -142,8 +142,8 @@ def test_copies_elsewhere_are_found_by_content(runs: Path, tmp_path: Path) -> No
     assert (found.n, found.single[0].trained_on) == (6, 3)
 
 
-def test_a_damaged_list_of_pictures_is_named(runs: Path, tmp_path: Path) -> None:
+def test_a_damaged_list_of_images_is_named(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
-    (tmp_path / "b" / "pictures.npy").write_bytes(b"no array")
-    with pytest.raises(CheckpointError, match=r"pictures\.npy is damaged"):
+    (tmp_path / "b" / "images.npy").write_bytes(b"no array")
+    with pytest.raises(CheckpointError, match=r"images\.npy is damaged"):
         evaluate.run(plan(runs, model=str(tmp_path / "b")), Silent())

@@ -1,4 +1,4 @@
-"""The main job end to end, on drawn pictures and the bundled LeNet-5: what it writes, and that all of it agrees."""
+"""The main job end to end, on drawn images and the bundled LeNet-5: what it writes, and that all of it agrees."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def pictures(place: Path) -> Path:
-    return draw(place / "pictures", classes=CLASSES)
+def images(place: Path) -> Path:
+    return draw(place / "images", classes=CLASSES)
 
 
 @pytest.fixture(scope="module")
-def run(place: Path, pictures: Path) -> Path:
+def run(place: Path, images: Path) -> Path:
     """The one run that most tests look at."""
-    fit.run(plan_of(pictures, PLAN), place / "run", Silent())
+    fit.run(plan_of(images, PLAN), place / "run", Silent())
     return place / "run"
 
 
@@ -93,7 +93,7 @@ def predictions(run: Path) -> list[dict[str, str]]:
 
 def test_the_run_folder_holds_what_is_promised_and_nothing_else(run: Path) -> None:
     promised = {"model.safetensors", "model.json", "metrics.json", "predictions.csv", "report.html", "log.jsonl"}
-    assert {f.name for f in run.iterdir()} == promised | {"plan.json", "pictures.npy"}
+    assert {f.name for f in run.iterdir()} == promised | {"plan.json", "images.npy"}
     assert (run / "report.html").stat().st_size < 5_000_000
 
 
@@ -123,13 +123,13 @@ def test_the_chosen_candidate_is_the_best_on_validation(metrics: dict[str, Any])
     assert metrics["validation"] == chosen["validation"]
 
 
-def test_predictions_cover_the_test_pictures_once_and_agree_with_the_metrics(
-    pictures: Path, metrics: dict[str, Any], predictions: list[dict[str, str]]
+def test_predictions_cover_the_test_images_once_and_agree_with_the_metrics(
+    images: Path, metrics: dict[str, Any], predictions: list[dict[str, str]]
 ) -> None:
     assert list(predictions[0]) == ["file", "label", "prediction", "probability"]
     assert len({row["file"] for row in predictions}) == len(predictions) == metrics["test"]["n"]
     for row in predictions:
-        assert (pictures / row["file"]).is_file()
+        assert (images / row["file"]).is_file()
         assert row["file"].split("/")[0] == row["label"]
     right = [row["label"] == row["prediction"] for row in predictions]
     assert np.mean(right) == pytest.approx(metrics["test"]["top1"])
@@ -141,20 +141,20 @@ def test_predictions_cover_the_test_pictures_once_and_agree_with_the_metrics(
     assert metrics["test"]["balanced_accuracy"] == pytest.approx(np.mean(recalls))
 
 
-def test_the_model_on_disk_says_what_the_run_said(run: Path, pictures: Path, predictions: list[dict[str, str]]) -> None:
+def test_the_model_on_disk_says_what_the_run_said(run: Path, images: Path, predictions: list[dict[str, str]]) -> None:
     classifier = striate.load(run)
     for row in predictions:
-        best = classifier.predict(pictures / row["file"], top=1)[0]
+        best = classifier.predict(images / row["file"], top=1)[0]
         assert best["label"] == row["prediction"]
         assert best["probability"] == pytest.approx(float(row["probability"]), abs=2e-5)
 
 
-def test_eval_of_the_run_on_the_same_pictures_agrees(
-    run: Path, pictures: Path, tmp_path: Path, metrics: dict[str, Any], predictions: list[dict[str, str]]
+def test_eval_of_the_run_on_the_same_images_agrees(
+    run: Path, images: Path, tmp_path: Path, metrics: dict[str, Any], predictions: list[dict[str, str]]
 ) -> None:
     for row in predictions:
         (tmp_path / row["label"]).mkdir(exist_ok=True)
-        shutil.copy(pictures / row["file"], tmp_path / row["file"])
+        shutil.copy(images / row["file"], tmp_path / row["file"])
     score = evaluate.run(EvalPlan(model=str(run), data=str(tmp_path)), Silent())
     assert score.n == metrics["test"]["n"]
     assert [list(row) for row in score.confusion] == metrics["test"]["confusion"]
@@ -182,11 +182,11 @@ def test_the_log_is_whole_documents(run: Path) -> None:
 
 @pytest.mark.parametrize("cache", ["warm", "fresh"])
 def test_the_same_plan_gives_the_same_numbers(
-    run: Path, pictures: Path, metrics: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+    run: Path, images: Path, metrics: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
 ) -> None:
     home = run.parent / "home" if cache == "warm" else tmp_path / "home"
     monkeypatch.setenv("STRIATE_HOME", str(home))
-    again = fitted(pictures, tmp_path / "again", PLAN)
+    again = fitted(images, tmp_path / "again", PLAN)
     assert without_seconds(again) == without_seconds(metrics)
     assert (tmp_path / "again/predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
     assert (tmp_path / "again/model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
@@ -195,33 +195,33 @@ def test_the_same_plan_gives_the_same_numbers(
     assert (found["found"] > 0, found["computed"] > 0) == ((cache == "warm"), (cache == "fresh"))
 
 
-def test_a_finished_run_is_returned_and_nothing_is_computed(run: Path, pictures: Path) -> None:
+def test_a_finished_run_is_returned_and_nothing_is_computed(run: Path, images: Path) -> None:
     before = contents(run)
-    outcome = fit.run(plan_of(pictures, PLAN), run, Silent())
+    outcome = fit.run(plan_of(images, PLAN), run, Silent())
     assert outcome.finished_before
     assert outcome.record.test.n == len((run / "predictions.csv").read_text().splitlines()) - 1
     assert contents(run) == before
 
 
-def test_another_plan_is_refused_and_the_run_stays(run: Path, pictures: Path) -> None:
+def test_another_plan_is_refused_and_the_run_stays(run: Path, images: Path) -> None:
     before = contents(run)
     with pytest.raises(PlanError, match="another plan, differing in seed"):
-        fit.run(plan_of(pictures, PLAN, seed=1), run, Silent())
-    result = CliRunner().invoke(app, ["fit", str(pictures), "--backbone", "lenet5", "--out", str(run)])
+        fit.run(plan_of(images, PLAN, seed=1), run, Silent())
+    result = CliRunner().invoke(app, ["fit", str(images), "--backbone", "lenet5", "--out", str(run)])
     assert result.exit_code == 1
     assert "another plan" in result.stderr
     assert "--out" in result.stderr
     assert contents(run) == before
 
 
-def test_a_folder_of_other_files_is_refused(pictures: Path) -> None:
-    before = contents(pictures)
+def test_a_folder_of_other_files_is_refused(images: Path) -> None:
+    before = contents(images)
     with pytest.raises(PlanError, match="holds no run"):
-        fit.run(plan_of(pictures), pictures, Silent())
-    assert contents(pictures) == before
+        fit.run(plan_of(images), images, Silent())
+    assert contents(images) == before
 
 
-def test_a_slip_in_the_plan_leaves_no_folder(pictures: Path, tmp_path: Path) -> None:
+def test_a_slip_in_the_plan_leaves_no_folder(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for slip, error in (
         ({"backbone": "lenet6"}, UnknownModelError),
@@ -229,9 +229,9 @@ def test_a_slip_in_the_plan_leaves_no_folder(pictures: Path, tmp_path: Path) -> 
         ({"data": str(tmp_path)}, DataError),
     ):
         with pytest.raises(error):
-            fit.run(dataclasses.replace(plan_of(pictures), **slip), out, Silent())
+            fit.run(dataclasses.replace(plan_of(images), **slip), out, Silent())
         assert not out.exists()
-    assert fitted(pictures, out)["chosen"]["backbone"] == "lenet5"
+    assert fitted(images, out)["chosen"]["backbone"] == "lenet5"
 
 
 @final
@@ -283,8 +283,8 @@ def test_an_interrupt_at_any_call_changes_no_number(place: Path, tmp_path: Path,
 # ---------------------------------------------------------------------- plans
 
 
-def test_labelled_pictures_can_be_few(pictures: Path, metrics: dict[str, Any], tmp_path: Path) -> None:
-    few = fitted(pictures, tmp_path / "few", per_class=4)
+def test_labelled_images_can_be_few(images: Path, metrics: dict[str, Any], tmp_path: Path) -> None:
+    few = fitted(images, tmp_path / "few", per_class=4)
     assert (few["data"]["train"], few["data"]["validation"]) == (9, 3)
     assert few["data"]["test"] == metrics["data"]["test"]
     assert few["data"]["unused"] == 75 - 12 - few["data"]["test"]
@@ -292,10 +292,10 @@ def test_labelled_pictures_can_be_few(pictures: Path, metrics: dict[str, Any], t
         assert (counts["train"], counts["validation"]) == (3, 1)
 
 
-def test_a_budget_too_small_skips_candidates_and_still_ends(pictures: Path, tmp_path: Path) -> None:
+def test_a_budget_too_small_skips_candidates_and_still_ends(images: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app,
-        ["fit", str(pictures), "--backbone", "lenet5", "--budget", "0.01s", "--out", str(tmp_path / "out"), "--json"],
+        ["fit", str(images), "--backbone", "lenet5", "--budget", "0.01s", "--out", str(tmp_path / "out"), "--json"],
     )
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
@@ -309,11 +309,11 @@ def test_a_budget_too_small_skips_candidates_and_still_ends(pictures: Path, tmp_
     assert document["chosen"]["strategy"] == "head"
 
 
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- images
 
 
 def spoil(folder: Path, count: int) -> set[str]:
-    """Cut the last `count` pictures short, each to other bytes."""
+    """Cut the last `count` images short, each to other bytes."""
     spoilt = set()
     for path in sorted(folder.rglob("*.png"))[::-1][:count]:
         path.write_bytes(path.read_bytes()[:60] + b"%d" % len(spoilt))
@@ -321,7 +321,7 @@ def spoil(folder: Path, count: int) -> set[str]:
     return spoilt
 
 
-def test_few_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
+def test_few_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
     spoilt = spoil(draw(tmp_path / "data", 20), 3)  # of 60: 5 %, which is not more
     found = fitted(tmp_path / "data", tmp_path / "out")
     problems = [each for each in found["data"]["problems"] if each["kind"] == "unreadable"]
@@ -331,10 +331,10 @@ def test_few_unreadable_pictures_are_left_out_and_named(tmp_path: Path) -> None:
     assert not spoilt & set((tmp_path / "out/predictions.csv").read_text().split(","))
 
 
-def test_many_unreadable_pictures_stop_the_run_with_the_list(tmp_path: Path) -> None:
+def test_many_unreadable_images_stop_the_run_with_the_list(tmp_path: Path) -> None:
     data, out = draw(tmp_path / "data", 20), tmp_path / "out"
     spoilt = spoil(data, 4)
-    with pytest.raises(DataError, match=r"4 of 60 pictures .* cannot be read") as caught:
+    with pytest.raises(DataError, match=r"4 of 60 images .* cannot be read") as caught:
         fit.run(plan_of(data), out, Silent())
     assert all(name in caught.value.message for name in spoilt)
     assert "--max-unreadable" in (caught.value.hint or "")
@@ -372,7 +372,7 @@ def test_a_manifest_with_groups_parts_no_group(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("backbone", "colour"), [("resnet20_cifar", False), ("lenet5", True)])
-def test_grey_pictures_in_colour_networks_and_the_reverse(tmp_path: Path, backbone: str, colour: bool) -> None:
+def test_grey_images_in_colour_networks_and_the_reverse(tmp_path: Path, backbone: str, colour: bool) -> None:
     torch.manual_seed(0)
     save_state(create_model(backbone), tmp_path / "random.safetensors")
     data = draw(tmp_path / "data", 12, colour=colour)
@@ -391,7 +391,7 @@ def test_grey_pictures_in_colour_networks_and_the_reverse(tmp_path: Path, backbo
     [("stem", "head"), ("stage1", "finetune"), ("stage2", "finetune"), ("head.f6", "head"), ("stage1", "scratch")],
 )
 def test_every_kind_of_winner_comes_back_to_the_bit(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, winner: str
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, winner: str
 ) -> None:
     probe, kept = advisor.Advisor.probe, []
 
@@ -407,11 +407,11 @@ def test_every_kind_of_winner_comes_back_to_the_bit(
     monkeypatch.setattr(advisor.Advisor, "probe", probe_and_prefer)
     monkeypatch.setattr(advisor, "better", lambda challenger, holder: challenger.row.strategy == winner)
     monkeypatch.setattr(trained, "save", keep)
-    found = fitted(pictures, tmp_path / "out", PLAN, per_class=6, scratch=winner == "scratch")
+    found = fitted(images, tmp_path / "out", PLAN, per_class=6, scratch=winner == "scratch")
     assert found["chosen"]["strategy"] == winner
     (model, card), classifier = kept[0], striate.load(tmp_path / "out")
     assert classifier.temperature == card.temperature
-    files = sorted(pictures.rglob("*.png"))[::9]
+    files = sorted(images.rglob("*.png"))[::9]
     pixels = torch.from_numpy(np.stack([decode(f.read_bytes(), card.preprocess) for f in files]))
     with torch.inference_mode():
         there = model.eval()(classifier.network.input(pixels))

@@ -1,4 +1,4 @@
-"""``striate check --augment``: a sheet of pictures as a recipe varies them."""
+"""``striate check --augment``: a sheet of images as a recipe varies them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_sheet_is_drawn_beside_the_audit(data: Path, tmp_path: Path, recipe: s
     plan, out = PreviewPlan(recipe=recipe, network=network), tmp_path / "sheet.png"
     found = check.run(data, None, Silent(), preview=plan, out=out)
     assert found["augmented"] == str(out)
-    assert json.loads(json.dumps(found))["pictures"] == 18
+    assert json.loads(json.dumps(found))["images"] == 18
     before = out.read_bytes()
     with Image.open(out) as image:
         assert image.format == "PNG"
@@ -40,7 +40,7 @@ def test_a_sheet_is_drawn_beside_the_audit(data: Path, tmp_path: Path, recipe: s
     assert out.read_bytes() != before
 
 
-def test_without_a_network_pictures_keep_their_size_and_the_file_is_named_after_both(
+def test_without_a_network_images_keep_their_size_and_the_file_is_named_after_both(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -57,7 +57,7 @@ def test_an_unknown_recipe_or_network_is_named_before_anything_is_decoded(data: 
         check.run(data / "not there", None, Silent(), preview=PreviewPlan(recipe="modern", network="resnet21"))
 
 
-def test_pictures_stand_on_the_sheet_as_they_are() -> None:
+def test_images_stand_on_the_sheet_as_they_are() -> None:
     """Small ones are enlarged by whole factors, and none covers another."""
     colours = [(200, 30, 30), (30, 160, 30), (30, 30, 200)]
     flat = [np.full((32, 48, 3), colour, np.uint8) for colour in colours]
@@ -71,7 +71,7 @@ def test_pictures_stand_on_the_sheet_as_they_are() -> None:
         assert len(where) == 96 * 144
 
 
-def test_what_a_mixed_picture_counts_as_stands_below_it() -> None:
+def test_what_a_mixed_image_counts_as_stands_below_it() -> None:
     flat = np.full((128, 128, 1), 90, np.uint8)
     bare, told = (
         sheet("title", [], [Row(label="x", original=flat, variations=[flat], captions=captions)])

@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A training and a classifier fitted from its folder, both below a folder whose name is nobody's business."""
     home = tmp_path_factory.mktemp(SECRET)
     draw(home / "shapes", 12)
-    spoilt = home / "shapes" / "disc" / "alices-secret-picture.png"
+    spoilt = home / "shapes" / "disc" / "alices-secret-image.png"
     spoilt.write_bytes(next((home / "shapes" / "bars").iterdir()).read_bytes())  # two names: the record tells of it
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STRIATE_HOME", str(home / "cache"))
@@ -47,7 +47,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         first = training.run(plan, home / "run", Silent()).folder
         again = FitPlan(data=str(home / "shapes"), backbone=str(first), engine="torch", work_s=1e-5, scratch=False)
         second = fit.run(again, home / "fitted", Silent()).folder
-    assert "alices-secret-picture" in (first / "metrics.json").read_text()
+    assert "alices-secret-image" in (first / "metrics.json").read_text()
     assert SECRET in (second / "model.json").read_text()
     return SimpleNamespace(train=first, fit=second, home=home)
 
@@ -65,7 +65,7 @@ def test_nothing_private_leaves(runs: SimpleNamespace, tmp_path: Path, verb: str
     for file in folder.iterdir():
         held = file.read_bytes()
         assert SECRET.encode() not in held
-        assert b"alices-secret-picture" not in held
+        assert b"alices-secret-image" not in held
         assert str(tmp_path).encode() not in held
         assert not [name for name in names if name.encode() in held]
         assert not re.search(rb"/(?:home|root|tmp|Users)/", held)

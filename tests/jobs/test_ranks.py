@@ -38,7 +38,7 @@ def test_lenet_has_the_same_loss_on_two_processes(tmp_path) -> None:
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
     assert [number for part in two["counted"] for number in part] == list(
         range(101)
-    )  # in evaluation, every picture once
+    )  # in evaluation, every image once
 
 
 def test_statistics_are_of_groups_and_not_of_processes(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Training from random weights, end to end on a few drawn pictures."""
+"""Training from random weights, end to end on a few drawn images."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> No
     file = tmp_path / "mine.toml"
     file.write_text("rate = 0.05\nbatch = 16\nepochs = 1\n")
     done = job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
-    assert [each.pictures for each in done.record.groups] == [8]
+    assert [each.images for each in done.record.groups] == [8]
     assert (done.record.recipe["batch"], done.record.recipe["group"], len(done.record.curve)) == (16, 8, 1)
     assert json.loads((done.folder / "model.json").read_text())["made"]["recipe"] == "mine"
-    with pytest.raises(PlanError, match="batch of 16 pictures does not part into groups of 5"):
+    with pytest.raises(PlanError, match="batch of 16 images does not part into groups of 5"):
         job.run(plan(data, recipe=str(file), group=5), tmp_path / "other", Silent())
     again = job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
     assert io.to_json(again.record) == io.to_json(done.record)
@@ -117,7 +117,7 @@ def test_workers_and_folder_change_no_weight(data: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_begun_with_other_pictures_is_not_begun_anew_unasked(data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_run_begun_with_other_images_is_not_begun_anew_unasked(data: Path, tmp_path: Path, monkeypatch) -> None:
     class StopsAtStepThree(Silent):
         def step(self, done: int) -> None:
             if done == 3:
@@ -127,9 +127,9 @@ def test_a_run_begun_with_other_pictures_is_not_begun_anew_unasked(data: Path, t
     with pytest.raises(KeyboardInterrupt):
         job.run(plan(data), out, StopsAtStepThree(), means=TrainMeans(save_every_s=0.0))
     state = (out / "work" / "training.safetensors").read_bytes()
-    for picture in sorted((data / "disc").iterdir())[:10]:
-        picture.unlink()
-    with pytest.raises(PlanError, match="begun with other pictures") as caught:
+    for image in sorted((data / "disc").iterdir())[:10]:
+        image.unlink()
+    with pytest.raises(PlanError, match="begun with other images") as caught:
         job.run(plan(data), out, Silent())
     assert "training.safetensors" in str(caught.value.hint)
     assert (out / "work" / "training.safetensors").read_bytes() == state
@@ -144,7 +144,7 @@ def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path
     assert job.run(plan(data, share=0.34), done.folder, Silent()).record.steps == done.record.steps
 
 
-def test_a_rate_that_waits_for_validation_holds_pictures_back(data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path: Path, monkeypatch) -> None:
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
     monkeypatch.setattr(recipes, "recipe", lambda name: waiting)
     record = job.run(plan(data), tmp_path / "run", Silent()).record
@@ -226,7 +226,7 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
     assert len(record.resumes) == 1
     told = EventAccumulator(str(tmp_path / "run" / "trackers" / "striate"))
     told.Reload()
-    assert set(told.Tags()["scalars"]) == {"loss", "rate", "top1", "pictures_per_s"}
+    assert set(told.Tags()["scalars"]) == {"loss", "rate", "top1", "images_per_s"}
     for name in ("loss", "rate", "top1"):
         rows = [(each.step, each.value) for each in told.Scalars(name)]
         assert rows == [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in record.curve]
@@ -295,11 +295,11 @@ def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path
     monkeypatch.setattr(job, "free_bytes", lambda device: 20_000_000)
     record = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "run", Silent()).record
     assert record.groups[0].step == 0
-    assert 1 < record.groups[0].pictures < 16
-    assert "memory does not hold 16 pictures" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert 1 < record.groups[0].images < 16
+    assert "memory does not hold 16 images" in (tmp_path / "run" / "log.jsonl").read_text()
     monkeypatch.setattr(job, "free_bytes", lambda device: 4_000_000_000)
     roomy = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "roomy", Silent()).record
-    assert [each.pictures for each in roomy.groups] == [16]
+    assert [each.images for each in roomy.groups] == [16]
 
 
 @pytest.mark.usefixtures("quick")

@@ -39,7 +39,7 @@ def refit(data: Path, backbone: str | Path, out: Path) -> fit.FitOutcome:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
-    """A network trained on one set, and a classifier of other pictures that began with it."""
+    """A network trained on one set, and a classifier of other images that began with it."""
     folder = tmp_path_factory.mktemp("trained")
     first = draw(folder / "first", 12)
     second = draw(folder / "second", 12, classes=("b", "c", "d"), first=100)
@@ -103,8 +103,8 @@ def test_every_way_to_name_a_folder_gives_the_same_network(place: SimpleNamespac
 def test_other_verbs_take_a_folder(place: SimpleNamespace) -> None:
     score = evaluate.run(EvalPlan(model=str(place.fitted), data=str(place.second), engine="torch"), Silent())
     assert score.n == 36
-    picture = str(place.second / "b" / "100.png")
-    (row,) = predict.run(PredictPlan(model=str(place.run), pictures=(picture,)), Silent())
+    image = str(place.second / "b" / "100.png")
+    (row,) = predict.run(PredictPlan(model=str(place.run), images=(image,)), Silent())
     assert {each["label"] for each in row["predictions"]} == {"bars", "disc", "stairs"}
     assert show.run(str(place.run)).totals.params == sum(
         p.numel() for p in striate.create_model(str(place.run)).parameters()

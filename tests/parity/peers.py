@@ -24,8 +24,8 @@ UNNAMED = {"conv2d", "depthwise_conv2d", "separable_conv2d", "batch_normalizatio
 UNNAMED |= {"normalization", "dense"}
 
 
-def pictures(count: int, height: int, width: int, seed: int) -> Tensor:
-    """Pictures with structure at every scale, ``[count, 3, height, width]``: white noise hides a shift by a pixel."""
+def images(count: int, height: int, width: int, seed: int) -> Tensor:
+    """Images with structure at every scale, ``[count, 3, height, width]``: white noise hides a shift by a pixel."""
     generator = torch.Generator().manual_seed(seed)
     x = 0.5 * torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
     for cells in (4, 12, 40):
@@ -35,7 +35,7 @@ def pictures(count: int, height: int, width: int, seed: int) -> Tensor:
 
 
 def relative_error(ours: Tensor, theirs: Tensor) -> float:
-    """The largest difference over the largest change from one picture to the other.
+    """The largest difference over the largest change from one image to the other.
 
     Over the output itself it would mean little: mostly bias in some networks, it hid a wrong padding below 1e-4.
     """
@@ -85,7 +85,7 @@ def _stir(peer: nn.Module) -> None:
         scales = name.rsplit(".", 1)[-1] in ("weight", "gamma", "layer_scale") and float(first) != 0
         parameter.copy_(1 + 0.25 * draw(parameter).clamp(-2, 2) if scales else 0.1 * draw(parameter))
     if not any(isinstance(each, _BatchNorm | nn.LayerNorm) for each in peer.modules()):
-        for layer in peer.modules():  # else the pictures' influence dies out on the way up
+        for layer in peer.modules():  # else the images' influence dies out on the way up
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.weight.mul_((2 / layer.weight[0].numel()) ** 0.5 / layer.weight.std())
 
@@ -100,7 +100,7 @@ def _calibrate(peer: nn.Module, side: int) -> None:
     for norm in norms:
         norm.train()
         norm.momentum = 1.0
-    peer(pictures(4, min(side, 192), min(side, 192), 7))
+    peer(images(4, min(side, 192), min(side, 192), 7))
     generator = torch.Generator().manual_seed(2)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -159,7 +159,7 @@ def calibrate_keras(peer: Any, name: str) -> None:
         norm.momentum = 0.0
     height, width, _ = peer.input_shape[1:]
     with torch.no_grad():
-        peer(as_keras(pictures(4, height, width, 7), name), training=True)
+        peer(as_keras(images(4, height, width, 7), name), training=True)
     generator = torch.Generator().manual_seed(4)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

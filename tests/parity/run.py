@@ -3,11 +3,11 @@
     make parity                            every row of rows.toml, then planted faults that must be caught
     make parity NETWORKS="resnet50 vgg16"  the rows of these networks
 
-For each row the peer's own random state goes through our loader, and both see the same two pictures, at the peer's own
+For each row the peer's own random state goes through our loader, and both see the same two images, at the peer's own
 size and at an odd one, in float64 (deep random networks turn rounding in float32 into errors as large as real faults).
 What this cannot see: preprocessing, what only training does (dropout, auxiliary heads), an eps that is off by 1e-8.
 
-Exit: 0 when every row agrees to within 1e-4 of what another picture changes; 1 otherwise.
+Exit: 0 when every row agrees to within 1e-4 of what another image changes; 1 otherwise.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from striate.weights import catalogue, load_state_dict
 
 TOLERANCE = 1e-4
 TWO = 2
-"""Pictures a comparison."""
+"""Images a comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ def _torch(row: Row, fault: Fault | None) -> dict[str, float]:
         fault(model)
     result: dict[str, float] = {}
     for height, width in filter(None, [(row.side, row.side), row.odd]):
-        x = peers.pictures(TWO, height, width, 1)
+        x = peers.images(TWO, height, width, 1)
         result[f"{height}x{width}"] = peers.relative_error(model(x), peer(x))
     return result
 
@@ -96,12 +96,12 @@ def _keras(row: Row, fault: Fault | None) -> dict[str, float]:
     model = ours(row, peers.keras_state(peer))
     if fault:
         fault(model)
-    x = peers.pictures(TWO, row.side, row.side, 1)
+    x = peers.images(TWO, row.side, row.side, 1)
     result = {f"{row.side}x{row.side}": peers.relative_error(model(x), _plain(peer(peers.as_keras(x, row.name))))}
     if row.odd:  # with its top on, Keras takes one size
         topless = peers.keras_peer(row.name, include_top=False, pooling="avg", input_shape=(*row.odd, 3))
         peers.share(peer, topless)
-        x = peers.pictures(TWO, *row.odd, 1)
+        x = peers.images(TWO, *row.odd, 1)
         theirs = _plain(topless(peers.as_keras(x, row.name)))
         result[f"{row.odd[0]}x{row.odd[1]}"] = peers.relative_error(_pooled(model, x), theirs)
     return result

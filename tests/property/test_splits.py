@@ -51,14 +51,14 @@ def attempt(index: ImageIndex, digests: Sequence[str], seed: int, **options) -> 
         raise
 
 
-# Content and label of each picture: contents repeat, and one content may have two labels.
-pictures = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), min_size=20, max_size=80)
+# Content and label of each image: contents repeat, and one content may have two labels.
+images = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), min_size=20, max_size=80)
 seeds = st.integers(0, 5)
 
 
 @settings(max_examples=150, deadline=None)
-@given(pictures, seeds, st.sets(st.integers(0, 19), max_size=5))
-def test_parts_cover_the_usable_pictures_and_no_other(rows, seed: int, exclude: set[int]) -> None:
+@given(images, seeds, st.sets(st.integers(0, 19), max_size=5))
+def test_parts_cover_the_usable_images_and_no_other(rows, seed: int, exclude: set[int]) -> None:
     labels = [label for _, label in rows]
     digests = hashes([content for content, _ in rows])
     digests[7] = ""
@@ -71,7 +71,7 @@ def test_parts_cover_the_usable_pictures_and_no_other(rows, seed: int, exclude: 
 
 
 @settings(max_examples=150, deadline=None)
-@given(pictures, seeds)
+@given(images, seeds)
 def test_copies_lie_on_one_side(rows, seed: int) -> None:
     digests = hashes([content for content, _ in rows])
     found = attempt(made([label for _, label in rows]), digests, seed)
@@ -80,9 +80,9 @@ def test_copies_lie_on_one_side(rows, seed: int) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(pictures, pictures, seeds)
-def test_adding_pictures_moves_none(rows, more, seed: int) -> None:
-    enough = [(1000 + i, label) for i, label in enumerate([0, 1, 2] * 8)]  # no class is short of training pictures
+@given(images, images, seeds)
+def test_adding_images_moves_none(rows, more, seed: int) -> None:
+    enough = [(1000 + i, label) for i, label in enumerate([0, 1, 2] * 8)]  # no class is short of training images
     before = attempt(made([y for _, y in enough + rows]), hashes([c for c, _ in enough + rows]), seed)
     every = enough + rows + more
     after = attempt(made([y for _, y in every]), hashes([c for c, _ in every]), seed)
@@ -90,7 +90,7 @@ def test_adding_pictures_moves_none(rows, more, seed: int) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(pictures, seeds, st.integers(0, 79))
+@given(images, seeds, st.integers(0, 79))
 def test_order_does_not_matter(rows, seed: int, turn: int) -> None:
     turn %= len(rows)
     turned = rows[turn:] + rows[:turn]
@@ -118,7 +118,7 @@ def test_groups_and_copies_stay_together(rows, seed: int) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(pictures, seeds, st.integers(2, 12))
+@given(images, seeds, st.integers(2, 12))
 def test_per_class(rows, seed: int, per_class: int) -> None:
     labels = [label for _, label in rows]
     digests = hashes([3 * content + label for content, label in rows])  # no content has two labels
@@ -136,7 +136,7 @@ def test_per_class(rows, seed: int, per_class: int) -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(pictures, seeds, st.data())
+@given(images, seeds, st.data())
 def test_named_splits_are_kept(rows, seed: int, data) -> None:
     labels = [label for _, label in rows]
     names = data.draw(

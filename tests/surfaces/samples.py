@@ -170,13 +170,13 @@ def fit_record(
             test=n * k,
             problems=(
                 Problem(
-                    kind="unreadable", files=("roses/8f21.jpg",), detail="1 picture cannot be decoded and was left out."
+                    kind="unreadable", files=("roses/8f21.jpg",), detail="1 image cannot be decoded and was left out."
                 ),
                 Problem(
-                    kind="duplicate", files=("tulips/a.jpg", "tulips/b.jpg"), detail="2 files hold the same picture."
+                    kind="duplicate", files=("tulips/a.jpg", "tulips/b.jpg"), detail="2 files hold the same image."
                 ),
                 Problem(
-                    kind="mode", files=tuple(f"daisy/{i}.jpg" for i in range(7)), detail="7 pictures are greyscale."
+                    kind="mode", files=tuple(f"daisy/{i}.jpg" for i in range(7)), detail="7 images are greyscale."
                 ),
             ),
         ),
@@ -188,7 +188,7 @@ def fit_record(
             "receptive_field": [491, 491],
             "stride": [32, 32],
         },
-        engine={"name": "openvino", "cosine_least": 0.9999991, "pictures_checked": 16},
+        engine={"name": "openvino", "cosine_least": 0.9999991, "images_checked": 16},
         seconds={"total": 154.2, "features": 18.0, "finetune": 71.2, "scratch": 66.0},
         seed=0,
         versions={"striate": "0.1.0", "torch": "2.13.0", "openvino": "2026.4.1", "python": "3.11.2"},
@@ -197,7 +197,7 @@ def fit_record(
 
 
 def jpeg(seed: int, side: int = 96) -> bytes:
-    """A smooth picture, unlike any other."""
+    """A smooth image, unlike any other."""
     small = generator("jpeg", seed).integers(0, 255, (4, 4, 3)).astype("uint8")
     stream = io.BytesIO()
     Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=80)

@@ -117,9 +117,9 @@ def test_fit_prints_candidates_depth_verdict_and_report(job, record):
         "fine-tuning from stage4 up",
         "Skipped: fine-tuning of all stages, the budget of 150 s would not hold a second one.",
         "stage5",
-        "of the test pictures are named right.",
+        "of the test images are named right.",
         "95 % interval is 88.0 to 94.9 %",
-        "warning: 1 picture cannot be decoded",
+        "warning: 1 image cannot be decoded",
         "report: runs/photos-1/report.html",
     ):
         assert words in result.stdout
@@ -128,7 +128,7 @@ def test_fit_prints_candidates_depth_verdict_and_report(job, record):
 
 def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
     def run(plan, out, listener):
-        listener.phase("features", 1200, "picture")
+        listener.phase("features", 1200, "image")
         listener.note("OpenVINO it is")
         return outcome(record)
 
@@ -137,7 +137,7 @@ def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
     document = json.loads(result.stdout)
     assert document["test"]["n"] == record.test.n
     assert [c["strategy"] for c in document["candidates"]] == ["head", "finetune", "scratch", "finetune"]
-    assert result.stderr == "features: 1,200 pictures\nOpenVINO it is\n"
+    assert result.stderr == "features: 1,200 images\nOpenVINO it is\n"
 
 
 def test_an_error_is_two_lines_without_a_traceback(job):
@@ -278,9 +278,9 @@ def test_predict_names_the_good_and_reports_the_bad(job):
     ]
     calls = job("predict", rows)
     invoke("predict", "runs/x", "a.jpg", "--with", "runs/y", "--views", "shift")
-    assert calls.pop()[0][0] == PredictPlan(model="runs/x", also=("runs/y",), views="shift", pictures=("a.jpg",))
+    assert calls.pop()[0][0] == PredictPlan(model="runs/x", also=("runs/y",), views="shift", images=("a.jpg",))
     result = invoke("predict", "runs/x", "a.jpg", "b.jpg", "--top", "2")
-    assert calls[0][0][0] == PredictPlan(model="runs/x", pictures=("a.jpg", "b.jpg"), top=2)
+    assert calls[0][0][0] == PredictPlan(model="runs/x", images=("a.jpg", "b.jpg"), top=2)
     assert result.exit_code == 1
     assert "91.0 %" in result.stdout
     assert "b.jpg" not in result.stdout
@@ -293,12 +293,12 @@ def test_predict_names_the_good_and_reports_the_bad(job):
 def test_check_lists_problems(job):
     found = {
         "classes": {"cat": 12, "dog": 1300},
-        "pictures": 1312,
+        "images": 1312,
         "problems": [{"kind": "unreadable", "files": [f"{i}.jpg" for i in range(9)], "detail": "9 cannot be read."}],
     }
     job("check", found)
     result = invoke("check", "photos")
-    assert "1,312 pictures, 2 classes" in result.stdout
+    assert "1,312 images, 2 classes" in result.stdout
     assert "unreadable: 9 cannot be read." in result.stdout
     assert "4.jpg and 4 more" in result.stdout
     assert json.loads(invoke("check", "photos", "--json").stdout) == found

@@ -39,7 +39,7 @@ def test_it_says_how_far_the_training_is_and_when_it_will_be_done(tmp_path: Path
     assert "The first epoch is not over yet." in shown(tmp_path).text
     assert "Time left" not in shown(tmp_path).text
     assert "lenet5 on <b>photos" in shown(tmp_path).text
-    page.record("epoch", {"epoch": 1.0, "loss": 1.25, "rate": 0.1, "top1": 0.5, "pictures_per_s": 812.0})
+    page.record("epoch", {"epoch": 1.0, "loss": 1.25, "rate": 0.1, "top1": 0.5, "images_per_s": 812.0})
     clock.now += EVERY_S
     page.step(101)
     text = shown(tmp_path).text
@@ -55,7 +55,7 @@ def test_pages_are_seldom_written_and_only_while_it_trains(tmp_path: Path) -> No
     (tmp_path / "report.html").unlink()
     clock.now += EVERY_S - 0.1
     page.step(2)
-    page.phase("the test pictures, once", 5)
+    page.phase("the test images, once", 5)
     clock.now += EVERY_S
     page.step(5)
     assert not list(tmp_path.iterdir())

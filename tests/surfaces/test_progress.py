@@ -15,7 +15,7 @@ class Terminal(io.StringIO):
 def test_lines_are_one_a_phase_and_one_every_ten_seconds():
     now, stream = [0.0], io.StringIO()
     lines = Lines(stream, clock=lambda: now[0])
-    lines.phase("features", 2000, "picture")
+    lines.phase("features", 2000, "image")
     for second in range(1, 26):
         now[0] = float(second)
         lines.step(40 * second)
@@ -24,9 +24,9 @@ def test_lines_are_one_a_phase_and_one_every_ten_seconds():
     lines.step(1)
     lines.note("bad \x1b[2J name")
     assert stream.getvalue().splitlines() == [
-        "features: 2,000 pictures",
-        "features: 400 of 2,000 pictures",
-        "features: 800 of 2,000 pictures",
+        "features: 2,000 images",
+        "features: 400 of 2,000 images",
+        "features: 800 of 2,000 images",
         "thinking",
         "thinking: 1",
         "bad \\x1b[2J name",
@@ -55,7 +55,7 @@ def test_lines_of_a_training_say_how_its_last_epoch_went():
             lines.record("epoch", figures)
         now[0] += 10
         lines.step(step)
-    lines.phase("the test pictures, once")
+    lines.phase("the test images, once")
     now[0] += 10
     lines.step(1)
     assert stream.getvalue().splitlines() == [
@@ -63,15 +63,15 @@ def test_lines_of_a_training_say_how_its_last_epoch_went():
         "training: 100 of 400 steps; epoch 1: loss 1",
         "training: 200 of 400 steps; epoch 1: loss 1",
         "training: 300 of 400 steps; epoch 3: loss 0.1, 90.0 % right on validation",
-        "the test pictures, once",
-        "the test pictures, once: 1",
+        "the test images, once",
+        "the test images, once: 1",
     ]
 
 
 def test_a_terminal_gets_a_bar_whose_phases_stay(capsys):
     with following(Terminal()) as bar:
         assert isinstance(bar, Bar)
-        bar.phase("[red]features", 10, "picture")
+        bar.phase("[red]features", 10, "image")
         bar.step(5)
         bar.note("a [bold] note")
         bar.phase("training")

@@ -68,7 +68,7 @@ def test_hostile_names_stay_text():
     assert "<script>alert(1)</script>" in page.text
 
 
-def test_every_anchor_leads_somewhere_and_every_picture_has_words(record, mistakes, thumbnails):
+def test_every_anchor_leads_somewhere_and_every_image_has_words(record, mistakes, thumbnails):
     page = Page(html.render(record, mistakes=mistakes, thumbnails=thumbnails))
     places = {a["id"] for _, a in page.tags if "id" in a}
     assert {a["href"] for tag, a in page.tags if tag == "a"} <= {f"#{place}" for place in places}
@@ -88,7 +88,7 @@ def test_it_says_the_figures_of_the_record(record, mistakes):
         words.percent(record.test.balanced_accuracy),
         "mobilenet_v2, fine-tuning from stage4 up",
         "skipped: the budget of 150 s would not hold a second one",
-        "1 picture cannot be decoded and was left out.",
+        "1 image cannot be decoded and was left out.",
         "300,774,272" if record.cost["macs"] < 1e6 else "301 million",
         "491 x 491 px",
         "striate predict 'runs/it'\"'\"'s mine' new.jpg",
@@ -112,9 +112,9 @@ def test_it_stays_under_five_megabytes():
     assert "and 4,950 more" in text
 
 
-def test_a_thumbnail_that_is_no_picture_is_left_out(record, mistakes):
+def test_a_thumbnail_that_is_no_image_is_left_out(record, mistakes):
     text = html.render(record, mistakes=mistakes, thumbnails={mistakes[0].file: b"<svg onload=alert(1)>"})
-    assert "no picture" in text
+    assert "no image" in text
     assert "base64" not in text
 
 
@@ -131,8 +131,8 @@ def test_a_run_without_mistakes_depth_or_problems_renders(record):
         chosen=dataclasses.replace(record.chosen, strategy="scratch", reused_stages=(), weights="", note=""),
     )
     text = Page(html.render(plain)).text
-    assert "Every test picture was named right." in text
-    assert "No test picture was taken for another class." in text
+    assert "Every test image was named right." in text
+    assert "No test image was taken for another class." in text
     assert "No problem was found" in text
     assert "random weights" in text
 
@@ -169,12 +169,12 @@ def test_the_verdict_warns_when_a_constant_answer_does_as_well(record):
 def test_the_verdict_on_a_good_run_warns_only_of_the_data(record):
     verdict = judge(record)
     assert verdict.better_than_majority
-    assert verdict.warnings == ("1 picture cannot be decoded and was left out.",)
+    assert verdict.warnings == ("1 image cannot be decoded and was left out.",)
 
 
-def test_few_test_pictures_and_wild_probabilities_are_warned_of(record):
+def test_few_test_images_and_wild_probabilities_are_warned_of(record):
     few = judge(dataclasses.replace(record, test=score_of(("a", "b"), [[9, 1], [3, 7]])))
-    assert any(w.startswith("Only 20 test pictures") for w in few.warnings)
+    assert any(w.startswith("Only 20 test images") for w in few.warnings)
     wild = judge(dataclasses.replace(record, test=score_of(("a", "b"), [[90, 10], [10, 90]], sure=0.3)))
     assert any("off by 17 points" in w for w in wild.warnings)
 
@@ -225,9 +225,9 @@ def test_a_browser_shows_it_without_sideways_scrolling(record, mistakes, thumbna
         timeout=120,
         check=True,
     )
-    width, pictures, shown = done.stdout.split("<title>")[1].split("</title>")[0].split(",")
+    width, images, shown = done.stdout.split("<title>")[1].split("</title>")[0].split(",")
     assert int(width) <= 400
-    assert (int(pictures), shown) == (9, "true")
+    assert (int(images), shown) == (9, "true")
 
 
 # ---------------------------------------------------------------------- training

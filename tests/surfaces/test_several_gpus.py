@@ -31,7 +31,7 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
 def test_a_recipe_of_one_group_says_why_not() -> None:
     said = on_every_gpu(Recipe(batch=128), 8, WORDS, named=True)
     assert said is not None
-    assert said.endswith("groups of 128 pictures, 1 a step, cannot be shared; --group 16 makes groups for each")
+    assert said.endswith("groups of 128 images, 1 a step, cannot be shared; --group 16 makes groups for each")
     said = on_every_gpu(Recipe(batch=130), 8, WORDS, named=True)
     assert said is not None
     assert said.endswith("cannot be shared")
@@ -44,7 +44,7 @@ def test_it_is_said_once_and_not_under_a_launcher(
     monkeypatch.setattr(device, "gpus", lambda: 4)
     if launcher is not None:
         monkeypatch.setenv("WORLD_SIZE", launcher)
-    # there are no pictures, so that nothing more is done
+    # there are no images, so that nothing more is done
     command = ["train", "resnet20_cifar", str(tmp_path / "none"), "--recipe", "modern", "--out", str(tmp_path / "run")]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1

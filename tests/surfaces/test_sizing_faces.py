@@ -51,8 +51,8 @@ def test_show_prints_layers_stages_and_where_it_sits() -> None:
 
 
 def test_bars_are_as_tall_as_their_shares(vgg16: SizeRecord) -> None:
-    picture = drawn(figures.layers(vgg16))
-    bars = [bar for bar in picture.iter(f"{SVG}rect") if bar.find(f"{SVG}title") is not None]
+    image = drawn(figures.layers(vgg16))
+    bars = [bar for bar in image.iter(f"{SVG}rect") if bar.find(f"{SVG}title") is not None]
     layers = counted(vgg16)
     assert len(bars) == 3 * len(layers)
     heights = [float(bar.get("height", "")) for bar in bars[2 * len(layers) :]]  # the last panel is the weights
@@ -63,12 +63,12 @@ def test_bars_are_as_tall_as_their_shares(vgg16: SizeRecord) -> None:
 
 def test_a_bubbles_area_is_its_parameters() -> None:
     points = [Bubble(name="a", cost=1e9, top1=70.0, params=4), Bubble(name="b<c>", cost=4e9, top1=80.0, params=1)]
-    picture = drawn(figures.bubbles(points, axis="cost", source="test"))
-    large, small = picture.iter(f"{SVG}circle")
+    image = drawn(figures.bubbles(points, axis="cost", source="test"))
+    large, small = image.iter(f"{SVG}circle")
     assert float(large.get("r", "")) == pytest.approx(2 * float(small.get("r", "")))
     assert float(large.get("cx", "")) < float(small.get("cx", ""))
     assert float(large.get("cy", "")) > float(small.get("cy", ""))
-    assert "b<c>" in [text.text for text in picture.iter(f"{SVG}text")]
+    assert "b<c>" in [text.text for text in image.iter(f"{SVG}text")]
 
 
 def test_figures_load_nothing(vgg16: SizeRecord) -> None:
@@ -119,10 +119,10 @@ def test_the_keras_table_is_checked_row_by_row() -> None:
 def test_names_lie_on_no_other_name_and_every_bubble_tells_its_own() -> None:
     """Thirty networks within one percent: those that find no place are left to the pointer, the best is named."""
     points = [Bubble(name=f"network_{i}", cost=1e9 * (1 + 0.01 * i), top1=75 + 0.03 * i, params=10) for i in range(30)]
-    picture = drawn(figures.bubbles(points, axis="cost", source="test"))
-    titles = [(bubble.find(f"{SVG}title").text or "").partition(":")[0] for bubble in picture.iter(f"{SVG}circle")]
+    image = drawn(figures.bubbles(points, axis="cost", source="test"))
+    titles = [(bubble.find(f"{SVG}title").text or "").partition(":")[0] for bubble in image.iter(f"{SVG}circle")]
     assert sorted(titles) == sorted(point.name for point in points)
-    names = [text for text in picture.iter(f"{SVG}text") if (text.text or "").startswith("network_")]
+    names = [text for text in image.iter(f"{SVG}text") if (text.text or "").startswith("network_")]
     assert "network_29" in [name.text for name in names]
     assert 1 < len(names) < 30
     corners = [(float(name.get("x", "")), float(name.get("y", ""))) for name in names]

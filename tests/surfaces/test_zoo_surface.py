@@ -84,7 +84,7 @@ def test_show_at_the_native_size_agrees_with_the_list(name: str):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_show_at_other_sizes(name: str):
-    """At the least size, and on larger pictures, not square, of one channel, with two classes."""
+    """At the least size, and on larger images, not square, of one channel, with two classes."""
     entry = REGISTRY.get(name)
     with shapes_only():
         model = entry.create()

@@ -36,7 +36,7 @@ def varied(pixels: Tensor, spec: Augment, *, epoch: int = 2, first: int = 0) -> 
 
 
 @pytest.mark.parametrize(("name", "channels"), AS_PUBLISHED)
-def test_published_recipes_give_the_pictures_they_gave(name: str, channels: int) -> None:
+def test_published_recipes_give_the_images_they_gave(name: str, channels: int) -> None:
     out = augment(noise(channels=channels), recipe(name).augment, seed=3, epoch=2, samples=np.arange(6) * 7)
     digest = hashlib.sha256(out.contiguous().numpy().tobytes()).hexdigest()[:16]
     assert digest == AS_PUBLISHED[name, channels]
@@ -60,18 +60,18 @@ def test_a_crop_is_a_part_drawn_to_the_whole_size() -> None:
     ramp = (torch.arange(64).float() * 4).to(torch.uint8)
     pixels = ramp.view(1, 1, 64, 1).expand(400, 64, 64, 3)
     row = varied(pixels, Augment(crop=(0.25, 0.25), aspect=1.0))[:, 32, :, 0].float()
-    span = (row[:, -2] - row[:, 1]) / 61 * 64 / 4  # columns of the picture that are seen
+    span = (row[:, -2] - row[:, 1]) / 61 * 64 / 4  # columns of the image that are seen
     assert float((span - 32).abs().max()) < 1.5
     assert float(row.min()) >= 0
     centres = row.mean(1) / 4
     assert float(centres.min()) < 18  # up to the left edge
     assert float(centres.max()) > 45
     wide = varied(pixels, Augment(crop=(0.25, 1.0), aspect=4 / 3))
-    assert len({picture.numpy().tobytes() for picture in wide}) > 200  # of rows all alike
+    assert len({image.numpy().tobytes() for image in wide}) > 200  # of rows all alike
 
 
 def test_a_part_that_would_not_fit_is_drawn_anew() -> None:
-    """Two thirds of parts of nine tenths, up to 4 : 3, reach beyond the picture; cut to it they would be smaller."""
+    """Two thirds of parts of nine tenths, up to 4 : 3, reach beyond the image; cut to it they would be smaller."""
     ramp = (torch.arange(200).float()).to(torch.uint8)
     across, down = ramp.view(1, 1, 200).expand(300, 200, 200), ramp.view(1, 200, 1).expand(300, 200, 200)
     parts = varied(torch.stack([across, down, across], 3), Augment(crop=(0.9, 0.9), aspect=4 / 3)).float()
@@ -98,7 +98,7 @@ def test_a_crop_that_shrinks_is_antialiased() -> None:
     assert float((out[:, :, 2:-2].float() - 127.5).abs().max()) < 40
 
 
-def test_large_pictures_are_cut_by_threads_as_by_one() -> None:
+def test_large_images_are_cut_by_threads_as_by_one() -> None:
     pixels, spec = noise(7, (150, 140)), Augment(crop=(0.2, 1.0), flip=True, erase=0.5)
     before = torch.get_num_threads()
     try:
@@ -128,7 +128,7 @@ def test_a_window_in_a_frame_is_a_shift_by_whole_pixels(border: Any, mode: Any) 
 def test_a_mean_frame_is_nothing_once_normalised(spec: Augment, channels: int, mean: tuple[int, ...]) -> None:
     pixels = torch.zeros(40, 16, 16, channels, dtype=torch.uint8)
     out = varied(pixels, spec)
-    assert any(torch.equal(picture[0, 0], torch.tensor(mean, dtype=torch.uint8)) for picture in out)
+    assert any(torch.equal(image[0, 0], torch.tensor(mean, dtype=torch.uint8)) for image in out)
     assert not out[:, 8, 8].any()  # the middle is never outside
 
 
@@ -139,7 +139,7 @@ def places(part: Tensor, whole: Tensor) -> list[tuple[int, int]]:
     return [(y, x) for y in rows for x in columns if torch.equal(whole[y : y + height, x : x + width], part)]
 
 
-def test_alternate_mirrors_show_each_picture_both_ways() -> None:
+def test_alternate_mirrors_show_each_image_both_ways() -> None:
     pixels, spec = noise(200), Augment(flip="alternate")
     epochs = [varied(pixels, spec, epoch=epoch) for epoch in range(4)]
     as_it_is = torch.stack([(each == pixels).flatten(1).all(1) for each in epochs])
@@ -230,7 +230,7 @@ def test_equalising_agrees_with_pillow() -> None:
 
 
 @pytest.mark.parametrize("spec", [Augment(mixup=0.4), Augment(cutmix=1.0), Augment(mixup=0.2, cutmix=1.0)])
-def test_labels_are_mixed_as_the_pictures_are(spec: Augment) -> None:
+def test_labels_are_mixed_as_the_images_are(spec: Augment) -> None:
     for epoch in range(12):
         pixels = torch.stack([torch.full((20, 30, 1), value, dtype=torch.uint8) for value in (0, 200)])
         mixed, shares = mix(

@@ -36,7 +36,7 @@ def problems(root: Path) -> dict[str, Problem]:
     return {problem.kind: problem for problem in audit(index, digests(index, Silent()))}
 
 
-def test_clean_pictures_have_no_problem(pets: Path) -> None:
+def test_clean_images_have_no_problem(pets: Path) -> None:
     assert problems(pets) == {}
 
 
@@ -71,7 +71,7 @@ def test_imbalance_and_small_classes(pets: Path) -> None:
         (pets / f"dog/{i}.png").unlink()
     found = problems(pets)
     assert set(found) == {"imbalance", "small_class"}
-    assert "'cat' has 12 pictures, 'dog' has 2" in found["imbalance"].detail
+    assert "'cat' has 12 images, 'dog' has 2" in found["imbalance"].detail
 
 
 def test_classes_missing_from_a_part(pets: Path) -> None:
@@ -81,7 +81,7 @@ def test_classes_missing_from_a_part(pets: Path) -> None:
     hashes = digests(index, Silent())
     parts = split(index, hashes, seed=0)
     details = " ".join(problem.detail for problem in audit(index, hashes, parts))
-    assert "part has no picture of 'eel'" in details
+    assert "part has no image of 'eel'" in details
 
 
 def test_modes(pets: Path) -> None:
@@ -122,7 +122,7 @@ def test_check_finds_what_only_decoding_shows(pets: Path) -> None:
     (pets / "dog/notes.txt").write_text("x")
     found = check.run(pets, None, Silent())
     assert found["classes"] == {"cat": 12, "dog": 12}
-    assert found["pictures"] == 24
+    assert found["images"] == 24
     assert [problem["files"] for problem in found["problems"] if problem["kind"] == "skipped"] == [["dog/notes.txt"]]
     unreadable = {f: p["detail"] for p in found["problems"] if p["kind"] == "unreadable" for f in p["files"]}
     assert set(unreadable) == {"cat/0.png", "dog/0.png"}
@@ -132,7 +132,7 @@ def test_check_finds_what_only_decoding_shows(pets: Path) -> None:
 
 def test_check_of_digits() -> None:
     found = check.run("digits", None, Silent())
-    assert (found["pictures"], found["problems"]) == (1797, [])
+    assert (found["images"], found["problems"]) == (1797, [])
 
 
 def test_check_refuses_what_fit_would(tmp_path: Path) -> None:

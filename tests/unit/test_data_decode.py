@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from striate.core.errors import PictureError
+from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode, probe, thumbnail
 
@@ -168,7 +168,7 @@ def test_thirty_two_bits() -> None:
 
 
 def test_floating_point_is_refused() -> None:
-    with pytest.raises(PictureError, match="floating-point"):
+    with pytest.raises(ImageError, match="floating-point"):
         pixel(Image.new("F", (4, 4), 0.5), "TIFF")
 
 

@@ -85,7 +85,7 @@ def test_a_damaged_memory_costs_time_only(pets: Path, monkeypatch: pytest.Monkey
         assert digests(scan(pets), Silent()) == expected
 
 
-def test_an_unreadable_picture_has_none(pets: Path) -> None:
+def test_an_unreadable_image_has_none(pets: Path) -> None:
     index = scan(pets)
     (pets / "dog/1.png").unlink()
     found = digests(index, Silent())
@@ -93,7 +93,7 @@ def test_an_unreadable_picture_has_none(pets: Path) -> None:
     assert all(len(each) == 64 for i, each in enumerate(found) if i != 2)
 
 
-def test_arrays_of_another_shape_are_other_pictures() -> None:
+def test_arrays_of_another_shape_are_other_images() -> None:
     index = scan("digits")
     found = digests(index, Silent())
     assert len(set(found)) == len({np.asarray(index.read(i)).tobytes() for i in range(len(index))})

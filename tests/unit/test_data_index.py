@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.core.errors import DataError, PictureError
+from striate.core.errors import DataError, ImageError
 from striate.data.column import TextColumn
 from striate.data.index import scan, survey
 from striate.data.layout import natural
@@ -125,7 +125,7 @@ def test_a_lone_split_is_a_wrapper(tmp_path: Path) -> None:
     assert index.splits is None
 
 
-def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
+def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.png", "b/1.png", "loose.png")
     for name in ("a/notes.txt", "a/Thumbs.db", "a/.DS_Store", "README.md", "b/photo.heic"):
         (tmp_path / name).write_text("x")
@@ -158,7 +158,7 @@ def test_stamps_change_with_the_file(tmp_path: Path) -> None:
     assert index.stamp(0) != before
     (tmp_path / "a/1.png").unlink()
     assert index.stamp(0).endswith(":0")
-    with pytest.raises(PictureError, match=r"a/1\.png cannot be read"):
+    with pytest.raises(ImageError, match=r"a/1\.png cannot be read"):
         index.read(0)
 
 
@@ -188,9 +188,9 @@ def test_manifests(tmp_path: Path, ending: str) -> None:
 def test_digits_need_no_files() -> None:
     index = scan("digits")
     assert (len(index), index.classes, index.splits) == (1797, tuple("0123456789"), None)
-    picture = index.read(0)
-    assert isinstance(picture, np.ndarray)
-    assert (picture.shape, picture.dtype, picture.max()) == ((8, 8), np.uint8, 239)
+    image = index.read(0)
+    assert isinstance(image, np.ndarray)
+    assert (image.shape, image.dtype, image.max()) == ((8, 8), np.uint8, 239)
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
@@ -198,9 +198,9 @@ def test_mnist_files(shared_data: Path, name: str) -> None:
     index = scan(name, root=shared_data)
     assert index.splits is not None
     assert (len(index), index.splits.count("test")) == (70_000, 10_000)
-    picture = index.read(60_000)
-    assert isinstance(picture, np.ndarray)
-    assert picture.shape == (28, 28)
+    image = index.read(60_000)
+    assert isinstance(image, np.ndarray)
+    assert image.shape == (28, 28)
     assert index.classes[index.labels[60_000]] == {"mnist": "7", "fashion_mnist": "Ankle boot"}[name]
     assert set(index.counts().values()) == {7000} or name == "mnist"
 
@@ -233,37 +233,37 @@ def test_cifar_binary(tmp_path: Path, name: str, label_bytes: int) -> None:
         "cifar100": ["train.bin", "test.bin"],
     }[name]
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (len(files), 2, 32, 32, 3), dtype=np.uint8)
+    images = rng.integers(0, 256, (len(files), 2, 32, 32, 3), dtype=np.uint8)
     for number, file in enumerate(files):
         with open(tmp_path / file, "wb") as stream:
-            for picture in pictures[number]:
-                stream.write(bytes([9] * (label_bytes - 1) + [number]) + picture.transpose(2, 0, 1).tobytes())
+            for image in images[number]:
+                stream.write(bytes([9] * (label_bytes - 1) + [number]) + image.transpose(2, 0, 1).tobytes())
     index = scan_or_survey(name, tmp_path)
     assert len(set(index.names)) == len(index) == 2 * len(files)
     assert index.labels.tolist() == [n for n in range(len(files)) for _ in range(2)]
     assert index.splits is not None
     assert index.splits.count("test") == 2
     for i in range(len(index)):
-        np.testing.assert_array_equal(index.read(i), pictures[i // 2, i % 2])
+        np.testing.assert_array_equal(index.read(i), images[i // 2, i % 2])
 
 
 def scan_or_survey(name: str, root: Path):
     # The made files hold few classes, which a training run would refuse.
-    with pytest.raises(DataError, match="no picture to train on"):
+    with pytest.raises(DataError, match="no image to train on"):
         scan(name, root=root)
     return survey(name, root=root)
 
 
 @pytest.mark.parametrize(
-    ("folder", "file", "pictures", "split"),
+    ("folder", "file", "images", "split"),
     [
         ("photos-hymenoptera", "hymenoptera.tar", 397, 153),
         ("photos-flowers", "flowers5.tar", 2499, 0),
         ("photos-cats-dogs", "cats_dogs.tar", 800, 400),
     ],
 )
-def test_real_archives(shared_data: Path, folder: str, file: str, pictures: int, split: int) -> None:
+def test_real_archives(shared_data: Path, folder: str, file: str, images: int, split: int) -> None:
     index = scan(shared_data / folder / file)
-    assert len(index) == pictures
+    assert len(index) == images
     assert (index.splits or ()).count("test") == split
     assert index.skipped == {}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.core.errors import PictureError
+from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.image_index import ImageIndex
@@ -19,7 +19,7 @@ LOOK = Preprocess(size=(8, 8))
 
 
 class Counting:
-    """Pictures of one shade each, counted as they are read; some are broken."""
+    """Images of one shade each, counted as they are read; some are broken."""
 
     def __init__(self, n: int, broken: tuple[int, ...] = (), pause: float = 0.0) -> None:
         self.n, self.broken, self.pause = n, broken, pause
@@ -31,7 +31,7 @@ class Counting:
             self.read_so_far += 1
         time.sleep(self.pause * (i % 3))
         if i in self.broken:
-            return b"" if i % 2 else b"not a picture"
+            return b"" if i % 2 else b"not an image"
         stream = io.BytesIO()
         Image.new("RGB", (9, 9), (i, 0, 0)).save(stream, "PNG")
         return stream.getvalue()
@@ -71,7 +71,7 @@ def test_the_unreadable_are_named_and_not_replaced() -> None:
     found = list(batches(store.index(), range(20), LOOK, batch=8, threads=2))
     assert [each.failed for each in found] == [
         {3: "the file is empty"},
-        {10: "the file holds text, not a picture"},
+        {10: "the file holds text, not an image"},
         {},
     ]
     assert not found[0].pixels[3].any()
@@ -98,7 +98,7 @@ def test_closing_stops_the_threads() -> None:
     before = store.read_so_far
     taken.close()
     assert not decoders()
-    assert store.read_so_far <= before + 4  # each thread ends the picture it is at, and begins no part
+    assert store.read_so_far <= before + 4  # each thread ends the image it is at, and begins no part
 
 
 def test_an_interrupt_stops_the_threads() -> None:
@@ -108,7 +108,7 @@ def test_an_interrupt_stops_the_threads() -> None:
     assert not decoders()
 
 
-def test_a_fault_of_ours_is_not_taken_for_a_bad_picture() -> None:
+def test_a_fault_of_ours_is_not_taken_for_a_bad_image() -> None:
     class Faulty(Counting):
         def read(self, i: int) -> bytes:
             raise ZeroDivisionError
@@ -139,5 +139,5 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
     (batch,) = batches(index, range(3), LOOK, batch=3)
     assert list(batch.failed) == [2]
     np.testing.assert_array_equal(batch.pixels[1], decode(index.read(1), LOOK))
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         index.read(2)

@@ -24,9 +24,9 @@ def made(labels: list[int], splits: tuple[str, ...] | None = None) -> tuple[Imag
     return index, [hashlib.sha256(bytes([i])).hexdigest() for i in range(len(labels))]
 
 
-def test_a_class_with_one_usable_picture_is_refused() -> None:
+def test_a_class_with_one_usable_image_is_refused() -> None:
     index, digests = made([0] * 30 + [1] * 30 + [2] * 2)
-    with pytest.raises(DataError, match=r"fewer than 2 usable pictures: 'eel' \(1\)"):
+    with pytest.raises(DataError, match=r"fewer than 2 usable images: 'eel' \(1\)"):
         split(index, digests, seed=0, exclude={61})
 
 
@@ -39,13 +39,13 @@ def test_a_class_of_two_has_one_to_train_on(seed: int) -> None:
 
 def test_a_class_that_is_named_for_testing_only_is_refused() -> None:
     index, digests = made([0, 0, 0, 1, 1, 0, 1], ("train", "train", "validation", "test", "test", "test", "validation"))
-    with pytest.raises(DataError, match="no usable picture to train on of 'dog'"):
+    with pytest.raises(DataError, match="no usable image to train on of 'dog'"):
         split(index, digests, seed=0)
 
 
-def test_too_few_pictures_for_three_parts() -> None:
+def test_too_few_images_for_three_parts() -> None:
     index, digests = made([0, 0, 1, 1])
-    with pytest.raises(DataError, match=r"too few pictures: none came to be for .*name|too few pictures"):
+    with pytest.raises(DataError, match=r"too few images: none came to be for .*name|too few images"):
         for seed in range(20):
             split(index, digests, seed=seed)
 
@@ -61,7 +61,7 @@ def test_per_class_leaves_named_sides_alone() -> None:
 
 def test_a_contradiction_does_not_train_and_validate() -> None:
     index, digests = made([0] * 40 + [1] * 40)
-    digests = digests[:40] + digests[20:60]  # half of the pictures stand under both classes, at other ranks
+    digests = digests[:40] + digests[20:60]  # half of the images stand under both classes, at other ranks
     for per_class in range(3, 30):
         parts = split(index, digests, seed=0, per_class=per_class)
         assert not {digests[i] for i in parts.train} & {digests[i] for i in parts.validation}

@@ -69,18 +69,18 @@ def test_unets_sides_are_all_that_come_out_even(padding: str, depth: int, convs:
     assert {side - inner for side, inner in allowed.items()} == {2 * spec.margin}
 
 
-def test_unet_answers_large_pictures_in_tiles_without_a_seam() -> None:
+def test_unet_answers_large_images_in_tiles_without_a_seam() -> None:
     model = UNet(TINY_UNET, classes=2, in_channels=1).double().eval()
     step, margin = model.side_step, model.margin
     side = model.min_side + 4 * step
-    picture = torch.rand(1, 1, side, side + 5 * step, dtype=torch.float64)
-    whole = model(picture)
+    image = torch.rand(1, 1, side, side + 5 * step, dtype=torch.float64)
+    whole = model(image)
     for left in range(0, 5 * step + 1, step):
-        tile = model(picture[..., left : left + side])
+        tile = model(image[..., left : left + side])
         torch.testing.assert_close(tile, whole[..., left : left + side - 2 * margin], rtol=1e-9, atol=1e-12)
 
 
-def test_a_padded_unet_covers_the_picture() -> None:
+def test_a_padded_unet_covers_the_image() -> None:
     model = UNet(UNetSpec(widths=(4, 6, 8), padding="symmetric"), classes=3, in_channels=3)
     assert (model.margin, model.min_side, model.side_step) == (0, 4, 4)
     assert model(torch.zeros(1, 3, 36, 20)).shape == (1, 3, 36, 20)
@@ -133,7 +133,7 @@ def test_skips_come_in_turn() -> None:
 
 
 class Scores(Decoder):
-    """The smallest decoder: the last stage's scores, spread over the picture."""
+    """The smallest decoder: the last stage's scores, spread over the image."""
 
     def __init__(self, backbone: StagedModel, classes: int) -> None:
         super().__init__([backbone.stages[-1]])
@@ -161,8 +161,8 @@ def test_a_decoder_can_follow_the_stages_of_any_network(name: str) -> None:
     assert model(torch.rand(1, 3, 64, 40)).shape == (1, 5, 64, 40)
 
 
-def test_what_needs_one_answer_a_picture_refuses_dense_networks(tmp_path: Path) -> None:
-    match = "unet gives a class for every position; what is needed here gives one class for the whole picture"
+def test_what_needs_one_answer_an_image_refuses_dense_networks(tmp_path: Path) -> None:
+    match = "unet gives a class for every position; what is needed here gives one class for the whole image"
     with pytest.raises(PlanError, match=match):
         open_model("unet")
     with pytest.raises(PlanError, match=match):

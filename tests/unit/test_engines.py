@@ -14,7 +14,7 @@ from striate.features.fold import folded
 from striate.models import REGISTRY, ImageModel
 
 PREPROCESS = Preprocess(size=(64, 64))
-PICTURES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
 
 
 def network(name: str) -> ImageModel:
@@ -35,25 +35,25 @@ def test_every_engine_gives_eager_features(name, engine) -> None:
     runner, agreement = engines.make(
         features,
         batch=4,
-        picture=(64, 64, 3),
+        image=(64, 64, 3),
         engine=engine,
         device=torch.device("cpu"),
-        sample=PICTURES,
+        sample=IMAGES,
         groups=list(features.widths.values()),
         listener=Silent(),
     )
     assert agreement.cosine > 0.99999
     with torch.no_grad():
-        eager = features.eval()(torch.from_numpy(PICTURES)).numpy()
-    got = np.concatenate([engines.run_padded(runner, PICTURES[:4], 4), engines.run_padded(runner, PICTURES[4:], 4)])
+        eager = features.eval()(torch.from_numpy(IMAGES)).numpy()
+    got = np.concatenate([engines.run_padded(runner, IMAGES[:4], 4), engines.run_padded(runner, IMAGES[4:], 4)])
     assert np.abs(got - eager).max() < 1e-3 * np.abs(eager).max()
 
 
 def test_widths_are_those_of_the_stages() -> None:
     model = network("vgg16_bn")
     features = StageFeatures(model, PREPROCESS)
-    parts = features(torch.from_numpy(PICTURES[:2])).split(list(features.widths.values()), dim=1)
-    maps = model.forward_stages(features.input(torch.from_numpy(PICTURES[:2])))
+    parts = features(torch.from_numpy(IMAGES[:2])).split(list(features.widths.values()), dim=1)
+    maps = model.forward_stages(features.input(torch.from_numpy(IMAGES[:2])))
     assert list(features.widths) == [*model.stages, "head.fc6", "head.fc7"]
     for name, pooled in zip(features.widths, parts, strict=True):
         if name in maps:
@@ -91,10 +91,10 @@ def test_an_engine_that_disagrees_is_replaced_and_said_so(monkeypatch) -> None:
     runner, _ = engines.make(
         features,
         batch=4,
-        picture=(64, 64, 3),
+        image=(64, 64, 3),
         engine="auto",
         device=torch.device("cpu"),
-        sample=PICTURES,
+        sample=IMAGES,
         groups=list(features.widths.values()),
         listener=Listening(),
     )
@@ -102,7 +102,7 @@ def test_an_engine_that_disagrees_is_replaced_and_said_so(monkeypatch) -> None:
     assert "agreed only" in notes[0]
 
 
-def test_compiling_costs_the_maps_of_one_picture_and_no_gradients() -> None:
+def test_compiling_costs_the_maps_of_one_image_and_no_gradients() -> None:
     traced: list[tuple[int, bool]] = []
 
     class Watched(torch.nn.Module):

@@ -1,4 +1,4 @@
-"""Classifiers joined by the mean of their probabilities, and the interval of a difference on the same pictures."""
+"""Classifiers joined by the mean of their probabilities, and the interval of a difference on the same images."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from striate.core.errors import PlanError
-from striate.tasks.classify.ensemble import Ensemble, Picture, Predictor
+from striate.tasks.classify.ensemble import Ensemble, ImageLike, Predictor
 from striate.tasks.classify.metrics import paired_difference, wilson
 
 
 class Sure(Predictor):
-    """Says the same of every picture."""
+    """Says the same of every image."""
 
     def __init__(self, **said: float) -> None:
         super().__init__(tuple(said))
         self.said = np.array(list(said.values()))
 
-    def log_probabilities(self, pictures: Sequence[Picture]) -> np.ndarray:
-        return np.tile(np.log(self.said), (len(pictures), 1))
+    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
+        return np.tile(np.log(self.said), (len(images), 1))
 
     def place(self, name: str) -> int | None:
         return self.classes.index(name) if name in self.classes else None
@@ -64,11 +64,11 @@ def test_no_difference_and_no_error_at_all() -> None:
     assert same.interval == pytest.approx((wilson(50, 50)[0] - 1, 1 - wilson(50, 50)[0]))
     half = np.arange(400) < 200
     low, high = paired_difference(half, half).interval
-    assert -0.01 < low <= 0 <= high < 0.01  # what agrees on every picture is hardly apart
+    assert -0.01 < low <= 0 <= high < 0.01  # what agrees on every image is hardly apart
 
 
 def test_the_paired_interval_covers_what_it_says() -> None:
-    """95 of 100 hold the true difference, which is 3 points, of classifiers that err on much the same pictures."""
+    """95 of 100 hold the true difference, which is 3 points, of classifiers that err on much the same images."""
     rng, n, repeats = np.random.default_rng(1), 300, 1500
     chances = [0.84, 0.05, 0.02, 0.09]  # both right, one, the other, neither
     drawn = rng.choice(4, (repeats, n), p=chances)

@@ -16,7 +16,7 @@ from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
 from striate.train import schedule
 from striate.transfer import finetune as module
-from striate.transfer.finetune import Pictures, finetune
+from striate.transfer.finetune import DecodedImages, finetune
 from striate.transfer.rates import falling
 
 PREPROCESS = Preprocess(size=(32, 32))
@@ -34,18 +34,18 @@ def pretrained() -> ImageModel:
     return model.eval()
 
 
-def pictures() -> Pictures:
+def images() -> DecodedImages:
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 3
     pixels = rng.integers(0, 120, (30, 32, 32, 3), dtype=np.uint8) + (labels * 60)[:, None, None, None].astype(np.uint8)
-    return Pictures(pixels=pixels, labels=labels, digests=[f"{i:064x}" for i in range(30)])
+    return DecodedImages(pixels=pixels, labels=labels, digests=[f"{i:064x}" for i in range(30)])
 
 
 def tuned(model: ImageModel, folder, cut: str | None, **options) -> None:
     finetune(
         model,
         PREPROCESS,
-        pictures(),
+        images(),
         RECIPE,
         cut=cut,
         seed=0,

@@ -93,10 +93,10 @@ def test_a_fork_sees_the_same_maps_twice() -> None:
     assert torch.equal(part(x), torch.cat([left(conv(x)), right(conv(x))], 1))
 
 
-def test_averages_at_the_edge_are_over_the_window_or_over_the_picture() -> None:
+def test_averages_at_the_edge_are_over_the_window_or_over_the_image() -> None:
     x = torch.ones(1, 1, 5, 5)
     results = {each: branch(1, (Pool(1),), eps=1e-3, average=each)[0](x) for each in get_args(Average)}
-    assert torch.equal(results["picture"], x)
+    assert torch.equal(results["image"], x)
     corner, edge = results["window"][0, 0, 0, :2]
     assert (corner.item(), edge.item()) == pytest.approx((4 / 9, 6 / 9))
     assert torch.equal(results["window"][..., 1:-1, 1:-1], x[..., 1:-1, 1:-1])
@@ -139,7 +139,7 @@ def test_a_separable_unit_adds_what_its_shortcut_lets_through(side: int, padding
 @pytest.mark.parametrize(
     "name", ["googlenet", "googlenet_paper", "se_inception", "inception_v3", "inception_resnet_v2", "xception"]
 )
-def test_no_smaller_picture_would_do(name: str) -> None:
+def test_no_smaller_image_would_do(name: str) -> None:
     with shapes_only():
         model = REGISTRY.get(name).create().eval()
         model.min_side -= 1  # the check asleep, so that the layers answer for themselves
@@ -178,7 +178,7 @@ def test_new_classes_reach_auxiliary_classifiers_too(name: str) -> None:
     assert len(record.skipped) == 2 * (1 + len(aux))
 
 
-def test_the_auxiliary_classifier_takes_the_pictures_the_paper_has() -> None:
+def test_the_auxiliary_classifier_takes_the_images_the_paper_has() -> None:
     with shapes_only():
         model = REGISTRY.get("inception_v3").create().eval()
         assert (model.min_side, model.aux_side) == (75, 299)

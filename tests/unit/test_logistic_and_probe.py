@@ -72,7 +72,7 @@ def test_the_better_features_win() -> None:
     assert low < rows[1].top1 < high
 
 
-def test_a_class_with_one_picture_does_not_break_the_choice() -> None:
+def test_a_class_with_one_image_does_not_break_the_choice() -> None:
     x, labels = problem()
     labels[:] = np.where(np.arange(len(labels)) == 0, 3, labels % 3)
     assert np.isfinite(probe.cross_validate(x, labels, 4, seed=0).loss)

@@ -84,7 +84,7 @@ def test_frozen_parameters_count_and_half_precision_halves_the_bytes() -> None:
     assert 2 * half.activation_bytes == whole.activation_bytes
 
 
-def test_a_picture_of_any_size_takes_no_memory() -> None:
+def test_an_image_of_any_size_takes_no_memory() -> None:
     with shapes_only():
         model = REGISTRY.get("vgg19").create()
     totals = measure(model, (3, 100_000, 100_000)).totals

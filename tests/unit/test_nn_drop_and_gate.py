@@ -9,11 +9,11 @@ from striate.nn.drop import StochasticDepth, linear_survival
 from striate.nn.gate import SqueezeExcite
 
 
-def test_each_picture_draws_for_itself_and_the_mean_stays() -> None:
+def test_each_image_draws_for_itself_and_the_mean_stays() -> None:
     torch.manual_seed(0)
     drop = StochasticDepth(0.8)
     out = drop(torch.ones(4000, 2, 3, 3)).flatten(1)
-    assert bool((out == out[:, :1]).all())  # a whole picture at a time
+    assert bool((out == out[:, :1]).all())  # a whole image at a time
     assert sorted(out.unique().tolist()) == pytest.approx([0, 1.25])
     assert float(out.mean()) == pytest.approx(1, abs=0.03)
     x = torch.rand(3, 2)

@@ -39,7 +39,7 @@ CITES = re.compile(r"\b(19|20)\d\d\b.*\b(sections? [IVX\d.]+|Table \d+)", re.DOT
 
 
 class Noise:
-    """Four pictures of a network's least size."""
+    """Four images of a network's least size."""
 
     def __init__(self, channels: int, side: int) -> None:
         self.x = torch.rand(4, channels, side, side, generator=torch.Generator().manual_seed(0))

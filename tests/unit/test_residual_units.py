@@ -221,7 +221,7 @@ class Scaled(nn.Module):
         return self.scale * x
 
 
-def test_shares_are_drawn_for_each_picture_forwards_and_backwards_apart() -> None:
+def test_shares_are_drawn_for_each_image_forwards_and_backwards_apart() -> None:
     torch.manual_seed(0)
     count = 2000
     shake = Shake(nn.Identity(), Scaled(3.0))
@@ -231,7 +231,7 @@ def test_shares_are_drawn_for_each_picture_forwards_and_backwards_apart() -> Non
     (gradient,) = torch.autograd.grad(out.sum(), x)
     backwards = ((3 - gradient) / 2).flatten(1)
     for shares in (forwards, backwards):
-        assert torch.allclose(shares, shares[:, :1].expand_as(shares))  # one draw a picture
+        assert torch.allclose(shares, shares[:, :1].expand_as(shares))  # one draw an image
         one = shares[:, 0].detach()
         assert 0 <= float(one.min()) < 0.01 < 0.99 < float(one.max()) <= 1
         assert float(one.mean()) == pytest.approx(0.5, abs=0.03)

@@ -64,6 +64,6 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch) -
 
 def test_keys_tell_apart_what_matters() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
-    assert keys.of_picture(digest).hex() == digest
-    assert keys.of_picture(digest, "view 1") != keys.of_picture(digest, "view 2")
+    assert keys.of_image(digest).hex() == digest
+    assert keys.of_image(digest, "view 1") != keys.of_image(digest, "view 2")
     assert keys.of_folder(a=1, b=(2, 3)) == keys.of_folder(b=[2, 3], a=1) != keys.of_folder(a=1, b=(2, 4))

@@ -76,7 +76,7 @@ def test_mbconv_squeezes_to_a_quarter_of_what_comes_in_and_keeps_its_input() -> 
 
 
 @pytest.mark.parametrize(("number", "side", "width"), [(0, 224, 1280), (4, 380, 1792), (7, 600, 2560)])
-def test_efficientnets_have_pictures_and_widths_of_their_own(number: int, side: int, width: int) -> None:
+def test_efficientnets_have_images_and_widths_of_their_own(number: int, side: int, width: int) -> None:
     for prefix in ("", "tf_"):
         entry = REGISTRY.get(f"{prefix}efficientnet_b{number}")
         assert entry.input == (3, side, side)
@@ -84,7 +84,7 @@ def test_efficientnets_have_pictures_and_widths_of_their_own(number: int, side: 
             assert entry.create().stage_table[-1].channels == width
 
 
-def test_padding_of_tensorflow_matters_on_even_pictures_alone() -> None:
+def test_padding_of_tensorflow_matters_on_even_images_alone() -> None:
     torch.manual_seed(0)
     ours, theirs = (REGISTRY.get(name).create(classes=3).eval() for name in ("efficientnet_b0", "tf_efficientnet_b0"))
     theirs.load_state_dict(ours.state_dict())

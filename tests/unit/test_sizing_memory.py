@@ -44,7 +44,7 @@ class Small(Network):
 def test_a_forward_pass_holds_what_is_alive_at_its_widest(inplace: bool, batch: int) -> None:
     model, pixels = Small(inplace=inplace), batch * 16 * 16
     parameters = 8 + 32 + 4 + 8 + 2
-    # in place: the picture, 8 maps and 4 maps; else the picture and 8 maps twice
+    # in place: the image, 8 maps and 4 maps; else the image and 8 maps twice
     widest = 1 + 8 + 4 if inplace else 1 + 8 + 8
     assert peak_bytes(model, (1, 16, 16), batch=batch) == FLOAT * (parameters + pixels * widest)
 
@@ -102,7 +102,7 @@ def test_the_largest_side_fits_and_a_little_more_does_not(training: bool) -> Non
     assert peak_bytes(model, (1, more, more), training=training) > 40e6
 
 
-def test_a_network_of_one_size_takes_no_larger_picture() -> None:
+def test_a_network_of_one_size_takes_no_larger_image() -> None:
     model = REGISTRY.get("mlp").create()
     assert largest_side(model, 1, "8GB") == model.max_side
 

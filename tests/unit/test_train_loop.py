@@ -117,14 +117,14 @@ def test_uniforms_depend_on_the_sample_alone() -> None:
     assert (many != uniforms(np.arange(1000), 4, 1, "x")).all()
 
 
-def picture() -> torch.Tensor:
+def image() -> torch.Tensor:
     ramp = torch.arange(32, dtype=torch.uint8) * 8
     return torch.stack([ramp.expand(32, 32), ramp.view(32, 1).expand(32, 32), ramp.expand(32, 32)], -1)[None]
 
 
 def test_augment_does_not_depend_on_batch_mates() -> None:
     spec = Augment(flip=True, shift=0.1, zoom=(0.8, 1.3), rotate=15, stretch=1.2, shear=5, brightness=0.2, contrast=0.2)
-    pixels = picture().repeat(5, 1, 1, 1)
+    pixels = image().repeat(5, 1, 1, 1)
     batch = augment(pixels, spec, seed=0, epoch=1, samples=np.arange(5))
     alone = augment(pixels[3:4], spec, seed=0, epoch=1, samples=np.array([3]))
     assert (batch[3:4].int() - alone.int()).abs().max() <= 1
@@ -132,7 +132,7 @@ def test_augment_does_not_depend_on_batch_mates() -> None:
 
 
 def test_augment_flips_exactly() -> None:
-    pixels = picture().repeat(8, 1, 1, 1)
+    pixels = image().repeat(8, 1, 1, 1)
     out = augment(pixels, Augment(flip=True), seed=0, epoch=0, samples=np.arange(8))
     flipped = [bool((row == pixels[0].flip(1)).all()) for row in out]
     assert any(flipped)
@@ -141,7 +141,7 @@ def test_augment_flips_exactly() -> None:
 
 def test_a_pure_shift_moves_by_whole_shares() -> None:
     """The affine map of a shift alone leaves a linear ramp linear."""
-    out = augment(picture(), Augment(shift=0.25), seed=1, epoch=0, samples=np.array([0]))[0, :, :, 0].int()
+    out = augment(image(), Augment(shift=0.25), seed=1, epoch=0, samples=np.array([0]))[0, :, :, 0].int()
     steps = out[16, 9:23].diff()
     assert steps.min() >= 7
     assert steps.max() <= 9

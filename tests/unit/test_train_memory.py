@@ -58,7 +58,7 @@ class Heard(Silent):
 
 
 class Narrow(nn.Module):
-    """Memory runs out above so many pictures, from the given call on."""
+    """Memory runs out above so many images, from the given call on."""
 
     def __init__(self, most: int, error: Exception, after: int = 0) -> None:
         super().__init__()
@@ -106,17 +106,17 @@ def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_we
     whole, parts, heard = network(), network(), Heard()
     one = train(whole, Points(), PLAN, seed=0, listener=Silent(), class_weights=class_weights)
     other = train(parts, Points(), PLAN, seed=0, listener=heard, class_weights=class_weights, most=5)
-    assert (one.groups, other.groups) == ((Group(step=0, pictures=16),), (Group(step=0, pictures=4),))
-    assert heard.notes == ["memory does not hold 16 pictures at a time: 4 groups of 4 pictures a step"]
+    assert (one.groups, other.groups) == ((Group(step=0, images=16),), (Group(step=0, images=4),))
+    assert heard.notes == ["memory does not hold 16 images at a time: 4 groups of 4 images a step"]
     for a, b in zip(weights(whole), weights(parts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_picture() -> None:
+def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_image() -> None:
     heard = Heard()
     done = train(network(norm=True), Points(), PLAN, seed=0, listener=heard, most=1)
-    assert done.groups == (Group(step=0, pictures=2),)
-    assert heard.notes[0].endswith("8 groups of 2 pictures a step, of which batch statistics are taken")
+    assert done.groups == (Group(step=0, images=2),)
+    assert heard.notes[0].endswith("8 groups of 2 images a step, of which batch statistics are taken")
 
 
 @pytest.mark.parametrize("error", [FULL, RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")])
@@ -124,9 +124,9 @@ def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_
     whole, parts, heard = network(), network(Narrow(4, error, after=6)), Heard()
     train(whole, Points(), PLAN, seed=0, listener=Silent())
     done = train(parts, Points(), PLAN, seed=0, listener=heard, save_to=tmp_path / "state", save_every_s=0)
-    assert done.groups == tuple(Group(step=step, pictures=n) for step, n in ((0, 16), (6, 8), (6, 4)))
+    assert done.groups == tuple(Group(step=step, images=n) for step, n in ((0, 16), (6, 8), (6, 4)))
     assert heard.notes[0].startswith(
-        "memory ran out at 16 pictures at a time; went back to step 6, and on with 2 groups"
+        "memory ran out at 16 images at a time; went back to step 6, and on with 2 groups"
     )
     assert heard.events["regrouped"]["group"] == 4
     for a, b in zip(weights(whole), weights(parts), strict=True):
@@ -134,9 +134,9 @@ def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_
 
 
 def test_what_no_halving_helps_ends_the_run(tmp_path: Path) -> None:
-    with pytest.raises(OutOfMemoryError, match="at 1 pictures at a time, after step 0"):
+    with pytest.raises(OutOfMemoryError, match="at 1 images at a time, after step 0"):
         train(network(Narrow(0, FULL)), Points(), PLAN, seed=0, listener=Silent(), save_to=tmp_path / "state")
-    with pytest.raises(OutOfMemoryError, match="at 16 pictures"):  # no state to go back to
+    with pytest.raises(OutOfMemoryError, match="at 16 images"):  # no state to go back to
         train(network(Narrow(4, FULL)), Points(), PLAN, seed=0, listener=Silent())
     with pytest.raises(RuntimeError, match="shapes differ"):
         broken = network(Narrow(4, RuntimeError("shapes differ")))
@@ -155,7 +155,7 @@ def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: P
     resumed = train(again, Points(), PLAN, seed=0, listener=Silent(), most=2, precision="float32", save_to=path)
     assert resumed.resumed_at == 5
     assert (resumed.groups, resumed.precision) == (straight.groups, "bf16")
-    assert resumed.groups == (Group(step=0, pictures=8),)
+    assert resumed.groups == (Group(step=0, images=8),)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 

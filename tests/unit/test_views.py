@@ -21,7 +21,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 3), dtype=np.uint
 
 
 @pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
-def test_views_have_a_source_and_begin_with_the_picture_as_it_is(views: ViewSet) -> None:
+def test_views_have_a_source_and_begin_with_the_image_as_it_is(views: ViewSet) -> None:
     assert views.source
     small = Preprocess(size=(32, 32), resize=40)
     whole = canvas(small, views)
@@ -34,7 +34,7 @@ def test_views_have_a_source_and_begin_with_the_picture_as_it_is(views: ViewSet)
 
 
 def test_mirror_and_shift_are_those_of_the_speed_records() -> None:
-    """Half the weight to the picture and its mirror image, half to reflect-padded shifts of a pixel and theirs."""
+    """Half the weight to the image and its mirror image, half to reflect-padded shifts of a pixel and theirs."""
     pixels = PIXELS[:, :32, :32]
     x = torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()).float()
     padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
@@ -72,17 +72,17 @@ def test_ten_crops_are_corners_and_middle_with_their_mirror_images() -> None:
 
 @pytest.mark.parametrize("resize", [40, 43, 45, 50])
 @pytest.mark.parametrize("size", [(61, 90), (90, 61), (70, 117), (33, 50)])
-def test_the_middle_crop_is_the_picture_that_is_seen_without_views(resize: int, size: tuple[int, int]) -> None:
-    picture = np.asarray(Image.fromarray(PIXELS[0]).resize(size[::-1], Image.Resampling.BICUBIC))
+def test_the_middle_crop_is_the_image_that_is_seen_without_views(resize: int, size: tuple[int, int]) -> None:
+    image = np.asarray(Image.fromarray(PIXELS[0]).resize(size[::-1], Image.Resampling.BICUBIC))
     own = Preprocess(size=(32, 32), resize=resize)
     whole = canvas(own, VIEWS["five-crop"])
-    middle = see(decode(picture, whole)[None], VIEWS["five-crop"].views[0], own.size)[0]
-    apart = np.abs(middle.astype(int) - decode(picture, own).astype(int))
+    middle = see(decode(image, whole)[None], VIEWS["five-crop"].views[0], own.size)[0]
+    apart = np.abs(middle.astype(int) - decode(image, own).astype(int))
     assert apart.max() <= 1  # two passes that round; on noise a step aside would be far more
 
 
 @pytest.mark.parametrize("own", [Preprocess(size=(32, 32)), Preprocess(size=(32, 32), resize=40, fit="stretch")])
-def test_a_network_that_sees_the_whole_picture_has_no_crops(own: Preprocess) -> None:
+def test_a_network_that_sees_the_whole_image_has_no_crops(own: Preprocess) -> None:
     assert canvas(own, VIEWS["mirror"]) == canvas(own, PLAIN) == own
     with pytest.raises(PlanError, match="sees the whole of them"):
         canvas(own, VIEWS["ten-crop"])
@@ -93,10 +93,10 @@ def test_views_that_are_none_are_refused_with_the_plan() -> None:
     with pytest.raises(PlanError, match="did you mean mirror"):
         EvalPlan(model="m", data="d", views="miror")
     with pytest.raises(PlanError, match="no views are called"):
-        PredictPlan(model="m", pictures=("p",), views="upside-down")
+        PredictPlan(model="m", images=("p",), views="upside-down")
     with pytest.raises(ValueError, match="add up to 1"):
         ViewSet(name="x", views=(View(), View(mirror=True)))
-    with pytest.raises(ValueError, match="the picture as it is"):
+    with pytest.raises(ValueError, match="the image as it is"):
         ViewSet(name="x", views=(View(mirror=True),))
 
 

@@ -131,8 +131,8 @@ def tiny(name: str) -> ImageModel:
 
 @pytest.mark.parametrize("how", [Preprocess(size=(64, 64)), CAFFE], ids=["torch", "caffe"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_grey_answers_as_the_same_picture_thrice(name: str, how: Preprocess) -> None:
-    """Away from the edges exactly: at the first convolution, on windows that lie within the picture."""
+def test_grey_answers_as_the_same_image_thrice(name: str, how: Preprocess) -> None:
+    """Away from the edges exactly: at the first convolution, on windows that lie within the image."""
     grey = torch.rand(2, 1, 64, 64, dtype=torch.float64)
     colour_model, grey_model = tiny(name), tiny(name)
     after = adapt.to_grey(grey_model, how)

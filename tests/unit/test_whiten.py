@@ -1,4 +1,4 @@
-"""A whitened first layer takes the training pictures' patches apart, and stays as it is."""
+"""A whitened first layer takes the training images' patches apart, and stays as it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from striate.tasks.classify.whiten import whiten
 from striate.train import optim
 
 
-def pictures(count: int = 20) -> np.ndarray:
+def images(count: int = 20) -> np.ndarray:
     """Smooth noise whose channels go together, as in photos."""
     draw = torch.Generator().manual_seed(0)
     coarse = torch.rand(count, 1, 8, 8, generator=draw) + 0.3 * torch.rand(count, 3, 8, 8, generator=draw)
@@ -34,14 +34,14 @@ def classifier(name: str) -> tuple[Classifier, nn.Conv2d]:
 
 
 def responses(network: Classifier, conv: nn.Conv2d, pixels: np.ndarray) -> Tensor:
-    """What the layer makes of every patch that lies inside a picture, ``[maps, patches]``."""
+    """What the layer makes of every patch that lies inside an image, ``[maps, patches]``."""
     x = network.input(torch.from_numpy(pixels)).double()
     bias = None if conv.bias is None else conv.bias.double()
     return F.conv2d(x, conv.weight.double(), bias).transpose(0, 1).flatten(1).detach()
 
 
 def test_maps_have_variance_1_and_do_not_go_together() -> None:
-    pixels = pictures()
+    pixels = images()
     network, conv = classifier("airbench94")
     whiten(network, pixels, np.arange(len(pixels)))
     found = responses(network, conv, pixels)
@@ -52,7 +52,7 @@ def test_maps_have_variance_1_and_do_not_go_together() -> None:
 
 
 def test_few_maps_take_the_directions_that_differ_most() -> None:
-    pixels = pictures()
+    pixels = images()
     network, conv = classifier("resnet20_cifar")
     whiten(network, pixels, np.arange(len(pixels)))
     x = network.input(torch.from_numpy(pixels)).double()
@@ -62,8 +62,8 @@ def test_few_maps_take_the_directions_that_differ_most() -> None:
     torch.testing.assert_close(conv.weight[:8].double().flatten(1).norm(dim=1) ** -2, largest, rtol=1e-2, atol=1e-3)
 
 
-def test_only_the_pictures_that_train_are_looked_at_and_their_order_is_nothing() -> None:
-    pixels, rows = pictures(), np.arange(0, 20, 2)
+def test_only_the_images_that_train_are_looked_at_and_their_order_is_nothing() -> None:
+    pixels, rows = images(), np.arange(0, 20, 2)
     alone, other = classifier("airbench94"), classifier("airbench94")
     whiten(alone[0], pixels[::2], np.arange(10))
     pixels[1::2] = 0
@@ -72,7 +72,7 @@ def test_only_the_pictures_that_train_are_looked_at_and_their_order_is_nothing()
 
 
 def test_the_weights_stay_and_the_bias_learns() -> None:
-    pixels = pictures(4)
+    pixels = images(4)
     network, conv = classifier("airbench94")
     whiten(network, pixels, np.arange(4))
     weight, bias = conv.weight.clone(), conv.bias.detach().clone()  # pyright: ignore[reportOptionalMemberAccess]

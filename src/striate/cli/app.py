@@ -21,7 +21,7 @@ from striate.cli.train import train
 
 app = typer.Typer(
     name="striate",
-    help="Convolutional networks and transfer learning: a folder of labelled pictures in, "
+    help="Convolutional networks and transfer learning: a folder of labelled images in, "
     "a classifier you can trust out.",
     epilog="Start with: striate fit, which needs no data of yours. "
     "Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.",

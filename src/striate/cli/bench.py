@@ -16,7 +16,7 @@ def bench(
         typer.Argument(help="Networks; without any, the lightest of every family.", metavar="[NAME..]"),
     ] = None,
     device: Device = None,
-    batch: Annotated[int, typer.Option(help="Pictures at a time.", metavar="N", min=1)] = 8,
+    batch: Annotated[int, typer.Option(help="Images at a time.", metavar="N", min=1)] = 8,
     plot: Plot = None,
     json: Json = False,
     debug: Debug = False,

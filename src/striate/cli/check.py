@@ -16,7 +16,7 @@ def check(
     data: Data,
     root: Root = None,
     augment: Annotated[
-        str | None, typer.Option(help="Also draw pictures as this recipe or .toml file varies them.", metavar="RECIPE")
+        str | None, typer.Option(help="Also draw images as this recipe or .toml file varies them.", metavar="RECIPE")
     ] = None,
     network: Annotated[
         str | None, typer.Option(help="At whose input size; without it their own, up to 224 px.", metavar="NAME")
@@ -27,11 +27,11 @@ def check(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Look labelled pictures over before any training: classes, unreadable files, doubles, contradictions."""
+    """Look labelled images over before any training: classes, unreadable files, doubles, contradictions."""
     if augment is None and (network is not None or out is not None):
         raise typer.BadParameter("--network and --out belong to --augment RECIPE")
     if out is not None and out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out} is drawn as a PNG picture; name a file that ends in .png", param_hint="--out")
+        raise typer.BadParameter(f"{out} is drawn as a PNG image; name a file that ends in .png", param_hint="--out")
     preview = None if augment is None else PreviewPlan(recipe=augment, network=network)
     with command(debug=debug) as listener:
         from striate.jobs import check as job

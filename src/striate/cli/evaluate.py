@@ -1,4 +1,4 @@
-"""``striate eval``: a model on labelled pictures."""
+"""``striate eval``: a model on labelled images."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def evaluate(
     root: Root = _DEFAULT.root,
     device: Device = _DEFAULT.device,
     engine: Annotated[EngineName, typer.Option(help="What runs the network.")] = _DEFAULT.engine,
-    batch: Annotated[int, typer.Option(help="Pictures at a time.", metavar="N", min=1)] = _DEFAULT.batch,
+    batch: Annotated[int, typer.Option(help="Images at a time.", metavar="N", min=1)] = _DEFAULT.batch,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure a trained or published model on labelled pictures: alone, and together with others."""
+    """Measure a trained or published model on labelled images: alone, and together with others."""
     with asked():
         plan = EvalPlan(
             model=model,

@@ -36,4 +36,4 @@ def accuracy_against_cost(path: Path, networks: Iterable[tuple[str, int, float |
             "none of these networks has a published accuracy on ImageNet, so there is nothing to draw",
             hint="striate models shows which have one",
         )
-    write_text(path, figures.bubbles(points, axis="multiply-adds for one picture", source="ImageNet-1k validation"))
+    write_text(path, figures.bubbles(points, axis="multiply-adds for one image", source="ImageNet-1k validation"))

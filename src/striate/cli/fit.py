@@ -1,4 +1,4 @@
-"""``striate fit``: a folder of labelled pictures becomes a classifier."""
+"""``striate fit``: a folder of labelled images becomes a classifier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fit(
         str | None,
         typer.Option(
             help="The pretrained network to start from: NAME, NAME:WEIGHTS (a catalogue tag or a file), the folder of "
-            "a finished run, or hub:OWNER/NAME. Without it the pictures decide.",
+            "a finished run, or hub:OWNER/NAME. Without it the images decide.",
             metavar="MODEL",
         ),
     ] = _DEFAULT.backbone,
@@ -40,7 +40,7 @@ def fit(
         ),
     ] = None,
     per_class: Annotated[
-        int | None, typer.Option(help="Labelled pictures used of each class; without it all.", metavar="N")
+        int | None, typer.Option(help="Labelled images used of each class; without it all.", metavar="N")
     ] = _DEFAULT.per_class,
     seed: Seed = _DEFAULT.seed,
     root: Root = _DEFAULT.root,
@@ -48,17 +48,17 @@ def fit(
         bool, typer.Option(help="Whether a network trained from scratch is among the candidates.")
     ] = _DEFAULT.scratch,
     fast_resize: Annotated[
-        bool, typer.Option("--fast-resize", help="Reduce pictures by a faster filter than the weights' own.")
+        bool, typer.Option("--fast-resize", help="Reduce images by a faster filter than the weights' own.")
     ] = _DEFAULT.fast_resize,
     max_unreadable: Annotated[
-        float, typer.Option(help="Share of pictures that may be unreadable before the run stops.", metavar="SHARE")
+        float, typer.Option(help="Share of images that may be unreadable before the run stops.", metavar="SHARE")
     ] = _DEFAULT.max_unreadable,
     device: Device = _DEFAULT.device,
     engine: Annotated[EngineName, typer.Option(help="What runs the frozen network.")] = _DEFAULT.engine,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a classifier of labelled pictures, and a report that says how far to trust it.
+    """Make a classifier of labelled images, and a report that says how far to trust it.
 
     With no DATA it takes scikit-learn's digits, which need no download.
     """

@@ -155,7 +155,7 @@ def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> No
     tabulate(
         console,
         f"What fits into {storage(memory.given_bytes)}",
-        ("", "at batch 1", "largest batch", "largest picture"),
+        ("", "at batch 1", "largest batch", "largest image"),
         [
             (
                 mode,
@@ -171,7 +171,7 @@ def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> No
     stage = max(memory.kept_bytes, key=memory.kept_bytes.__getitem__)
     share = memory.kept_bytes[stage] / kept
     console.print(
-        f"Training keeps {storage(kept)} a picture for the backward pass, {percent(share)} of it from {stage}."
+        f"Training keeps {storage(kept)} an image for the backward pass, {percent(share)} of it from {stage}."
     )
 
 
@@ -181,7 +181,7 @@ def show_bench(rows: Sequence[BenchRow]) -> None:
     tabulate(
         console,
         None,
-        ("network", "input", "inference", "95 % interval", "training step", "95 % interval", "pictures/s", "top-1"),
+        ("network", "input", "inference", "95 % interval", "training step", "95 % interval", "images/s", "top-1"),
         [
             (
                 row.name,
@@ -190,7 +190,7 @@ def show_bench(rows: Sequence[BenchRow]) -> None:
                 "{:.1f} to {:.1f}".format(*row.forward_interval_ms),
                 f"{row.step_ms:.1f} ms",
                 "{:.1f} to {:.1f}".format(*row.step_interval_ms),
-                count(row.pictures_per_s),
+                count(row.images_per_s),
                 "-" if row.top1 is None else f"{row.top1:.1f} %",
             )
             for row in rows
@@ -199,7 +199,7 @@ def show_bench(rows: Sequence[BenchRow]) -> None:
     )
     for first in rows[:1]:
         where = f"{first.device}, {plural(first.threads, 'thread')}" if first.threads else first.device
-        console.print(f"{where}; {plural(first.batch, 'picture')} at a time; medians; accuracy as published, ImageNet")
+        console.print(f"{where}; {plural(first.batch, 'image')} at a time; medians; accuracy as published, ImageNet")
 
 
 def show_keras_table(rows: Sequence[KerasRow]) -> None:

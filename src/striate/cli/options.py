@@ -68,7 +68,7 @@ Seed = Annotated[int, typer.Option(help="Every draw of the run follows from it."
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:N or mps; without it the fastest at hand.", metavar="D")
 ]
-Plot = Annotated[Path | None, typer.Option(help="Draw it, as an SVG picture.", metavar="FILE.svg")]
+Plot = Annotated[Path | None, typer.Option(help="Draw it, as an SVG image.", metavar="FILE.svg")]
 Root = Annotated[str | None, typer.Option(help="Where the files of a standard set are.", metavar="DIR")]
 Data = Annotated[
     str,
@@ -90,7 +90,7 @@ Snapshots = Annotated[
 Views = Annotated[
     str | None,
     typer.Option(
-        help=f"Look at each picture several times: {', '.join(VIEWS)}. Mirrors only where left and right are alike.",
+        help=f"Look at each image several times: {', '.join(VIEWS)}. Mirrors only where left and right are alike.",
         metavar="V",
     ),
 ]

@@ -1,4 +1,4 @@
-"""``striate predict``: names for pictures."""
+"""``striate predict``: names for images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _DEFAULT = defaults(PredictPlan)
 
 def predict(
     model: Model,
-    pictures: Annotated[list[str], typer.Argument(help="Picture files.", metavar="PICTURE...")],
-    top: Annotated[int, typer.Option(help="Names a picture.", metavar="K", min=1)] = _DEFAULT.top,
+    images: Annotated[list[str], typer.Argument(help="Image files.", metavar="IMAGE...")],
+    top: Annotated[int, typer.Option(help="Names an image.", metavar="K", min=1)] = _DEFAULT.top,
     also: Also = None,
     snapshots: Snapshots = _DEFAULT.snapshots,
     views: Views = _DEFAULT.views,
@@ -26,7 +26,7 @@ def predict(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what is on pictures, the likeliest first.
+    """Say what is on images, the likeliest first.
 
     Exits 1 when any of them could not be read; the others are still named.
     """
@@ -36,7 +36,7 @@ def predict(
             also=tuple(also or ()),
             snapshots=snapshots,
             views=views,
-            pictures=tuple(pictures),
+            images=tuple(images),
             top=top,
             device=device,
         )

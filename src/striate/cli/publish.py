@@ -24,10 +24,10 @@ def publish(
         typer.Option(help="hub:OWNER/NAME, or a new folder; without it published/RUN.", metavar="PLACE"),
     ] = _DEFAULT.to,
     data_licence: Annotated[
-        str | None, typer.Option(help="Under which the pictures may be used.", metavar="L")
+        str | None, typer.Option(help="Under which the images may be used.", metavar="L")
     ] = _DEFAULT.data_licence,
     data_name: Annotated[
-        str | None, typer.Option(help="What the pictures are called; without it their folder's name.", metavar="NAME")
+        str | None, typer.Option(help="What the images are called; without it their folder's name.", metavar="NAME")
     ] = _DEFAULT.data_name,
     private: Annotated[
         bool | None,
@@ -38,7 +38,7 @@ def publish(
 ) -> None:
     """Publish a network with a model card, to a folder or to the Hugging Face hub.
 
-    Weights, classes, preprocessing and figures are published; pictures, their names and the report are not.
+    Weights, classes, preprocessing and figures are published; images, their names and the report are not.
     """
     with asked():
         plan = PublishPlan(

@@ -59,7 +59,7 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
     for warning in verdict.warnings:
         say(console, f"warning: {warning}", style="yellow")
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
-    console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
+    console.print(f"next:   striate predict {folder} IMAGE", soft_wrap=True)
 
 
 def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def show_train(record: TrainRecord, folder: Path) -> None:
         ask = f"striate eval {folder} {record.plan['data']} --snapshots"
         console.print(f"next:   {ask} (all {record.snapshots}, beside the last)", soft_wrap=True)
         return
-    console.print(f"next:   striate predict {folder} PICTURE", soft_wrap=True)
+    console.print(f"next:   striate predict {folder} IMAGE", soft_wrap=True)
 
 
 def show_evaluation(record: EvalRecord, data: str) -> None:
@@ -122,7 +122,7 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
     if len(rows) > MANY_CLASSES:
         console.print(f"\n{plural(len(rows), 'class', 'classes')}; --json has a row for each")
         return
-    tabulate(console, "By class", ("class", "precision", "recall", "F1", "pictures"), rows, numbers=(1, 2, 3, 4))
+    tabulate(console, "By class", ("class", "precision", "recall", "F1", "images"), rows, numbers=(1, 2, 3, 4))
 
 
 def _who(way: Standing) -> str:
@@ -146,7 +146,7 @@ def _score_lines(console: Console, score: Score) -> None:
     lines = (
         (
             "top-1",
-            f"{percent(score.top1)}  (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'picture')})",
+            f"{percent(score.top1)}  (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'image')})",
         ),
         ("top-5", percent(score.top5)),
         ("errors", f"{percent(1 - score.top1)} top-1, {percent(1 - score.top5)} top-5"),
@@ -170,11 +170,11 @@ def show_published(record: PublishRecord) -> None:
 
 
 def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
-    """A finished `predict`: a line for every picture and name."""
+    """A finished `predict`: a line for every image and name."""
     tabulate(
         open_console(),
         None,
-        ("picture", "", "name"),
+        ("image", "", "name"),
         [
             (row["file"] if rank == 0 else "", percent(each["probability"]), each["label"])
             for row in rows
@@ -185,16 +185,16 @@ def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def show_check(found: Mapping[str, Any]) -> None:
-    """Classes, and what a person should know of the pictures."""
+    """Classes, and what a person should know of the images."""
     console = open_console()
     tabulate(
         console,
         None,
-        ("class", "pictures"),
+        ("class", "images"),
         [(name, count(number)) for name, number in found["classes"].items()],
         numbers=(1,),
     )
-    console.print(f"{plural(found['pictures'], 'picture')}, {plural(len(found['classes']), 'class', 'classes')}")
+    console.print(f"{plural(found['images'], 'image')}, {plural(len(found['classes']), 'class', 'classes')}")
     if not found["problems"]:
         console.print("no problems found")
     for problem in found["problems"]:
@@ -206,4 +206,4 @@ def show_check(found: Mapping[str, Any]) -> None:
         if files:
             say(console, f"  {named}")
     if "augmented" in found:
-        console.print(f"\nvaried pictures: {found['augmented']}")
+        console.print(f"\nvaried images: {found['augmented']}")

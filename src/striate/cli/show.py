@@ -18,7 +18,7 @@ def show(
     input: Annotated[
         tuple | None,
         typer.Option(
-            help="Channels, height and width of the picture; without it what the network was made for.",
+            help="Channels, height and width of the image; without it what the network was made for.",
             parser=parse_shape,
             metavar="CxHxW",
         ),

@@ -27,17 +27,17 @@ def train(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Argument(help="Labelled pictures, as striate fit takes them.", metavar="DATA", show_default=False),
+        typer.Argument(help="Labelled images, as striate fit takes them.", metavar="DATA", show_default=False),
     ] = None,
     recipe: Annotated[
         str, typer.Option(help="How it is trained: a recipe's name, or a .toml file.", metavar="R")
     ] = _DEFAULT.recipe,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the pictures; without it the recipe's.", metavar="N")
+        int | None, typer.Option(help="Passes over the images; without it the recipe's.", metavar="N")
     ] = _DEFAULT.epochs,
     group: Annotated[
         int | None,
-        typer.Option(help="Pictures at a time, as batch statistics take them; processes share groups.", metavar="N"),
+        typer.Option(help="Images at a time, as batch statistics take them; processes share groups.", metavar="N"),
     ] = _DEFAULT.group,
     share: Annotated[
         float, typer.Option(help="Of the recipe's steps; falls of the rate keep their places.", metavar="S")
@@ -55,7 +55,7 @@ def train(
         str, typer.Option(help="Of the arithmetic: float32, bf16, or auto: bf16 where the device has it.", metavar="P")
     ] = _DEFAULT.precision,
     workers: Annotated[
-        int, typer.Option(help="Processes that prepare pictures ahead; the numbers are the same.", metavar="N")
+        int, typer.Option(help="Processes that prepare images ahead; the numbers are the same.", metavar="N")
     ] = _MEANS.workers,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Run the network through torch.compile.")
@@ -68,7 +68,7 @@ def train(
         typer.Option(help="Also report to tensorboard, wandb or mlflow; may be given again.", metavar="NAME"),
     ] = None,
     max_unreadable: Annotated[
-        float, typer.Option(help="Share of pictures that may be unreadable before the run stops.", metavar="SHARE")
+        float, typer.Option(help="Share of images that may be unreadable before the run stops.", metavar="SHARE")
     ] = _MEANS.max_unreadable,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", metavar="DIR")] = None,
     resume: Annotated[
@@ -154,7 +154,7 @@ def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, nam
     said = f"this machine has {here} GPUs, and one of them is used"
     groups = recipe.batch // (recipe.group or recipe.batch)
     if (processes := math.gcd(groups, here)) == 1:
-        why = f"{said}: the recipe's groups of {recipe.batch // groups} pictures, {groups} a step, cannot be shared"
+        why = f"{said}: the recipe's groups of {recipe.batch // groups} images, {groups} a step, cannot be shared"
         return why if recipe.batch % here else f"{why}; --group {recipe.batch // here} makes groups for each"
     line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate", *words]
     return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"

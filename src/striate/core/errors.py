@@ -21,11 +21,11 @@ class StriateError(Exception):
 
 
 class DataError(StriateError):
-    """The labelled pictures cannot be used as they are (empty folder, one class, missing column, ...)."""
+    """The labelled images cannot be used as they are (empty folder, one class, missing column, ...)."""
 
 
-class PictureError(DataError):
-    """One picture cannot be decoded, or is too large to decode safely."""
+class ImageError(DataError):
+    """One image cannot be decoded, or is too large to decode safely."""
 
 
 class CheckpointError(StriateError):
@@ -45,7 +45,7 @@ class WeightsNotAtHandError(StriateError):
 
 
 class InputShapeError(StriateError):
-    """A picture or tensor has a shape that the network cannot take."""
+    """An image or tensor has a shape that the network cannot take."""
 
 
 class PlanError(StriateError):
@@ -65,11 +65,11 @@ class NonFiniteLossError(StriateError):
 
 
 class OutOfMemoryError(StriateError):
-    """Not even the smallest group of pictures that training may take at a time fits into the memory."""
+    """Not even the smallest group of images that training may take at a time fits into the memory."""
 
 
 class WorkerError(StriateError):
-    """A process that prepares pictures for training died."""
+    """A process that prepares images for training died."""
 
 
 class MissingExtraError(StriateError):

@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
 
     A network frees and asks again for the same large tensors on every batch. Handed back, each page of
     them is zeroed and mapped anew, which took about a third of the time of eager ResNet-50 at batch 32 on
-    two cores (16.5 against 23.4 pictures a second). The peak of the memory is the same; it only stays with the process.
+    two cores (16.5 against 23.4 images a second). The peak of the memory is the same; it only stays with the process.
 
     Call it before the first large allocation, so before torch is loaded.
 

@@ -1,4 +1,4 @@
-"""What must be done to a picture before a network sees it. It belongs to the weights and travels with them."""
+"""What must be done to an image before a network sees it. It belongs to the weights and travels with them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
-    """From a decoded picture to a network's input.
+    """From a decoded image to a network's input.
 
-    The picture's sides are brought to `size` (in pixels), its 8-bit values to `value_range`, and then
+    The image's sides are brought to `size` (in pixels), its 8-bit values to `value_range`, and then
     each channel becomes ``(value - mean) / std``.
 
     Args:
@@ -25,7 +25,7 @@ class Preprocess:
         resize: With ``fit="crop"``, the length that the shorter side is brought to before the centre crop, in pixels.
             None means the larger of `size`. Ignored by ``fit="stretch"``.
         fit: ``"crop"`` keeps proportions and cuts the centre out; ``"stretch"`` resizes both sides to `size`.
-        interpolation: The filter of the resize. All but ``"nearest"`` are antialiased when a picture shrinks.
+        interpolation: The filter of the resize. All but ``"nearest"`` are antialiased when an image shrinks.
         mean: One number a channel, in units of `value_range`.
         std: One number a channel, in units of `value_range`.
         channels: Order of the channels that the network takes; ``"grey"`` means one channel of luma (ITU-R 601).
@@ -45,7 +45,7 @@ class Preprocess:
         if len(self.size) != 2 or min(self.size) < 1:
             raise ValueError(f"size is height and width, both at least 1; got {self.size}")
         if self.resize is not None and self.resize < max(self.size) and self.fit == "crop":
-            raise ValueError(f"resize {self.resize} px is below the crop {self.size}; a crop cannot leave the picture")
+            raise ValueError(f"resize {self.resize} px is below the crop {self.size}; a crop cannot leave the image")
         if len(self.mean) != self.in_channels or len(self.std) != self.in_channels:
             raise ValueError(f"{self.channels} takes {self.in_channels} means and stds; got {self.mean}, {self.std}")
         if min(self.std) <= 0:

@@ -1,4 +1,4 @@
-"""The arithmetic of windows sliding over pictures."""
+"""The arithmetic of windows sliding over images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def output_size(size: int, kernel: int, stride: int = 1, padding: int = 0, dilat
     if size + 2 * padding < reach:
         raise InputShapeError(
             f"a window of {reach} px does not fit a side of {size} px with padding {padding}",
-            hint="give a larger picture, or more padding",
+            hint="give a larger image, or more padding",
         )
     return (size + 2 * padding - reach) // stride + 1
 

@@ -1,1 +1,1 @@
-"""Labelled pictures: found, checked, split, decoded."""
+"""Labelled images: found, checked, split, decoded."""

@@ -29,7 +29,7 @@ MAX_MEMBERS = 5_000_000
 """Archives with more members are refused."""
 
 MAX_RATIO = 100
-"""An archive may unpack to this many times its size; pictures are packed already, so honest ones come nowhere near."""
+"""An archive may unpack to this many times its size; images are packed already, so honest ones come nowhere near."""
 
 FREE_BYTES = 1 << 30
 """Whatever the ratio, so many bytes are always allowed."""

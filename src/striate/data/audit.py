@@ -1,4 +1,4 @@
-"""What a person should know about the pictures before trusting what is trained on them."""
+"""What a person should know about the images before trusting what is trained on them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from striate.data.split import Splits
 from striate.records.results import Problem
 
 IMBALANCE = 5
-"""The largest class having this many times the pictures of the smallest is worth a warning."""
+"""The largest class having this many times the images of the smallest is worth a warning."""
 
 SMALL_CLASS = 10
-"""Classes with fewer pictures than this are worth a warning."""
+"""Classes with fewer images than this are worth a warning."""
 
 OUTLYING = 8
 """A shorter side this many times smaller or larger than the usual one, or sides of this proportion, are outlying."""
@@ -46,11 +46,11 @@ def audit(
     """Look for what spoils training or its evidence, gravest first.
 
     Args:
-        index: The pictures.
+        index: The images.
         digests: Of their content.
         splits: The parts in use; None when nothing was parted yet.
         unreadable: Positions that cannot be decoded, with the reason.
-        seen: The pictures' headers where they are at hand; None reads them.
+        seen: The images' headers where they are at hand; None reads them.
 
     Returns:
         One problem a kind of finding, naming its files.
@@ -59,7 +59,7 @@ def audit(
     usable = np.array([i for i in range(len(index)) if digests[i] and i not in unreadable], dtype=np.int64)
     copies = _copies(digests, usable)
     problems = [
-        *unreadable_pictures(index, digests, unreadable),
+        *unreadable_images(index, digests, unreadable),
         *_contradictions(index, copies),
         *_leaks(index, copies),
         *_duplicates(index, copies),
@@ -78,8 +78,8 @@ def _names(index: ImageIndex, positions: np.ndarray) -> list[str]:
     return [index.names[int(i)] for i in positions]
 
 
-def _pictures(n: int) -> str:
-    return "1 picture" if n == 1 else f"{n:,} pictures"
+def _images(n: int) -> str:
+    return "1 image" if n == 1 else f"{n:,} images"
 
 
 def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
@@ -90,7 +90,7 @@ def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
     return [group for group in places.values() if len(group) > 1]
 
 
-def unreadable_pictures(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[Problem]:
+def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[Problem]:
     """One problem a reason; arguments as those of `audit`."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for i in range(len(index)):
@@ -99,7 +99,7 @@ def unreadable_pictures(index: ImageIndex, digests: Sequence[str], unreadable: M
         elif not digests[i]:
             by_reason["it could not be read"].append(index.names[i])
     for reason, files in by_reason.items():
-        yield _problem("unreadable", files, f"{_pictures(len(files))} left out: {reason}")
+        yield _problem("unreadable", files, f"{_images(len(files))} left out: {reason}")
 
 
 def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[Problem]:
@@ -108,7 +108,7 @@ def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Itera
         first = ", ".join(f"{index.names[i]} ({index.classes[index.labels[i]]})" for i in found[0][:2])
         files = [index.names[i] for group in found for i in group]
         yield _problem(
-            "contradiction", files, f"{_pictures(len(found))} stand under more than one class, such as {first}"
+            "contradiction", files, f"{_images(len(found))} stand under more than one class, such as {first}"
         )
 
 
@@ -120,7 +120,7 @@ def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[Probl
     if found:
         files = [index.names[i] for group in found for i in group]
         yield _problem(
-            "leak", files, f"{_pictures(len(found))} lie in more than one split, so scores on them flatter the model"
+            "leak", files, f"{_images(len(found))} lie in more than one split, so scores on them flatter the model"
         )
     if index.groups is not None:
         where: dict[str, set[str]] = defaultdict(set)
@@ -139,7 +139,7 @@ def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[
         yield _problem(
             "duplicate",
             files,
-            f"{_pictures(spare)} repeat another byte for byte; a draw keeps copies on one side",
+            f"{_images(spare)} repeat another byte for byte; a draw keeps copies on one side",
         )
 
 
@@ -150,25 +150,25 @@ def _classes(index: ImageIndex, usable: np.ndarray, splits: Splits | None) -> It
         yield _problem(
             "imbalance",
             (),
-            f"{index.classes[largest]!r} has {counts[largest]} pictures, {index.classes[smallest]!r} has "
+            f"{index.classes[largest]!r} has {counts[largest]} images, {index.classes[smallest]!r} has "
             f"{counts[smallest]}; balanced accuracy says more than accuracy here",
         )
     small = [f"{name!r} ({n})" for name, n in zip(index.classes, counts, strict=True) if n < SMALL_CLASS]
     if small:
-        yield _problem("small_class", (), f"classes with fewer than {SMALL_CLASS} pictures: {', '.join(small)}")
+        yield _problem("small_class", (), f"classes with fewer than {SMALL_CLASS} images: {', '.join(small)}")
     if splits is not None:
         for side, part in ((TRAIN, splits.train), (VALIDATION, splits.validation), (TEST, splits.test)):
             there = set(index.labels[part].tolist())
             missing = [repr(name) for label, name in enumerate(index.classes) if label not in there]
             if missing:
-                yield _problem("small_class", (), f"the {side} part has no picture of {', '.join(missing)}")
+                yield _problem("small_class", (), f"the {side} part has no image of {', '.join(missing)}")
 
 
 def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[Problem]:
     for trait, kind, words in _TRAITS:
         files = _names(index, usable[(seen.traits[usable] & trait) > 0])
         if files:
-            yield _problem(kind, files, f"{_pictures(len(files))} {words}")
+            yield _problem(kind, files, f"{_images(len(files))} {words}")
     usable = usable[seen.width[usable] > 0]
     if not len(usable):
         return
@@ -182,7 +182,7 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[P
         yield _problem(
             "size",
             files,
-            f"{_pictures(len(files))} far from {there}, or of an unusual shape",
+            f"{_images(len(files))} far from {there}, or of an unusual shape",
         )
 
 

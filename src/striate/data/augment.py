@@ -1,8 +1,8 @@
-"""Varying pictures for training, a batch at a time, each draw keyed by seed, epoch and sample.
+"""Varying images for training, a batch at a time, each draw keyed by seed, epoch and sample.
 
-Pictures stay bytes wherever a step only copies pixels. What bends them is one affine resampling; it and what changes
-colours work in floats, on a few pictures at a time, which stay in the processor's cache. A column of draws belongs to
-each purpose; a new purpose takes new columns, so that older recipes give the pictures that they gave.
+Images stay bytes wherever a step only copies pixels. What bends them is one affine resampling; it and what changes
+colours work in floats, on a few images at a time, which stay in the processor's cache. A column of draws belongs to
+each purpose; a new purpose takes new columns, so that older recipes give the images that they gave.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _DEVIATIONS = (0.2175**0.5, 0.0188**0.5, 0.0045**0.5)
 """Principal components of ImageNet's colours, red, green and blue down, and their deviations, of values from 0 to 1."""
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.4), 1 / 0.3
 _FRAMES: dict[str, Literal["edge", "symmetric"]] = {"border": "edge", "reflection": "symmetric"}
-"""NumPy's names for frames that hang on the picture."""
+"""NumPy's names for frames that hang on the image."""
 _THREADED = 1 << 14
-"""Values of a picture from which on threads cut pictures out; below it most of the time goes in Python itself."""
+"""Values of an image from which on threads cut images out; below it most of the time goes in Python itself."""
 
 
 def augment(
@@ -53,9 +53,9 @@ def augment(
         recipe: What varies, and how much. What it mixes is left to `data.mix`.
         seed: Of the run.
         epoch: Of the run; another epoch draws other values.
-        samples: Whole numbers that name the pictures, ``[n]``. A picture's draws depend on its own number alone.
+        samples: Whole numbers that name the images, ``[n]``. An image's draws depend on its own number alone.
         size: Height and width of the result of a recipe that crops, in pixels; None keeps that of `pixels`.
-        proportions: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; a recipe that
+        proportions: Width over height that each image had before it was stretched to `pixels`, ``[n]``; a recipe that
             crops takes that back. None where none was stretched.
 
     Returns:
@@ -98,11 +98,11 @@ def augment(
 
 
 def _cut(pixels: Tensor, tall: np.ndarray, wide: np.ndarray, place: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Cut a part out of every picture, and draw it to `size`: antialiased where that makes it smaller.
+    """Cut a part out of every image, and draw it to `size`: antialiased where that makes it smaller.
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
-        tall: The part's height as a share of the picture's, ``[n]``.
+        tall: The part's height as a share of the image's, ``[n]``.
         wide: Its width.
         place: Where it lies across and down, in [0, 1): ``[n, 2]``.
         size: Height and width of the result.
@@ -147,7 +147,7 @@ def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Cut a window of a picture's own size out of the picture in a frame.
+    """Cut a window of an image's own size out of the image in a frame.
 
     Source:
         Lee et al. 2014, Deeply-Supervised Nets (arXiv 1409.5185), section 3.2; He et al. 2015, section 4.2.
@@ -244,12 +244,12 @@ def _noise(recipe: Augment, draws: Tensor) -> Tensor:
 
 
 def _erase(x: Tensor, rows: np.ndarray, tall: np.ndarray, wide: np.ndarray, draws: np.ndarray) -> None:
-    """Paint a rectangle of one random colour over some of the pictures, in place.
+    """Paint a rectangle of one random colour over some of the images, in place.
 
     Args:
         x: uint8, ``[n, h, w, channels]``.
-        rows: Which pictures, ``[k]``.
-        tall: The rectangle's height as a share of the picture's, ``[k]``.
+        rows: Which images, ``[k]``.
+        tall: The rectangle's height as a share of the image's, ``[k]``.
         wide: Its width.
         draws: Where it lies down and across, and its colour, in [0, 1): ``[k, 5]``.
 

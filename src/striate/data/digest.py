@@ -1,4 +1,4 @@
-"""The identity of pictures: what their bytes are, whatever they are called."""
+"""The identity of images: what their bytes are, whatever they are called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from striate.core import atomic, paths
 from striate.core.device import cpu_threads
-from striate.core.errors import CheckpointError, PictureError
+from striate.core.errors import CheckpointError, ImageError
 from striate.core.events import Listener
 from striate.data.image_index import ImageIndex
 
@@ -21,21 +21,21 @@ _CHUNK = 64
 
 
 def digests(index: ImageIndex, listener: Listener, *, threads: int | None = None) -> tuple[str, ...]:
-    """The sha256 of every picture's bytes.
+    """The sha256 of every image's bytes.
 
-    Digests are remembered in the cache folder. A picture is read again unless its stamp (size, inode, times of writing
+    Digests are remembered in the cache folder. An image is read again unless its stamp (size, inode, times of writing
     and of any change) is the same as then, and its last change was at least two seconds old when it was read: a file
     that changes twice within the grain of the file system's clock is thus never taken for unchanged.
 
     Args:
-        index: The pictures.
+        index: The images.
         listener: Hears how many are done.
         threads: Reading threads; None takes one a processor.
 
     Returns:
-        For each picture 64 hexadecimal digits, over the shape as well for arrays; "" for a picture that cannot be read.
+        For each image 64 hexadecimal digits, over the shape as well for arrays; "" for an image that cannot be read.
     """
-    listener.phase("digests", len(index), "picture")
+    listener.phase("digests", len(index), "image")
     memory = _Memory(index)
     keys = np.zeros((len(index), 2), dtype=np.uint64)
     found: list[str] = [""] * len(index)
@@ -68,10 +68,10 @@ def digests(index: ImageIndex, listener: Listener, *, threads: int | None = None
 
 
 def digest(index: ImageIndex, i: int) -> str:
-    """The sha256 of picture `i`, read now; "" when it cannot be read."""
+    """The sha256 of image `i`, read now; "" when it cannot be read."""
     try:
         raw = index.read(i)
-    except PictureError:
+    except ImageError:
         return ""
     if isinstance(raw, bytes):
         return hashlib.sha256(raw).hexdigest()
@@ -79,7 +79,7 @@ def digest(index: ImageIndex, i: int) -> str:
 
 
 def write_set(path: Path, digests: Iterable[str]) -> None:
-    """Keep which pictures something has seen: 8 bytes a picture, whole or not at all.
+    """Keep which images something has seen: 8 bytes an image, whole or not at all.
 
     Args:
         path: A ``.npy`` file in a folder that exists.
@@ -93,9 +93,9 @@ def write_set(path: Path, digests: Iterable[str]) -> None:
 
 
 def count_in_set(path: Path, digests: Iterable[str]) -> int:
-    """How many pictures are among those that `write_set` kept.
+    """How many images are among those that `write_set` kept.
 
-    64 bits of a digest are compared; among ten million pictures on either side two are mistaken for one with a chance
+    64 bits of a digest are compared; among ten million images on either side two are mistaken for one with a chance
     of 1 in 180,000.
 
     Raises:
@@ -104,7 +104,7 @@ def count_in_set(path: Path, digests: Iterable[str]) -> int:
     try:
         kept = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        hint = "remove it; then nothing is known of the pictures that were seen"
+        hint = "remove it; then nothing is known of the images that were seen"
         raise CheckpointError(f"{path} is damaged: {error}", hint=hint) from error
     return int(np.isin(_beginnings(digests), kept).sum())
 
@@ -124,7 +124,7 @@ def _key(name: str, stamp: str) -> tuple[int, int]:
 
 
 class _Memory:
-    """Digests found earlier for the same source: 48 bytes a picture, in one file that is replaced whole."""
+    """Digests found earlier for the same source: 48 bytes an image, in one file that is replaced whole."""
 
     def __init__(self, index: ImageIndex) -> None:
         place = f"{index.kind}\0{Path(index.source).expanduser().resolve()}"
@@ -135,7 +135,7 @@ class _Memory:
         """Rows of key and digest, ordered by the key's first half; empty where there are none or they are damaged."""
         try:
             table = np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # only time is lost: every picture is then read
+        except (OSError, ValueError, EOFError):  # only time is lost: every image is then read
             return np.zeros((0, 6), dtype=np.uint64)
         right = table.ndim == 2 and table.shape[1] == 6 and table.dtype == np.uint64
         return table if right else np.zeros((0, 6), dtype=np.uint64)

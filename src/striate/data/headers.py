@@ -1,4 +1,4 @@
-"""What the headers of all pictures say, in a few bytes a picture."""
+"""What the headers of all images say, in a few bytes an image."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.core.device import cpu_threads
-from striate.core.errors import PictureError
-from striate.data.decode import PictureInfo, probe
+from striate.core.errors import ImageError
+from striate.data.decode import ImageInfo, probe
 from striate.data.image_index import ImageIndex
 
 _CHUNK = 64
 
 
 class Trait(enum.IntFlag):
-    """What is unusual about a picture."""
+    """What is unusual about an image."""
 
     CMYK = enum.auto()
     DEEP = enum.auto()
@@ -29,7 +29,7 @@ class Trait(enum.IntFlag):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Headers:
-    """A row for every picture of an index; zeros for one whose header cannot be read.
+    """A row for every image of an index; zeros for one whose header cannot be read.
 
     Args:
         width: In pixels, upright, int32 ``[n]``.
@@ -42,20 +42,20 @@ class Headers:
     traits: np.ndarray
 
     def middle_side(self, positions: np.ndarray) -> float | None:
-        """The median of the shorter sides of some pictures, in pixels; None where no header could be read."""
+        """The median of the shorter sides of some images, in pixels; None where no header could be read."""
         sides = np.minimum(self.width[positions], self.height[positions])
         return float(np.median(sides[sides > 0])) if sides.any() else None
 
     def proportions(self, positions: np.ndarray) -> np.ndarray:
-        """Width over height of some pictures, float32 ``[n]``; 1 where the header could not be read."""
+        """Width over height of some images, float32 ``[n]``; 1 where the header could not be read."""
         return (np.maximum(self.width[positions], 1) / np.maximum(self.height[positions], 1)).astype(np.float32)
 
 
 def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
-    """Read every picture's header.
+    """Read every image's header.
 
     Args:
-        index: The pictures.
+        index: The images.
         threads: Reading threads; None takes one a processor.
     """
     width, height = np.zeros(len(index), np.int32), np.zeros(len(index), np.int32)
@@ -65,7 +65,7 @@ def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
         for i in range(start, min(start + _CHUNK, len(index))):
             try:
                 info = probe(index.read(i))
-            except PictureError:
+            except ImageError:
                 continue
             (width[i], height[i]), traits[i] = info.shown, _traits(info)
 
@@ -78,7 +78,7 @@ def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
     return Headers(width=width, height=height, traits=traits)
 
 
-def _traits(info: PictureInfo) -> Trait:
+def _traits(info: ImageInfo) -> Trait:
     found = Trait(0)
     if info.mode == "CMYK":
         found |= Trait.CMYK

@@ -1,4 +1,4 @@
-"""The pictures of a source: their names, classes and splits, and the way to their bytes."""
+"""The images of a source: their names, classes and splits, and the way to their bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHOWN = 5
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ImageIndex:
-    """Labelled pictures, a column for each of their properties; nothing is decoded.
+    """Labelled images, a column for each of their properties; nothing is decoded.
 
     Args:
         source: The data as the user named it.
@@ -27,9 +27,9 @@ class ImageIndex:
         classes: Names of the classes; a label is a place in this row.
         labels: int64 ``[n]``.
         names: Unique paths within the source, with slashes: what a person is shown.
-        splits: ``train``, ``validation`` or ``test`` for each picture; None where the source names none.
-        groups: What each picture belongs to (a patient, a scene), "" for a picture on its own; None without groups.
-        skipped: Files that are not among the pictures, each with the reason.
+        splits: ``train``, ``validation`` or ``test`` for each image; None where the source names none.
+        groups: What each image belongs to (a patient, a scene), "" for an image on its own; None without groups.
+        skipped: Files that are not among the images, each with the reason.
         store: Reads the bytes.
     """
 
@@ -51,36 +51,36 @@ class ImageIndex:
         return len(self.labels)
 
     def read(self, i: int) -> bytes | np.ndarray:
-        """Picture `i`: encoded bytes, or uint8 pixels ``[h, w]`` or ``[h, w, 3]`` of a binary standard set.
+        """Image `i`: encoded bytes, or uint8 pixels ``[h, w]`` or ``[h, w, 3]`` of a binary standard set.
 
         Any number of threads may read at once.
 
         Raises:
-            PictureError: It cannot be read.
+            ImageError: It cannot be read.
         """
         return self.store.read(i)
 
     def stamp(self, i: int) -> str:
-        """A key that changes when picture `i` changes: cheap, for remembering digests.
+        """A key that changes when image `i` changes: cheap, for remembering digests.
 
         After its last colon stands the time of the last change, in nanoseconds.
         """
         return self.store.stamp(i)
 
     def counts(self) -> dict[str, int]:
-        """Pictures of each class, in the order of the classes."""
+        """Images of each class, in the order of the classes."""
         found = np.bincount(self.labels, minlength=len(self.classes))
         return {name: int(n) for name, n in zip(self.classes, found, strict=True)}
 
     def mapped(self, classes: Sequence[str], places: Mapping[str, int]) -> ImageIndex:
-        """The same pictures under another class map.
+        """The same images under another class map.
 
         Args:
             classes: The new names, in order.
             places: For each of the present names, its place among the new ones.
 
         Raises:
-            DataError: A class that has pictures is not in `places`.
+            DataError: A class that has images is not in `places`.
         """
         present = [self.classes[label] for label in np.unique(self.labels)]
         unknown = [name for name in present if name not in places]
@@ -117,7 +117,7 @@ def from_columns(
         splits: A split for each as the source names it; a ``val`` without a ``test`` becomes the test split.
         groups: A group for each.
         store: Reads them, in this order.
-        classes: Further classes, which may have no picture.
+        classes: Further classes, which may have no image.
         skipped: What was left out.
 
     Raises:
@@ -143,7 +143,7 @@ def from_listing(source: str, kind: str, listing: Listing) -> ImageIndex:
     """An index of the files in a folder or archive.
 
     Raises:
-        DataError: There is no picture in a class folder, or the layout contradicts itself.
+        DataError: There is no image in a class folder, or the layout contradicts itself.
     """
     try:
         found = arrange(listing.files, listing.folders)

@@ -1,4 +1,4 @@
-"""From what the user names to an index of labelled pictures."""
+"""From what the user names to an index of labelled images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN = 5
 
 
 def scan(data: str | Path, *, root: str | Path | None = None, classes: Sequence[str] | None = None) -> ImageIndex:
-    """Find labelled pictures, and refuse what no classifier can be trained or measured on.
+    """Find labelled images, and refuse what no classifier can be trained or measured on.
 
     Args:
         data: A folder, a manifest, an archive, or (as a string) the name of a standard set; ``./digits`` is a folder.
@@ -30,8 +30,8 @@ def scan(data: str | Path, *, root: str | Path | None = None, classes: Sequence[
         classes: A fixed class map, as a trained model has; None takes the classes that are found.
 
     Raises:
-        DataError: There is nothing usable: no picture, one class only, classes that differ only in case, a class
-            without a picture to train on, a label outside of `classes`, a bad manifest or archive, an unknown set.
+        DataError: There is nothing usable: no image, one class only, classes that differ only in case, a class
+            without an image to train on, a label outside of `classes`, a bad manifest or archive, an unknown set.
     """
     index = survey(data, root=root)
     if classes is not None:
@@ -45,17 +45,17 @@ def scan(data: str | Path, *, root: str | Path | None = None, classes: Sequence[
     counts = np.bincount(index.labels[training], minlength=len(index.classes))
     empty = [repr(name) for name, n in zip(index.classes, counts, strict=True) if not n]
     if empty:
-        where = "no picture" if index.splits is None else "no picture to train on"
+        where = "no image" if index.splits is None else "no image to train on"
         more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
         raise DataError(
             f"{index.source} has classes with {where}: {', '.join(empty[:_SHOWN])}{more}",
-            hint="add pictures, or remove the class folder",
+            hint="add images, or remove the class folder",
         )
     return index
 
 
 def survey(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
-    """Find labelled pictures whatever their classes; `scan` without its demands on them.
+    """Find labelled images whatever their classes; `scan` without its demands on them.
 
     Args:
         data: As in `scan`.

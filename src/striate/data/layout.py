@@ -1,6 +1,6 @@
 """From the names of files to classes and splits: one rule for folders and archives.
 
-A picture's class is the folder it lies in, directly below the root, or below ``train/``, ``val/``, ``test/`` (in any of
+An image's class is the folder it lies in, directly below the root, or below ``train/``, ``val/``, ``test/`` (in any of
 the usual spellings). A folder that alone wraps all of this is entered.
 """
 
@@ -36,8 +36,8 @@ SPLITS: Mapping[str, str] = {
 
 _ENDINGS = ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .avif"
 
-PICTURES = frozenset(_ENDINGS.split())
-"""Endings of the names of pictures, in lower case."""
+IMAGES = frozenset(_ENDINGS.split())
+"""Endings of the names of images, in lower case."""
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
 """Endings of the names of archives, in lower case."""
@@ -65,7 +65,7 @@ class Layout:
     """What the names say.
 
     Args:
-        rows: Positions, among the given files, of the pictures that have a class; ordered by name.
+        rows: Positions, among the given files, of the images that have a class; ordered by name.
         labels: The class of each.
         splits: The split of each; None where the names tell of none.
         classes: Every class folder that was seen, in natural order, empty ones too.
@@ -90,9 +90,9 @@ def natural(name: str) -> tuple[object, ...]:
     return (*((0, int(p)) if p.isascii() and p.isdigit() else (1, p.casefold()) for p in parts if p), (2, name))
 
 
-def is_picture(name: str) -> bool:
-    """Whether a name ends as those of pictures do."""
-    return PurePosixPath(name).suffix.lower() in PICTURES
+def is_image(name: str) -> bool:
+    """Whether a name ends as those of images do."""
+    return PurePosixPath(name).suffix.lower() in IMAGES
 
 
 def is_archive(name: str) -> bool:
@@ -145,17 +145,17 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
         folders: Folders within the source, those without files too.
 
     Raises:
-        DataError: There is no picture in any class folder.
+        DataError: There is no image in any class folder.
     """
     rows = sorted(
         (i for i, name in enumerate(files) if not any(map(is_clutter, name.split("/")))), key=files.__getitem__
     )
-    holding = {_parent(files[i]) for i in rows if is_picture(files[i])}
+    holding = {_parent(files[i]) for i in rows if is_image(files[i])}
     if not holding:
         packed = next((files[i] for i in rows if is_archive(files[i])), None)
         raise DataError(
-            "there is no picture" if packed is None else f"there is no picture, but the archive {packed}",
-            hint=f"pictures end in one of {', '.join(sorted(PICTURES))}; put them in class folders"
+            "there is no image" if packed is None else f"there is no image, but the archive {packed}",
+            hint=f"images end in one of {', '.join(sorted(IMAGES))}; put them in class folders"
             if packed is None
             else "name the archive itself in place of its folder, or unpack it",
         )
@@ -165,7 +165,7 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
     splits = _split_folders(base, tops, holding)
     homes = dict(_homes(base, tops, splits, known))
     if not any(folder in homes for folder in holding):
-        raise DataError("the pictures lie in no class folder", hint="make one folder per class and put them there")
+        raise DataError("the images lie in no class folder", hint="make one folder per class and put them there")
 
     kept: list[int] = []
     labels: list[str] = []
@@ -174,13 +174,13 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
     for row in rows:
         name = files[row]
         home = homes.get(_parent(name))
-        if home is not None and is_picture(name):
+        if home is not None and is_image(name):
             kept.append(row)
             labels.append(home[0])
             sides.append(home[1])
         elif home is not None:
-            skipped[name] = "its name does not end as those of readable pictures do"
-        elif is_picture(name):
+            skipped[name] = "its name does not end as those of readable images do"
+        elif is_image(name):
             skipped[name] = "it lies in no class folder"
     return Layout(
         rows=kept,
@@ -211,7 +211,7 @@ def _children(base: str, folders: Iterable[str]) -> set[str]:
 
 
 def _enter(holding: set[str]) -> str:
-    """The folder where classes or splits lie: past folders that wrap everything and hold no picture themselves."""
+    """The folder where classes or splits lie: past folders that wrap everything and hold no image themselves."""
     base = ""
     while base not in holding:
         children = _children(base, holding)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.core.device import cpu_threads
-from striate.core.errors import PictureError
+from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.image_index import ImageIndex
@@ -20,11 +20,11 @@ from striate.data.image_index import ImageIndex
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
-    """Pictures at a network's size.
+    """Images at a network's size.
 
     Args:
         positions: Places in the index, int64 ``[n]``.
-        pixels: uint8 ``[n, h, w, c]``; zeros for a picture that could not be read.
+        pixels: uint8 ``[n, h, w, c]``; zeros for an image that could not be read.
         failed: Positions that could not be read, with the reason. Leave their rows out; nothing stands in for them.
         waited_s: How long the taker had to wait for this batch.
     """
@@ -45,16 +45,16 @@ def batches(
     fast: bool = False,
     ahead: int = 3,
 ) -> Generator[Batch]:
-    """Decode pictures in order, some batches ahead.
+    """Decode images in order, some batches ahead.
 
     What is in a batch depends on `positions` and `batch` alone. At most ``ahead + 1`` batches are in memory. Closing
     the iterator, or an interrupt while it waits, stops the threads before it returns.
 
     Args:
-        index: The pictures.
+        index: The images.
         positions: Which, in which order.
         preprocess: What the network expects.
-        batch: Pictures a batch, at least 1; the last one may have fewer.
+        batch: DecodedImages a batch, at least 1; the last one may have fewer.
         threads: Decoding threads; None takes one a processor.
         fast: As in `decode`.
         ahead: Batches that may wait for the taker, at least 1.
@@ -113,7 +113,7 @@ def _fill(
     pixels: np.ndarray,
     rows: np.ndarray,
 ) -> dict[int, str]:
-    """Decode the pictures of some rows into `pixels`; those that could not be, with the reason."""
+    """Decode the images of some rows into `pixels`; those that could not be, with the reason."""
     failed: dict[int, str] = {}
     for row in rows:
         if stop.is_set():
@@ -121,6 +121,6 @@ def _fill(
         position = int(positions[row])
         try:
             pixels[row] = decode(index.read(position), preprocess, fast=fast)
-        except PictureError as error:
+        except ImageError as error:
             failed[position] = error.message
     return failed

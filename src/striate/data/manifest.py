@@ -20,13 +20,13 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The table's columns, a row a picture, ordered by path.
+    """The table's columns, a row an image, ordered by path.
 
     Args:
         names: Paths as written, with slashes; relative to the manifest's folder unless absolute.
         labels: Classes.
         splits: ``train``, ``validation`` or ``test``; None without that column.
-        groups: What belongs together; "" for a picture on its own; None without that column.
+        groups: What belongs together; "" for an image on its own; None without that column.
     """
 
     names: list[str]
@@ -44,10 +44,10 @@ def read(path: Path) -> Manifest:
     """
     rows = list(_csv(path) if path.suffix.lower() == ".csv" else _parquet(path))
     if not rows:
-        raise DataError(f"{path} has no rows", hint="write one row per picture: path,label")
+        raise DataError(f"{path} has no rows", hint="write one row per image: path,label")
     columns = rows.pop(0)
     if not rows:
-        raise DataError(f"{path} has no rows below its header", hint="write one row per picture: path,label")
+        raise DataError(f"{path} has no rows below its header", hint="write one row per image: path,label")
     table = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
     for name in ("path", "label"):
         _report(path, f"no {name}", [f"row {i + 1}" for i, cell in enumerate(table[name]) if not cell])

@@ -1,4 +1,4 @@
-"""Pictures of two classes in one, with labels in the same shares."""
+"""Images of two classes in one, with labels in the same shares."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from striate.data.pixels import in_parts
 from striate.records.recipes import Augment
 
 _PARTS = 128
-"""Shares of blended pictures are whole multiples of one in so many: 255 times that still goes into 16 bits."""
+"""Shares of blended images are whole multiples of one in so many: 255 times that still goes into 16 bits."""
 
 
 def mix(
     pixels: Tensor, labels: Tensor, recipe: Augment, *, classes: int, seed: int, epoch: int, samples: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Mix each picture of a batch with another of it: the first with the last, and so on.
+    """Mix each image of a batch with another of it: the first with the last, and so on.
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
@@ -26,10 +26,10 @@ def mix(
         classes: Number of classes.
         seed: Of the run.
         epoch: Of the run.
-        samples: Whole numbers that name the pictures, ``[n]``; the first keys the batch's draws.
+        samples: Whole numbers that name the images, ``[n]``; the first keys the batch's draws.
 
     Returns:
-        uint8 pictures, and the share of every class, ``[n, classes]``.
+        uint8 images, and the share of every class, ``[n, classes]``.
 
     Source:
         mixup: Zhang et al. 2017 (arXiv 1710.09412), equation 2. CutMix: Yun et al. 2019 (arXiv 1905.04899), equations 1
@@ -56,7 +56,7 @@ def mix(
 
 
 def _blended(pixels: Tensor, weight: int) -> Tensor:
-    """So many 128ths of each picture, and the rest of its partner, in whole numbers of 16 bits."""
+    """So many 128ths of each image, and the rest of its partner, in whole numbers of 16 bits."""
 
     def blend(own: Tensor, others: Tensor) -> Tensor:
         change = own.short().sub_(others).mul_(weight).add_(_PARTS // 2).bitwise_right_shift_(7)

@@ -1,4 +1,4 @@
-"""How large a random part of a picture is: area and ratio are drawn until the part lies within the picture."""
+"""How large a random part of an image is: area and ratio are drawn until the part lies within the image."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def sides(
     *key: Key,
     relative: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Height and width of a part of every picture, as shares of the picture's, ``[n]`` each.
+    """Height and width of a part of every image, as shares of the image's, ``[n]`` each.
 
     Args:
         areas: Least and largest area, as shares.
         aspect: Largest width over height, and height over width; their logarithm is drawn evenly.
-        samples: Whole numbers that name the pictures, ``[n]``.
+        samples: Whole numbers that name the images, ``[n]``.
         key: What is drawn: seed, purpose, epoch.
-        relative: The picture's width over height, where ratios are not meant as shares of its sides, ``[n]``.
+        relative: The image's width over height, where ratios are not meant as shares of its sides, ``[n]``.
 
     Source:
         Szegedy et al. 2014 (arXiv 1409.4842), section 6, and Zhong et al. 2017 (arXiv 1708.04896), Algorithm 1. Of ten
-        parts the first that lies within the picture counts; where none does, one of them is cut to the picture.
+        parts the first that lies within the image counts; where none does, one of them is cut to the image.
     """
 
     def drawn(chances: np.ndarray, relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

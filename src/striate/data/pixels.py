@@ -1,4 +1,4 @@
-"""Pictures as bytes, ``[n, h, w, channels]``, and as floats, ``[n, channels, h, w]``, both from 0 to 255."""
+"""Images as bytes, ``[n, h, w, channels]``, and as floats, ``[n, channels, h, w]``, both from 0 to 255."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _AT_ONCE = 1 << 19
 
 
 def in_parts(step: Callable[..., Tensor], x: Tensor, *others: Tensor, value_bytes: int = 4) -> Tensor:
-    """Bytes by a step from bytes, a few pictures at a time, so that what is between stays in the processor's cache.
+    """Bytes by a step from bytes, a few images at a time, so that what is between stays in the processor's cache.
 
     Args:
-        step: Some pictures, and what belongs to them of `others`, to as many pictures of the same size.
+        step: Some images, and what belongs to them of `others`, to as many images of the same size.
         x: uint8, ``[n, h, w, channels]``.
         others: As long as `x`.
         value_bytes: Of a value while the step works on it; floats have 4.
     """
     count, each = len(x), max(2, torch.get_num_threads() * _AT_ONCE // max(1, x[:1].numel() * value_bytes))
     out = torch.empty(x.shape, dtype=torch.uint8)
-    # never a lone picture, but where there is no other: sums over one alone may run in another order
+    # never a lone image, but where there is no other: sums over one alone may run in another order
     for start in range(0, max(1, count - 1), each):
         part = slice(start, count if start + each >= count - 1 else start + each)
         out[part] = step(x[part], *(each_of[part] for each_of in others))
@@ -60,7 +60,7 @@ def rounded(x: Tensor) -> Tensor:
 
 
 def grey(x: Tensor) -> Tensor:
-    """The luma of floats, ``[n, 1, h, w]``; pictures without three channels have none, and stay."""
+    """The luma of floats, ``[n, 1, h, w]``; images without three channels have none, and stay."""
     if x.shape[1] != len(LUMA):
         return x
     red, green, blue = x.unbind(1)
@@ -68,7 +68,7 @@ def grey(x: Tensor) -> Tensor:
 
 
 def sampled(x: Tensor, affine: Tensor, border: str) -> Tensor:
-    """Draw pictures anew by an affine map, bilinearly.
+    """Draw images anew by an affine map, bilinearly.
 
     Args:
         x: Floats; fastest as planes.

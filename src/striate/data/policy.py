@@ -1,4 +1,4 @@
-"""RandAugment: a few operations, drawn for each picture, all at one strength.
+"""RandAugment: a few operations, drawn for each image, all at one strength.
 
 Source:
     Cubuk et al. 2019, RandAugment: Practical automated data augmentation with a reduced search space (arXiv
@@ -19,19 +19,19 @@ from striate.core.seed import Key, uniforms
 from striate.data.pixels import LUMA, grey, in_parts, rounded, to_bytes, to_planes
 
 _FILL = 128
-"""What comes in from outside a picture that is moved: the middle grey of the authors' code."""
+"""What comes in from outside an image that is moved: the middle grey of the authors' code."""
 Operation = Callable[[Tensor, Tensor], Tensor]
-"""Pictures, uint8 ``[n, h, w, channels]``, and a strength ``[n]`` from -1 to 1, to pictures."""
+"""Images, uint8 ``[n, h, w, channels]``, and a strength ``[n]`` from -1 to 1, to images."""
 
 
 def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: tuple[Key, ...]) -> None:
-    """Apply `number` operations in a row to every picture.
+    """Apply `number` operations in a row to every image.
 
     Args:
         x: uint8, ``[n, h, w, channels]``; changed in place.
         number: The paper's N.
         strength: The paper's M, from 0 to 10.
-        samples: Whole numbers that name the pictures, ``[n]``.
+        samples: Whole numbers that name the images, ``[n]``.
         key: What is drawn: seed, purpose, epoch.
     """
     draws = uniforms(samples, 2 * number, *key)
@@ -44,7 +44,7 @@ def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: 
 
 
 def _bent(x: Tensor, matrices: Tensor) -> Tensor:
-    """Draw pictures anew about their centres, by the nearest pixel, as the authors' code has Pillow do it.
+    """Draw images anew about their centres, by the nearest pixel, as the authors' code has Pillow do it.
 
     Args:
         x: Bytes of 1 to 4 channels.
@@ -54,10 +54,10 @@ def _bent(x: Tensor, matrices: Tensor) -> Tensor:
     centre = torch.tensor([width / 2, height / 2])
     offsets = centre - matrices @ centre
     bent = []
-    for picture, rows in zip(x.numpy(), torch.cat([matrices, offsets[:, :, None]], 2).flatten(1).tolist(), strict=True):
-        image = Image.fromarray(picture[..., 0] if channels == 1 else picture)
+    for image, rows in zip(x.numpy(), torch.cat([matrices, offsets[:, :, None]], 2).flatten(1).tolist(), strict=True):
+        pil_image = Image.fromarray(image[..., 0] if channels == 1 else image)
         fill = _FILL if channels == 1 else (_FILL,) * channels
-        bent.append(np.asarray(image.transform(image.size, Image.Transform.AFFINE, rows, fillcolor=fill)))
+        bent.append(np.asarray(pil_image.transform(pil_image.size, Image.Transform.AFFINE, rows, fillcolor=fill)))
     return torch.from_numpy(np.stack(bent)).view(n, height, width, channels)
 
 
@@ -105,7 +105,7 @@ def translate_y(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def _wide(values: Tensor, x: Tensor) -> Tensor:
-    """A value a picture and channel as one a picture, column and channel: what is added to whole rows at once."""
+    """A value an image and channel as one an image, column and channel: what is added to whole rows at once."""
     return values[:, None, None, :].expand(-1, -1, x.shape[2], -1).reshape(len(x), 1, -1)
 
 
@@ -134,7 +134,7 @@ def colour(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def sharpness(x: Tensor, strength: Tensor) -> Tensor:
-    """Towards a blurred picture or away from it; the outermost pixels stay."""
+    """Towards a blurred image or away from it; the outermost pixels stay."""
     n, height, width, channels = x.shape
     if min(height, width) < 3:
         return x
@@ -174,7 +174,7 @@ def equalize(x: Tensor, strength: Tensor) -> Tensor:
     """Make every value of a channel about as common as any other, as Pillow's ``ImageOps.equalize`` does."""
     n, height, width, channels = x.shape
     first = 256 * torch.arange(n * channels, dtype=torch.int32).view(n, channels)
-    places = (x.flatten(2) + _wide(first, x)).flatten()  # of every value in the table of its picture and channel
+    places = (x.flatten(2) + _wide(first, x)).flatten()  # of every value in the table of its image and channel
     counts = torch.bincount(places, minlength=256 * n * channels).view(n * channels, 256)
     values = torch.arange(256)
     brightest = counts.gather(1, (values * (counts > 0)).amax(1, keepdim=True))

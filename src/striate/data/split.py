@@ -1,7 +1,7 @@
-"""Training, validation and test parts that repeat, and that stay put when pictures are added.
+"""Training, validation and test parts that repeat, and that stay put when images are added.
 
-A picture's side is a threshold on a hash of its content (or of its group's name) and the seed: 60 % train, 20 %
-validate, 20 % test. Copies of one picture are therefore always on one side, and adding or removing others moves none.
+An image's side is a threshold on a hash of its content (or of its group's name) and the seed: 60 % train, 20 %
+validate, 20 % test. Copies of one image are therefore always on one side, and adding or removing others moves none.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ def split(
     per_class: int | None = None,
     exclude: Collection[int] = (),
 ) -> Splits:
-    """Part the pictures.
+    """Part the images.
 
-    Splits that the source names are kept; where it names training and test only, a quarter of the training pictures
-    validates. Two exceptions to "adding pictures moves none": a class whose draw leaves nothing to train on has its
-    picture of the lowest hash (with its copies or group) moved to training, from validation if it can be, else from a
+    Splits that the source names are kept; where it names training and test only, a quarter of the training images
+    validates. Two exceptions to "adding images moves none": a class whose draw leaves nothing to train on has its
+    image of the lowest hash (with its copies or group) moved to training, from validation if it can be, else from a
     drawn test part; and `per_class` takes the lowest hashes among what is there.
 
     Args:
-        index: The pictures.
-        digests: Of their content; a picture with "" is excluded.
+        index: The images.
+        digests: Of their content; an image with "" is excluded.
         seed: Another seed, another draw.
-        per_class: Pictures of each class for training and validation together, at least 2: three quarters (rounded up)
-            train, and at least one validates. Where the source names both parts, or has groups, pictures keep their
+        per_class: DecodedImages of each class for training and validation together, at least 2: three quarters (rounded up)
+            train, and at least one validates. Where the source names both parts, or has groups, images keep their
             side. A class with fewer keeps what it has. None uses all. The test part is the same either way.
-        exclude: Positions that cannot be used, such as unreadable pictures.
+        exclude: Positions that cannot be used, such as unreadable images.
 
     Raises:
-        DataError: A class has fewer than two usable pictures or none to train on, or a part came out empty.
+        DataError: A class has fewer than two usable images or none to train on, or a part came out empty.
     """
     barred = set(exclude)
     usable = [i for i in range(len(index)) if digests[i] and i not in barred]
@@ -116,8 +116,8 @@ def _refuse_small(index: ImageIndex, usable: Sequence[int]) -> None:
     if small:
         more = f" and {len(small) - _SHOWN} more" if len(small) > _SHOWN else ""
         raise DataError(
-            f"{index.source} has classes with fewer than 2 usable pictures: {', '.join(small[:_SHOWN])}{more}",
-            hint="add pictures to them, or remove them",
+            f"{index.source} has classes with fewer than 2 usable images: {', '.join(small[:_SHOWN])}{more}",
+            hint="add images to them, or remove them",
         )
 
 
@@ -140,7 +140,7 @@ def _fill_training(
 
 
 def _part_copies(sides: dict[int, str], digests: Sequence[str], drawn: Sequence[str]) -> None:
-    """Where groups put copies of one picture on several of the drawn sides, only those on the last side stay."""
+    """Where groups put copies of one image on several of the drawn sides, only those on the last side stay."""
     last: dict[str, int] = {}
     for i, side in sides.items():
         if side in drawn:
@@ -153,7 +153,7 @@ def _part_copies(sides: dict[int, str], digests: Sequence[str], drawn: Sequence[
 def _limit(
     index: ImageIndex, sides: dict[int, str], digests: Sequence[str], seed: int, per_class: int, *, fixed: bool
 ) -> None:
-    """Keep `per_class` distinct pictures of each class for training and validation; put the others aside."""
+    """Keep `per_class` distinct images of each class for training and validation; put the others aside."""
     pools: dict[int, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for i, side in sides.items():
         if side in (TRAIN, VALIDATION):
@@ -189,7 +189,7 @@ def _keep(sides: dict[int, str], contents: Sequence[Sequence[int]], side: str, c
 
 
 def _clear_contradictions(sides: dict[int, str], digests: Sequence[str]) -> None:
-    """A picture under two classes may have been ranked onto two sides; what trains does not validate."""
+    """An image under two classes may have been ranked onto two sides; what trains does not validate."""
     training = {digests[i] for i, side in sides.items() if side == TRAIN}
     for i, side in sides.items():
         if side == VALIDATION and digests[i] in training:
@@ -202,12 +202,12 @@ def _refuse_empty(index: ImageIndex, sides: dict[int, str]) -> None:
     if untrained:
         more = f" and {len(untrained) - _SHOWN} more" if len(untrained) > _SHOWN else ""
         raise DataError(
-            f"{index.source} has no usable picture to train on of {', '.join(untrained[:_SHOWN])}{more}",
-            hint="add pictures that are not copies of others",
+            f"{index.source} has no usable image to train on of {', '.join(untrained[:_SHOWN])}{more}",
+            hint="add images that are not copies of others",
         )
     missing = [side for side in (VALIDATION, TEST) if side not in sides.values()]
     if missing:
         raise DataError(
-            f"{index.source} has too few pictures: none came to be for {' and '.join(missing)}",
-            hint="add pictures, or say yourself which are for testing (folders train/, val/ and test/)",
+            f"{index.source} has too few images: none came to be for {' and '.join(missing)}",
+            hint="add images, or say yourself which are for testing (folders train/, val/ and test/)",
         )

@@ -55,7 +55,7 @@ def _digits() -> ImageIndex:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Part:
-    """Pictures ``[n, h, w]`` or ``[n, h, w, 3]`` of one file, their labels, their split ("" for none) and stamp."""
+    """Images ``[n, h, w]`` or ``[n, h, w, 3]`` of one file, their labels, their split ("" for none) and stamp."""
 
     split: str
     pixels: np.ndarray
@@ -96,13 +96,13 @@ def _mnist(name: str, root: Path) -> ImageIndex:
     classes = DIGITS if name == "mnist" else FASHION_MNIST
     parts = []
     for split, prefix in ((TRAIN, "train"), (TEST, "t10k")):
-        pictures, labels = _idx_file(name, root, f"{prefix}-images", 3), _idx_file(name, root, f"{prefix}-labels", 1)
-        pixels, values = _read_idx(pictures, 3), _read_idx(labels, 1)
+        images, labels = _idx_file(name, root, f"{prefix}-images", 3), _idx_file(name, root, f"{prefix}-labels", 1)
+        pixels, values = _read_idx(images, 3), _read_idx(labels, 1)
         if len(pixels) != len(values):
             raise DataError(
-                f"{pictures} has {len(pixels)} pictures and {labels} {len(values)} labels", hint="fetch both again"
+                f"{images} has {len(pixels)} images and {labels} {len(values)} labels", hint="fetch both again"
             )
-        parts.append(_Part(split=split, pixels=pixels, labels=values, stamp=file_stamp(pictures)))
+        parts.append(_Part(split=split, pixels=pixels, labels=values, stamp=file_stamp(images)))
     return _of_arrays(name, parts, classes)
 
 

@@ -1,4 +1,4 @@
-"""Where the bytes of pictures lie: files, a tar, a zip, or arrays. Nothing is decoded here."""
+"""Where the bytes of images lie: files, a tar, a zip, or arrays. Nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from typing import Protocol, final
 
 import numpy as np
 
-from striate.core.errors import PictureError
+from striate.core.errors import ImageError
 
-MAX_PICTURE_BYTES = 512 << 20
-"""Encoded pictures above this many bytes are refused before they are read."""
+MAX_IMAGE_BYTES = 512 << 20
+"""Encoded images above this many bytes are refused before they are read."""
 
 _ZIP_LOCAL_HEADER = 30
 _DEFLATED = 8
 
 
 class Store(Protocol):
-    """Numbered pictures that can be read from any thread."""
+    """Numbered images that can be read from any thread."""
 
     def read(self, i: int) -> bytes | np.ndarray:
-        """Encoded bytes of picture `i`, or its uint8 pixels ``[h, w]`` or ``[h, w, 3]``.
+        """Encoded bytes of image `i`, or its uint8 pixels ``[h, w]`` or ``[h, w, 3]``.
 
         Raises:
-            PictureError: It cannot be read.
+            ImageError: It cannot be read.
         """
         ...
 
     def stamp(self, i: int) -> str:
-        """A key that changes when picture `i` changes; after its last colon stands the time of change, in ns."""
+        """A key that changes when image `i` changes; after its last colon stands the time of change, in ns."""
         ...
 
 
@@ -45,13 +45,13 @@ def file_stamp(path: Path) -> str:
 
 
 def _refuse_size(name: str, size: int) -> None:
-    if size > MAX_PICTURE_BYTES:
-        raise PictureError(f"{name} is {size:,} bytes, above the {MAX_PICTURE_BYTES:,} that a picture may have")
+    if size > MAX_IMAGE_BYTES:
+        raise ImageError(f"{name} is {size:,} bytes, above the {MAX_IMAGE_BYTES:,} that an image may have")
 
 
 @final
 class FileStore:
-    """Pictures as files below a folder.
+    """Images as files below a folder.
 
     Args:
         root: The folder.
@@ -69,11 +69,11 @@ class FileStore:
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):  # opening a named pipe would wait for a writer for ever
-                raise PictureError(f"{name} is not a regular file")
+                raise ImageError(f"{name} is not a regular file")
             _refuse_size(name, found.st_size)
             return path.read_bytes()
         except OSError as error:
-            raise PictureError(f"{name} cannot be read: {error.strerror or error}") from error
+            raise ImageError(f"{name} cannot be read: {error.strerror or error}") from error
 
     def stamp(self, i: int) -> str:
         """The file's own stamp."""
@@ -82,7 +82,7 @@ class FileStore:
 
 @final
 class TarStore:
-    """Pictures as members of an uncompressed tar.
+    """Images as members of an uncompressed tar.
 
     Args:
         path: The tar.
@@ -111,7 +111,7 @@ class TarStore:
 
 @final
 class ZipStore:
-    """Pictures as members of a zip, stored or deflated.
+    """Images as members of a zip, stored or deflated.
 
     Args:
         path: The zip.
@@ -137,9 +137,9 @@ class ZipStore:
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)
             except zlib.error as error:
-                raise PictureError(f"{name} is damaged within the archive: {error}") from error
+                raise ImageError(f"{name} is damaged within the archive: {error}") from error
         if len(data) != size or zlib.crc32(data) != checksum:
-            raise PictureError(f"{name} is damaged within the archive: its checksum or length is wrong")
+            raise ImageError(f"{name} is damaged within the archive: its checksum or length is wrong")
         return data
 
     def stamp(self, i: int) -> str:
@@ -156,15 +156,15 @@ def _read_range(path: Path, name: str, offset: int, size: int) -> bytes:
             while len(data) < size and (more := stream.read(size - len(data))):
                 data += more
     except OSError as error:
-        raise PictureError(f"{name} cannot be read from {path}: {error.strerror or error}") from error
+        raise ImageError(f"{name} cannot be read from {path}: {error.strerror or error}") from error
     if len(data) != size:
-        raise PictureError(f"{name} is cut short: {path} has changed or is damaged")
+        raise ImageError(f"{name} is cut short: {path} has changed or is damaged")
     return data
 
 
 @final
 class ArrayStore:
-    """Decoded pictures in arrays.
+    """Decoded images in arrays.
 
     Args:
         parts: uint8 arrays ``[n, h, w]`` or ``[n, h, w, 3]``, one after the other; memory maps will do.
@@ -177,13 +177,13 @@ class ArrayStore:
         self._stamp = stamp
 
     def read(self, i: int) -> np.ndarray:
-        """The picture's pixels."""
+        """The image's pixels."""
         part = int(np.searchsorted(self._ends, i, side="right"))
         from_the_end = i - int(self._ends[part])
         return np.ascontiguousarray(self._parts[part][from_the_end])
 
     def stamp(self, i: int) -> str:
-        """The picture's number and the stamp of the arrays."""
+        """The image's number and the stamp of the arrays."""
         return f"{i}:{self._stamp}"
 
 
@@ -192,7 +192,7 @@ class JointStore:
     """Several stores, one after the other.
 
     Args:
-        stores: Each with its number of pictures.
+        stores: Each with its number of images.
     """
 
     def __init__(self, stores: Sequence[tuple[Store, int]]) -> None:
@@ -204,7 +204,7 @@ class JointStore:
         return self._stores[part], i - (int(self._ends[part - 1]) if part else 0)
 
     def read(self, i: int) -> bytes | np.ndarray:
-        """Picture `i` of the store that holds it."""
+        """Image `i` of the store that holds it."""
         store, place = self._find(i)
         return store.read(place)
 

@@ -1,4 +1,4 @@
-"""The pixels of a view: what a network is shown when it looks at a picture more than once."""
+"""The pixels of a view: what a network is shown when it looks at an image more than once."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from striate.records.views import View, ViewSet
 
 
 def canvas(preprocess: Preprocess, views: ViewSet) -> Preprocess:
-    """How pictures are decoded so that all views lie within.
+    """How images are decoded so that all views lie within.
 
-    Views that lie beside the middle need what the centre crop leaves out: the square of the resized picture's shorter
+    Views that lie beside the middle need what the centre crop leaves out: the square of the resized image's shorter
     side. Up to 3 px less where that keeps the margins even, so that the view in the middle lies where the network looks
     without any views.
 
@@ -23,7 +23,7 @@ def canvas(preprocess: Preprocess, views: ViewSet) -> Preprocess:
         views: What is to be seen.
 
     Raises:
-        PlanError: The network takes the whole picture, and nothing lies beside it.
+        PlanError: The network takes the whole image, and nothing lies beside it.
     """
     if not views.crops:
         return preprocess
@@ -31,14 +31,14 @@ def canvas(preprocess: Preprocess, views: ViewSet) -> Preprocess:
     height, width = (least + (side - least) // 4 * 4 for least in preprocess.size)
     if preprocess.fit == "stretch" or (height, width) == preprocess.size:
         raise PlanError(
-            f"{views.name} looks beside the middle of pictures, and this network sees the whole of them",
+            f"{views.name} looks beside the middle of images, and this network sees the whole of them",
             hint="choose views that move or mirror: shift, mirror or mirror-shift",
         )
     return replace(preprocess, size=(height, width), resize=side)
 
 
 def see(pixels: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
-    """One view of decoded pictures.
+    """One view of decoded images.
 
     Args:
         pixels: As `canvas` has them decoded, ``[n, height, width, channels]``.

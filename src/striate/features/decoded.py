@@ -1,4 +1,4 @@
-"""Pictures decoded once, as bytes on disk that training reads as it needs them."""
+"""Images decoded once, as bytes on disk that training reads as it needs them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from striate.features.extract import fill
 from striate.features.store import RowStore
 
 _BATCH = 256
-"""Pictures between two writes."""
+"""Images between two writes."""
 
 
 @final
 class Decoded:
-    """A folder of decoded pictures.
+    """A folder of decoded images.
 
     Args:
-        index: All pictures.
+        index: All images.
         digests: sha256 of each.
         preprocess: How they are decoded.
         where: The folder.
@@ -48,10 +48,10 @@ class Decoded:
         """Decode what is not there yet.
 
         Args:
-            positions: Of the pictures.
+            positions: Of the images.
             listener: Hears of progress.
             most_unreadable: So many unreadable ones are borne; None bears any number.
-            besides: Pictures that could not be read before, reason by position; they count too.
+            besides: DecodedImages that could not be read before, reason by position; they count too.
 
         Returns:
             What cannot be read, with the reason; `besides` is among it.
@@ -74,7 +74,7 @@ class Decoded:
             fast=self._fast,
             most_unreadable=most_unreadable,
             besides=before,
-            phase="decoding pictures",
+            phase="decoding images",
         )
         return before | done.unreadable
 
@@ -98,4 +98,4 @@ class Decoded:
         return RowStore(self._where, (*self._preprocess.size, self._preprocess.in_channels), "uint8")
 
     def _keys(self, positions: np.ndarray) -> list[bytes]:
-        return [keys.of_picture(self._digests[int(p)]) for p in positions]
+        return [keys.of_image(self._digests[int(p)]) for p in positions]

@@ -1,4 +1,4 @@
-"""What runs a network over pictures when nothing is being learned: the fastest way this machine has that agrees.
+"""What runs a network over images when nothing is being learned: the fastest way this machine has that agrees.
 
 OpenVINO in float32 is 2 to 7 times faster than eager PyTorch on x86 processors and agrees to about 1e-6. In bfloat16
 it is faster still, yet its features can differ; it is used only when asked for, and the difference is recorded.
@@ -43,14 +43,14 @@ class Agreement:
 
     Args:
         engine: Its name.
-        cosine: Least cosine between the two over the pictures of the sample and the groups of features.
-        pictures: In the sample.
+        cosine: Least cosine between the two over the images of the sample and the groups of features.
+        images: In the sample.
         note: What a person should know; empty when nothing.
     """
 
     engine: str
     cosine: float
-    pictures: int
+    images: int
     note: str = ""
 
 
@@ -75,24 +75,24 @@ class OpenVinoEngine:
     """OpenVINO on the processor, compiled for one batch size.
 
     Args:
-        module: uint8 pictures to numbers.
-        batch: Pictures at a time.
-        picture: Height, width and channels of one.
+        module: uint8 images to numbers.
+        batch: DecodedImages at a time.
+        image: Height, width and channels of one.
         bf16: Whether products are taken in bfloat16.
     """
 
-    def __init__(self, module: nn.Module, batch: int, picture: tuple[int, int, int], *, bf16: bool = False) -> None:
+    def __init__(self, module: nn.Module, batch: int, image: tuple[int, int, int], *, bf16: bool = False) -> None:
         try:
             import openvino
         except ImportError as error:
             raise EngineError(
                 "OpenVINO is not installed", hint="pip install openvino, or choose engine torch"
             ) from error
-        example = torch.zeros((1, *picture), dtype=torch.uint8)  # a batch would cost its maps, and teach no more
+        example = torch.zeros((1, *image), dtype=torch.uint8)  # a batch would cost its maps, and teach no more
         try:
             with warnings.catch_warnings(), torch.no_grad():  # with gradients, tracing would keep every map: gigabytes
                 warnings.simplefilter("ignore")  # tracing warns of every shape that it fixes, as it should here
-                graph = openvino.convert_model(module.eval(), example_input=example, input=[(batch, *picture)])
+                graph = openvino.convert_model(module.eval(), example_input=example, input=[(batch, *image)])
             settings: dict[str, Any] = {
                 "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
                 "PERFORMANCE_HINT": "LATENCY",  # one stream over all cores: the same numbers whatever the load
@@ -114,7 +114,7 @@ def make(
     module: nn.Module,
     *,
     batch: int,
-    picture: tuple[int, int, int],
+    image: tuple[int, int, int],
     engine: EngineName,
     device: torch.device,
     sample: np.ndarray,
@@ -124,12 +124,12 @@ def make(
     """The engine asked for, or the fastest that agrees with eager float32 on a sample.
 
     Args:
-        module: uint8 pictures to numbers.
-        batch: Pictures at a time.
-        picture: Height, width and channels of one.
+        module: uint8 images to numbers.
+        batch: DecodedImages at a time.
+        image: Height, width and channels of one.
         engine: ``auto`` takes OpenVINO float32 on processors and PyTorch elsewhere or where OpenVINO cannot go.
         device: Of the run.
-        sample: Decoded pictures, ``[n, h, w, channels]``, n at least 1.
+        sample: Decoded images, ``[n, h, w, channels]``, n at least 1.
         groups: Lengths of the parts of the output that are compared each for itself (one a stage); they add up to it.
         listener: Hears when the engine is not the first choice.
 
@@ -138,14 +138,14 @@ def make(
     """
     reference = _eager(module, sample)
     if engine in ("openvino", "openvino-bf16"):
-        chosen: Engine = OpenVinoEngine(module, batch, picture, bf16=engine == "openvino-bf16")
+        chosen: Engine = OpenVinoEngine(module, batch, image, bf16=engine == "openvino-bf16")
         return chosen, _compare(chosen, batch, sample, reference, groups)
     fallback = TorchEngine(module, device)
     if engine == "torch" or device.type != "cpu":
         return fallback, _compare(fallback, batch, sample, reference, groups)
     note = ""
     try:
-        first: Engine = OpenVinoEngine(module, batch, picture)
+        first: Engine = OpenVinoEngine(module, batch, image)
         agreement = _compare(first, batch, sample, reference, groups)
         if agreement.cosine >= LEAST_AGREEMENT:
             return first, agreement
@@ -154,11 +154,11 @@ def make(
         note = f"{error.message}; PyTorch runs instead"
     listener.note(note)
     agreement = _compare(fallback, batch, sample, reference, groups)
-    return fallback, Agreement(engine=fallback.name, cosine=agreement.cosine, pictures=agreement.pictures, note=note)
+    return fallback, Agreement(engine=fallback.name, cosine=agreement.cosine, images=agreement.images, note=note)
 
 
 def run_padded(engine: Engine, pixels: np.ndarray, batch: int) -> np.ndarray:
-    """Run up to `batch` pictures on an engine that takes exactly `batch`: zeros fill up and are cut off again."""
+    """Run up to `batch` images on an engine that takes exactly `batch`: zeros fill up and are cut off again."""
     count = len(pixels)
     if count == batch:
         return engine.run(pixels)
@@ -184,4 +184,4 @@ def _compare(engine: Engine, batch: int, sample: np.ndarray, reference: np.ndarr
         start += width
     low = least < LEAST_AGREEMENT
     note = f"features agree with eager float32 only to a cosine of {least:.4f}" if low else ""
-    return Agreement(engine=engine.name, cosine=least, pictures=len(sample), note=note)
+    return Agreement(engine=engine.name, cosine=least, images=len(sample), note=note)

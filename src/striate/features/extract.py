@@ -1,4 +1,4 @@
-"""The cached pass: pictures through a function once, a row each, kept on disk under the picture's own digest."""
+"""The cached pass: images through a function once, a row each, kept on disk under the image's own digest."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.core.errors import DataError, PictureError
+from striate.core.errors import DataError, ImageError
 from striate.core.events import Listener
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.index import ImageIndex
 from striate.data.loaders import batches
-from striate.features.keys import of_picture
+from striate.features.keys import of_image
 from striate.features.store import RowStore
 from striate.models.base import ImageModel
-from striate.nn.input import PictureInput
+from striate.nn.input import InputNormalization
 
 _BATCHES_A_WRITE = 8
 
@@ -31,10 +31,10 @@ class Pass:
     """What a pass did.
 
     Args:
-        computed: Pictures that went through.
-        found: Pictures whose rows were there already.
+        computed: DecodedImages that went through.
+        found: DecodedImages whose rows were there already.
         unreadable: Reason by position in the index.
-        waited_s: Seconds the network stood idle for want of pictures.
+        waited_s: Seconds the network stood idle for want of images.
         seconds: In all.
     """
 
@@ -61,7 +61,7 @@ class StageFeatures(nn.Module):
 
     def __init__(self, model: ImageModel, preprocess: Preprocess) -> None:
         super().__init__()
-        self.input = PictureInput(preprocess)
+        self.input = InputNormalization(preprocess)
         self.model = model
 
     @property
@@ -88,7 +88,7 @@ class StageFeatures(nn.Module):
 
 
 def sample(index: ImageIndex, positions: Sequence[int], preprocess: Preprocess, count: int) -> np.ndarray:
-    """The first `count` readable pictures among `positions`, decoded: ``[n, h, w, channels]``.
+    """The first `count` readable images among `positions`, decoded: ``[n, h, w, channels]``.
 
     Raises:
         DataError: None of the first 200 can be read.
@@ -97,12 +97,12 @@ def sample(index: ImageIndex, positions: Sequence[int], preprocess: Preprocess, 
     for position in positions[:200]:
         try:
             found.append(decode(index.read(int(position)), preprocess))
-        except PictureError:
+        except ImageError:
             continue
         if len(found) == count:
             break
     if not found:
-        raise DataError(f"none of the first {len(positions[:200])} pictures of {index.source} can be read")
+        raise DataError(f"none of the first {len(positions[:200])} images of {index.source} can be read")
     return np.stack(found)
 
 
@@ -119,30 +119,30 @@ def fill(
     fast: bool = False,
     most_unreadable: int | None = None,
     besides: Mapping[int, str] | None = None,
-    phase: str = "pictures through the network",
+    phase: str = "images through the network",
 ) -> Pass:
-    """See to it that `store` has a row for every picture.
+    """See to it that `store` has a row for every image.
 
-    Pictures that are there already do not run again. Rows are written as they come, so that a pass that was
+    Images that are there already do not run again. Rows are written as they come, so that a pass that was
     interrupted goes on where it stopped, with the batches that it would have had.
 
     Args:
         store: Where the rows are kept.
-        index: The pictures.
+        index: The images.
         positions: Which of them.
-        digests: sha256 of every picture of the index.
+        digests: sha256 of every image of the index.
         preprocess: How they are decoded.
-        run: Up to `batch` decoded pictures to their rows.
-        batch: Pictures at a time.
+        run: Up to `batch` decoded images to their rows.
+        batch: DecodedImages at a time.
         listener: Hears of progress.
-        fast: Whether pictures are reduced by the fast filter.
-        most_unreadable: More unreadable pictures than this make the pass fail; None allows any number. The network then
-            runs no more, yet the other pictures are looked at, so that the error names all.
-        besides: Pictures found to be unreadable before, reason by position: they count too. None when there are none.
+        fast: Whether images are reduced by the fast filter.
+        most_unreadable: More unreadable images than this make the pass fail; None allows any number. The network then
+            runs no more, yet the other images are looked at, so that the error names all.
+        besides: DecodedImages found to be unreadable before, reason by position: they count too. None when there are none.
         phase: What the listener is told is going on.
 
     Raises:
-        DataError: Too many pictures cannot be read; the message names them.
+        DataError: Too many images cannot be read; the message names them.
     """
     began = time.monotonic()
     unreadable: dict[int, str] = {}
@@ -153,9 +153,9 @@ def fill(
         return most_unreadable is not None and len(before | unreadable) > most_unreadable
 
     with store.writing():
-        first = {of_picture(digests[p]): int(p) for p in reversed(positions)}  # of equal pictures one runs
+        first = {of_image(digests[p]): int(p) for p in reversed(positions)}  # of equal images one runs
         missing = sorted(p for key, p in first.items() if key not in store)
-        listener.phase(phase, len(missing), "picture")
+        listener.phase(phase, len(missing), "image")
         keys: list[bytes] = []
         rows: list[np.ndarray] = []
         readable: list[bool] = []
@@ -177,13 +177,13 @@ def fill(
                 if too_many():
                     continue
                 rows.append(run(each.pixels))
-                keys += [of_picture(digests[int(p)]) for p in each.positions]
+                keys += [of_image(digests[int(p)]) for p in each.positions]
                 readable += [p not in each.failed for p in each.positions]
                 if number % _BATCHES_A_WRITE == 0:
                     write()
         write()
     for position in positions:
-        if store.unreadable(of_picture(digests[position])) and position not in unreadable:
+        if store.unreadable(of_image(digests[position])) and position not in unreadable:
             unreadable[int(position)] = _reason(index, int(position), preprocess, fast=fast)
     if too_many():
         raise _too_many_unreadable(index, before | unreadable)
@@ -197,13 +197,13 @@ def fill(
 
 
 def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
-    """Pictures whose bytes could not be had when digests were taken: reason by position."""
+    """Images whose bytes could not be had when digests were taken: reason by position."""
     reasons: dict[int, str] = {}
     for position in (i for i, digest in enumerate(digests) if not digest):
         try:
             index.read(position)
             reasons[position] = "could not be read at first"
-        except PictureError as error:
+        except ImageError as error:
             reasons[position] = error.message
     return reasons
 
@@ -213,7 +213,7 @@ def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> Da
     lines = [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]
     more = f"\n  and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
     return DataError(
-        f"{len(unreadable)} of {len(index)} pictures in {index.source} cannot be read:\n" + "\n".join(lines) + more,
+        f"{len(unreadable)} of {len(index)} images in {index.source} cannot be read:\n" + "\n".join(lines) + more,
         hint="mend or remove them, or allow more with --max-unreadable",
     )
 
@@ -221,6 +221,6 @@ def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> Da
 def _reason(index: ImageIndex, position: int, preprocess: Preprocess, *, fast: bool) -> str:
     try:
         decode(index.read(position), preprocess, fast=fast)
-    except PictureError as error:
+    except ImageError as error:
         return error.message
     return "could not be read when it was first tried"

@@ -17,12 +17,12 @@ FORMAT = 1
 """Raised when the same inputs come to give other rows; older rows are then left alone, and new ones computed."""
 
 
-def of_picture(digest: str, view: str = "") -> bytes:
-    """The key of one picture's row.
+def of_image(digest: str, view: str = "") -> bytes:
+    """The key of one image's row.
 
     Args:
         digest: sha256 of its bytes, in hex.
-        view: Names the variation of the picture; empty for the picture itself.
+        view: Names the variation of the image; empty for the image itself.
     """
     raw = bytes.fromhex(digest)
     return hashlib.sha256(raw + view.encode()).digest() if view else raw

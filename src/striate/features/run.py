@@ -1,4 +1,4 @@
-"""Any function of pictures over many pictures, in order, on the fastest engine."""
+"""Any function of images over many images, in order, on the fastest engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from striate.records.plans import EngineName
 from striate.records.views import PLAIN, ViewSet
 
 WORTH_COMPILING = 200
-"""Pictures below which the seconds that OpenVINO needs to compile a network are not won back."""
+"""Images below which the seconds that OpenVINO needs to compile a network are not won back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +29,8 @@ class Outputs:
     """What a function gave.
 
     Args:
-        values: float32 ``[n, ...]``, a row for every picture that could be read.
-        positions: Which pictures those were, ``[n]``.
+        values: float32 ``[n, ...]``, a row for every image that could be read.
+        positions: Which images those were, ``[n]``.
         unreadable: Reason by position of every other.
         agreement: What ran, and how well it agreed with eager float32.
     """
@@ -42,7 +42,7 @@ class Outputs:
 
 
 def first(outputs: np.ndarray) -> np.ndarray:
-    """Those of the first view, which is the picture as it is."""
+    """Those of the first view, which is the image as it is."""
     return outputs[0]
 
 
@@ -62,21 +62,21 @@ def over(
     views: ViewSet = PLAIN,
     join: Callable[[np.ndarray], np.ndarray] = first,
 ) -> Outputs:
-    """Run `module` over pictures.
+    """Run `module` over images.
 
     Args:
         module: uint8 ``[n, h, w, channels]`` to ``[n, width]``.
-        preprocess: How pictures are decoded.
-        index: The pictures.
+        preprocess: How images are decoded.
+        index: The images.
         positions: Which of them, in the order of the rows.
         width: Length of one row.
         listener: Hears of progress.
         phase: What the listener is told is going on.
-        batch: Pictures at a time.
-        engine: As `engines.make` takes it; few pictures run on PyTorch unless another is named.
+        batch: DecodedImages at a time.
+        engine: As `engines.make` takes it; few images run on PyTorch unless another is named.
         device: Where; None is the processor.
-        fast: Whether pictures are reduced by the fast filter.
-        views: How often each picture is looked at, and how.
+        fast: Whether images are reduced by the fast filter.
+        views: How often each image is looked at, and how.
         join: From the views' outputs, ``[views, n, width]``, to the rows.
     """
     wanted = [int(p) for p in positions]
@@ -84,7 +84,7 @@ def over(
     runner, agreement = engines.make(
         module,
         batch=batch,
-        picture=some.shape[1:],
+        image=some.shape[1:],
         engine="torch" if engine == "auto" and len(wanted) < WORTH_COMPILING else engine,
         device=device or torch.device("cpu"),
         sample=some,
@@ -94,7 +94,7 @@ def over(
     rows: list[np.ndarray] = []
     kept: list[int] = []
     unreadable: dict[int, str] = {}
-    listener.phase(phase, len(wanted), "picture")
+    listener.phase(phase, len(wanted), "image")
     done = 0
     with closing(batches(index, wanted, whole, batch=batch, fast=fast)) as stream:
         for each in stream:

@@ -2,7 +2,7 @@
 
 A folder holds ``rows.bin`` (rows of one shape and type, end to end), ``keys.bin`` (a key and a flag for each row) and
 ``about.json``. Rows are appended and synced before their keys, so that whatever a kill leaves behind, a key never
-stands for a row that is not whole. Keys name content, so nothing stale is served: a changed picture has another key.
+stands for a row that is not whole. Keys name content, so nothing stale is served: a changed image has another key.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class RowStore:
         return key in self._places or key in self._unreadable
 
     def unreadable(self, key: bytes) -> bool:
-        """Whether `key` stands for a picture that could not be decoded."""
+        """Whether `key` stands for an image that could not be decoded."""
         return key in self._unreadable
 
     def _load(self) -> None:
@@ -99,7 +99,7 @@ class RowStore:
         Args:
             keys: One a row.
             rows: ``[n, *shape]``.
-            readable: False where the row stands for a picture that could not be decoded.
+            readable: False where the row stands for an image that could not be decoded.
 
         Raises:
             StorageError: The disk is full. Earlier rows stay whole.

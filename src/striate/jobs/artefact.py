@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from striate.core.device import pick
-from striate.core.errors import CheckpointError, PictureError
+from striate.core.errors import CheckpointError, ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.views import canvas, see
 from striate.records.views import PLAIN, ViewSet, view_set
-from striate.tasks.classify.ensemble import Ensemble, Picture, Predictor, log_mean_of_views
+from striate.tasks.classify.ensemble import Ensemble, ImageLike, Predictor, log_mean_of_views
 from striate.tasks.classify.network import Classifier
 from striate.weights import open_model
 from striate.weights.labels import LabelSet
@@ -27,18 +27,18 @@ class TrainedClassifier(Predictor):
     """A classifier with its preprocessing and classes: give it files, take names.
 
     Args:
-        network: Decoded pictures to logits.
-        preprocess: What must be done to a picture.
+        network: Decoded images to logits.
+        preprocess: What must be done to an image.
         classes: Names in the order of the outputs.
         temperature: What logits are divided by.
         labels: What published outputs mean, where the model is a published one.
-        views: How often it looks at a picture, and how.
+        views: How often it looks at an image, and how.
         name: What people know it by; empty where it has none.
         folder: Of the run that it comes from; None for others.
         device: Where it runs.
 
     Raises:
-        PlanError: The network cannot look at pictures in this way.
+        PlanError: The network cannot look at images in this way.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class TrainedClassifier(Predictor):
         self._canvas = canvas(preprocess, views)
         self._places = {each: place for place, each in enumerate(self.classes)}
 
-    def log_probabilities(self, pictures: Sequence[Picture]) -> np.ndarray:
-        """Calibrated log-probabilities, float64 ``[n, classes]``: of each picture's views the mean.
+    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
+        """Calibrated log-probabilities, float64 ``[n, classes]``: of each image's views the mean.
 
         Raises:
-            PictureError: One of them cannot be read; the message names it.
+            ImageError: One of them cannot be read; the message names it.
         """
-        pixels = np.stack([decode(_raw(each), self._canvas) for each in pictures])
+        pixels = np.stack([decode(_raw(each), self._canvas) for each in images])
         seen = [see(pixels, view, self.preprocess.size) for view in self.views.views]
         with torch.inference_mode():
             logits = [self.network(torch.from_numpy(each).to(self.device)).float().cpu().numpy() for each in seen]
@@ -83,15 +83,15 @@ class TrainedClassifier(Predictor):
         return self._places.get(name) if self.labels is None else self.labels.index(name)
 
 
-def _raw(picture: Picture) -> bytes | np.ndarray:
-    if isinstance(picture, bytes | np.ndarray):
-        return picture
-    path = Path(picture)
+def _raw(image: ImageLike) -> bytes | np.ndarray:
+    if isinstance(image, bytes | np.ndarray):
+        return image
+    path = Path(image)
     try:
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise PictureError(f"cannot read {path}: {reason}", hint="give the path of a picture file") from error
+        raise ImageError(f"cannot read {path}: {reason}", hint="give the path of an image file") from error
 
 
 def load(model: str | Path, *, views: str | None = None, device: str | None = None) -> TrainedClassifier:
@@ -100,12 +100,12 @@ def load(model: str | Path, *, views: str | None = None, device: str | None = No
     Args:
         model: The folder of a run, a file of weights in it (``runs/x/snapshots/2.safetensors``), ``NAME[:WEIGHTS]``, or
             ``hub:OWNER/NAME[@REVISION]``.
-        views: Name of a way to look at each picture several times (``records/views.py``); None looks once.
+        views: Name of a way to look at each image several times (``records/views.py``); None looks once.
         device: As `core.device.pick` takes it; None is the processor.
 
     Raises:
         CheckpointError: The folder holds no trained model, or a damaged one.
-        PlanError: There are no such views, or the network cannot look at pictures in this way.
+        PlanError: There are no such views, or the network cannot look at images in this way.
         WeightsNotAtHandError: The files are not here and cannot be fetched.
         UnknownModelError: Neither a folder nor a network has that name.
     """
@@ -161,7 +161,7 @@ def ensemble(
     Args:
         models: Run folders or published models of the same classes, of any architecture.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run.
-        views: Name of a way to look at each picture several times; None looks once.
+        views: Name of a way to look at each image several times; None looks once.
         device: As `load` takes it.
 
     Raises:

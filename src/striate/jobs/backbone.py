@@ -1,10 +1,10 @@
-"""Which pretrained network to begin with when none was named: the pictures decide, among what is at hand."""
+"""Which pretrained network to begin with when none was named: the images decide, among what is at hand."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from striate.core.errors import PictureError, WeightsNotAtHandError
+from striate.core.errors import ImageError, WeightsNotAtHandError
 from striate.data.decode import probe
 from striate.data.index import ImageIndex
 from striate.weights.fetch import pick
@@ -18,21 +18,21 @@ def suggest(index: ImageIndex) -> tuple[str, str]:
     """A network's name, and why.
 
     Args:
-        index: The pictures; the headers of about a hundred, evenly spread, are looked at.
+        index: The images; the headers of about a hundred, evenly spread, are looked at.
     """
     sides, grey = [], []
     for i in np.unique(np.linspace(0, len(index) - 1, SAMPLE).astype(int)):
         try:
             info = probe(index.read(int(i)))
-        except PictureError:
+        except ImageError:
             continue
         sides.append(min(info.width, info.height))
         grey.append(info.mode in GREY_MODES)
     side = float(np.median(sides)) if sides else 224.0
     if side <= SMALL_PX and grey and all(grey):
-        return "lenet5", f"small grey pictures (shorter side {side:.0f} px in the median)"
+        return "lenet5", f"small grey images (shorter side {side:.0f} px in the median)"
     if side <= SMALL_PX:
-        return "resnet20_cifar", f"small colour pictures (shorter side {side:.0f} px in the median)"
+        return "resnet20_cifar", f"small colour images (shorter side {side:.0f} px in the median)"
     try:
         picked = pick("mobilenet_v2", "default", allow_download=True)
     except WeightsNotAtHandError as error:

@@ -31,16 +31,16 @@ def run(
     Args:
         names: Networks, or aliases; empty takes the lightest classifier of every family.
         device: As `core.device.pick` takes it; None takes the fastest at hand.
-        batch: Pictures at a time.
+        batch: DecodedImages at a time.
         listener: Hears of progress; None for silence.
         seconds: For about how long each of the two steps is repeated.
 
     Raises:
         UnknownModelError: No network has that name.
-        PlanError: The device is not here, its memory does not hold the batch, or the batch is no number of pictures.
+        PlanError: The device is not here, its memory does not hold the batch, or the batch is no number of images.
     """
     if batch < 1:
-        raise PlanError(f"a batch holds at least 1 picture; got {batch}")
+        raise PlanError(f"a batch holds at least 1 image; got {batch}")
     on, hears = pick(device), listener or Silent()
     rows = [zoo.find(name) for name in names] or lightest()
     hears.phase("timing", len(rows), "network")
@@ -62,13 +62,13 @@ def lightest() -> list[zoo.ZooRow]:
 
 def _bench(row: zoo.ZooRow, device: torch.device, batch: int, seconds: float) -> BenchRow:
     model = REGISTRY.get(row.name).create().to(device)
-    pictures = torch.rand(batch, *row.input, device=device)
+    images = torch.rand(batch, *row.input, device=device)
     try:
-        forward = _inference(model, pictures, seconds)
-        step = _training(model, pictures, seconds)
+        forward = _inference(model, images, seconds)
+        step = _training(model, images, seconds)
     except torch.OutOfMemoryError as error:
         raise PlanError(
-            f"{row.name} with {batch} pictures at a time does not fit into the memory of {device}",
+            f"{row.name} with {batch} images at a time does not fit into the memory of {device}",
             hint="give a smaller --batch",
         ) from error
     accuracy = published(row.name)
@@ -84,7 +84,7 @@ def _bench(row: zoo.ZooRow, device: torch.device, batch: int, seconds: float) ->
         forward_interval_ms=(1e3 * forward.low_s, 1e3 * forward.high_s),
         step_ms=1e3 * step.median_s,
         step_interval_ms=(1e3 * step.low_s, 1e3 * step.high_s),
-        pictures_per_s=batch / forward.median_s,
+        images_per_s=batch / forward.median_s,
         params=row.params,
         macs=row.macs,
         top1=accuracy["top1"] if accuracy else None,
@@ -92,23 +92,23 @@ def _bench(row: zoo.ZooRow, device: torch.device, batch: int, seconds: float) ->
     )
 
 
-def _inference(model: nn.Module, pictures: torch.Tensor, seconds: float) -> Timing:
+def _inference(model: nn.Module, images: torch.Tensor, seconds: float) -> Timing:
     model.eval()
     with torch.inference_mode():
-        return timed(lambda: model(pictures), pictures.device, seconds=seconds)
+        return timed(lambda: model(images), images.device, seconds=seconds)
 
 
-def _training(model: nn.Module, pictures: torch.Tensor, seconds: float) -> Timing:
+def _training(model: nn.Module, images: torch.Tensor, seconds: float) -> Timing:
     model.train()
     optimiser = torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)  # a small rate: values must stay ordinary
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        logits = model(pictures)
+        logits = model(images)
         answers = logits.new_zeros(
             (logits.shape[0], *logits.shape[2:]), dtype=torch.long
         )  # a class each, or each pixel
         F.cross_entropy(logits, answers).backward()
         optimiser.step()
 
-    return timed(step, pictures.device, seconds=seconds)
+    return timed(step, images.device, seconds=seconds)

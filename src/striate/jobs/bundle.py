@@ -37,7 +37,7 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
 
     Args:
         folder: Of the run.
-        data_licence: Under which the pictures may be used.
+        data_licence: Under which the images may be used.
         root: Where the files of the standard set are, if not where the run found them.
 
     Returns:
@@ -83,7 +83,7 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
             f'metric = {{ dataset = "{plan["data"]} test", top1 = {100 * top1:.2f} }}',
             f'preprocess = {{ size = {list(pre.size)}, channels = "{pre.channels}", mean = {list(pre.mean)}, '
             f"std = {list(pre.std)} }}",
-            f'note = "made by `{command}` on the {record["data"]["train"]:,} training pictures (data: {data_licence})"',
+            f'note = "made by `{command}` on the {record["data"]["train"]:,} training images (data: {data_licence})"',
             "",
         ]
     )

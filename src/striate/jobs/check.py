@@ -41,7 +41,7 @@ def run(
     preview: PreviewPlan | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
-    """Decode every picture, and say what is wrong with any of them or with all together.
+    """Decode every image, and say what is wrong with any of them or with all together.
 
     Args:
         data: As `data.index.scan` takes it.
@@ -51,7 +51,7 @@ def run(
         out: Where; None takes ``<data>-<recipe>.png``.
 
     Returns:
-        ``classes`` (name to count), ``pictures`` (how many), ``problems`` (rows of `records.results.Problem`), and
+        ``classes`` (name to count), ``images`` (how many), ``problems`` (rows of `records.results.Problem`), and
         ``augmented`` (the file) with a preview.
 
     Raises:
@@ -63,7 +63,7 @@ def run(
     shape = None if preview is None or preview.network is None else REGISTRY.get(preview.network).input
     index = scan(data, root=root)
     hashes = digests(index, listener)
-    listener.phase("decoding", len(index), "picture")
+    listener.phase("decoding", len(index), "image")
     unreadable: dict[int, str] = {}
     done = 0
     for batch in batches(index, range(len(index)), _LOOK, batch=_BATCH):
@@ -72,10 +72,10 @@ def run(
         listener.step(done)
     seen = headers(index)
     problems = audit(index, hashes, unreadable=unreadable, seen=seen)
-    found = {"classes": index.counts(), "pictures": len(index), "problems": to_json(problems)}
+    found = {"classes": index.counts(), "images": len(index), "problems": to_json(problems)}
     if preview is None or varies is None:
         return found
-    listener.phase("drawing pictures", 1, "sheet")
+    listener.phase("drawing images", 1, "sheet")
     readable = np.array([p for p in range(len(index)) if p not in unreadable])
     if shape is None:
         side = round(min(seen.middle_side(readable) or preview.side, preview.side))
@@ -94,7 +94,7 @@ def _drawn(
     varies: Augment,
     preprocess: Preprocess,
 ) -> bytes:
-    """Some pictures of each class as they are, and as a training by the recipe would take them in its passes."""
+    """Some images of each class as they are, and as a training by the recipe would take them in its passes."""
     chosen = _chosen(index, readable, preview)
     cut_from = to_cut_from(preprocess, varies, seen, readable)
     pixels = np.stack([decode(index.read(p), cut_from) for p in chosen])
@@ -122,12 +122,12 @@ def _drawn(
     height, width = preprocess.size
     shown = len(np.unique(labels))
     of_all = f", {shown} of {len(index.classes)} classes" if shown < len(index.classes) else ""
-    about = f"{plural(len(rows), 'picture')} at {width} x {height} px{of_all}, as training would see them pass by pass"
+    about = f"{plural(len(rows), 'image')} at {width} x {height} px{of_all}, as training would see them pass by pass"
     return sheet(title(preview.recipe), [about, _fields(varies)], rows)
 
 
 def _chosen(index: ImageIndex, readable: np.ndarray, preview: PreviewPlan) -> np.ndarray:
-    """Positions of the pictures that are drawn, class by class."""
+    """Positions of the images that are drawn, class by class."""
     there = np.unique(index.labels[readable])
     classes = there[np.unique(np.linspace(0, len(there) - 1, preview.classes).astype(int))]
     each = max(1, preview.rows // len(classes))
@@ -140,7 +140,7 @@ def _chosen(index: ImageIndex, readable: np.ndarray, preview: PreviewPlan) -> np
 
 
 def _shares(shares: torch.Tensor, classes: tuple[str, ...]) -> list[str]:
-    """What a mixed picture counts as: ``70 % rose``, ``30 % tulip``."""
+    """What a mixed image counts as: ``70 % rose``, ``30 % tulip``."""
     found = {name: float(share) for name, share in zip(classes, shares, strict=True) if share > 0}
     return [f"{100 * share:.0f} % {name}" for name, share in sorted(found.items(), key=lambda each: -each[1])]
 

@@ -1,4 +1,4 @@
-"""Measures models on labelled pictures: each alone, and all together."""
+"""Measures models on labelled images: each alone, and all together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, Score, Standing
 from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
 from striate.tasks.classify.metrics import paired_difference, score, wilson
-from striate.weights.trained import PICTURES
+from striate.weights.trained import IMAGES
 
 
 def run(plan: EvalPlan, listener: Listener) -> EvalRecord:
@@ -31,11 +31,11 @@ def run(plan: EvalPlan, listener: Listener) -> EvalRecord:
 
     Args:
         plan: The models, the data, and which part of it.
-        listener: Hears of progress, of pictures that could not be read, and of those that a model was trained on.
+        listener: Hears of progress, of images that could not be read, and of those that a model was trained on.
 
     Raises:
         DataError: A label of the data is none of the models', or there is no such part.
-        PlanError: The models do not know the same classes, or cannot look at pictures as asked.
+        PlanError: The models do not know the same classes, or cannot look at images as asked.
     """
     named = (plan.model, *plan.also)
     classifiers = members(named, snapshots=plan.snapshots, views=plan.views, device=plan.device)
@@ -99,12 +99,12 @@ class _Way:
     trained_on: int | None = None
 
     def right(self, labels: np.ndarray) -> np.ndarray:
-        """Which pictures are named rightly, bool ``[n]``."""
+        """Which images are named rightly, bool ``[n]``."""
         return self.log_p.argmax(axis=1) == labels
 
 
 def _part(plan: EvalPlan, index: ImageIndex) -> np.ndarray:
-    """The pictures that are asked for."""
+    """The images that are asked for."""
     split = plan.split or ("test" if index.splits is not None and "test" in index.splits else None)
     if split is None:
         return np.arange(len(index))
@@ -117,8 +117,8 @@ def _part(plan: EvalPlan, index: ImageIndex) -> np.ndarray:
 def _trained_on(
     classifiers: Sequence[TrainedClassifier], index: ImageIndex, positions: np.ndarray, listener: Listener
 ) -> list[int | None]:
-    """How many of the pictures each one's training saw, as far as its run's folder says; the listener is told."""
-    kept = [None if each.folder is None else each.folder / PICTURES for each in classifiers]
+    """How many of the images each one's training saw, as far as its run's folder says; the listener is told."""
+    kept = [None if each.folder is None else each.folder / IMAGES for each in classifiers]
     if not any(path is not None and path.is_file() for path in kept):
         return [None] * len(classifiers)
     hashes = digests(index, listener)
@@ -127,8 +127,8 @@ def _trained_on(
         count = count_in_set(path, [hashes[p] for p in positions]) if path is not None and path.is_file() else None
         if count:
             listener.note(
-                f"{count:,} of {len(positions):,} pictures are among those that {classifier.name} was trained on "
-                "or chosen by: its figures are better than new pictures would give"
+                f"{count:,} of {len(positions):,} images are among those that {classifier.name} was trained on "
+                "or chosen by: its figures are better than new images would give"
             )
         found.append(count)
     return found
@@ -137,7 +137,7 @@ def _trained_on(
 def _looked(
     classifier: TrainedClassifier, index: ImageIndex, positions: np.ndarray, plan: EvalPlan, listener: Listener
 ) -> running.Outputs:
-    """Log-probabilities of every picture, ``[n, looks, classes]``: as it is, and where there are views, their mean."""
+    """Log-probabilities of every image, ``[n, looks, classes]``: as it is, and where there are views, their mean."""
     views, temperature = classifier.views, classifier.temperature
 
     def looks(logits: np.ndarray) -> np.ndarray:

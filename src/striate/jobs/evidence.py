@@ -1,4 +1,4 @@
-"""What a finished run shows for itself: the counts of its pictures, ``predictions.csv``, and the report."""
+"""What a finished run shows for itself: the counts of its images, ``predictions.csv``, and the report."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ PREDICTIONS = "predictions.csv"
 def summary(
     source: str, index: ImageIndex, parts: Mapping[str, np.ndarray], problems: tuple[Problem, ...], unreadable: int
 ) -> DataSummary:
-    """How many pictures there were, class by class.
+    """How many images there were, class by class.
 
     Args:
         source: The data as the user named it.
-        index: All pictures.
+        index: All images.
         parts: Positions of those that could be read, under ``train``, ``validation``, ``test`` and ``unused``; an
             absent part is empty.
         problems: What was noticed.
-        unreadable: Pictures that could not be read.
+        unreadable: DecodedImages that could not be read.
     """
     names = ("train", "validation", "test", "unused")
     found = {name: parts.get(name, np.array([], dtype=np.int64)) for name in names}
@@ -51,12 +51,12 @@ def summary(
 def predictions(
     index: ImageIndex, logits: np.ndarray, positions: np.ndarray, *, temperature: float = 1.0
 ) -> list[Prediction]:
-    """What a model said of pictures.
+    """What a model said of images.
 
     Args:
-        index: The pictures.
+        index: The images.
         logits: A row each, ``[n, classes]``.
-        positions: Which pictures they are of.
+        positions: Which images they are of.
         temperature: What logits are divided by.
     """
     log_p = log_softmax(logits / temperature)
@@ -78,8 +78,8 @@ def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Predicti
     Args:
         folder: Of the run.
         record: What it found.
-        said: Of every test picture.
-        index: Where the pictures of the worst mistakes are.
+        said: Of every test image.
+        index: Where the images of the worst mistakes are.
 
     Raises:
         StorageError: They cannot be written.

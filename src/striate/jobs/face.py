@@ -13,7 +13,7 @@ from striate.jobs import fit as job
 from striate.jobs.artefact import TrainedClassifier, load
 from striate.records.plans import FitPlan
 from striate.records.results import FitRecord
-from striate.tasks.classify.ensemble import Picture
+from striate.tasks.classify.ensemble import ImageLike
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -59,17 +59,17 @@ class Run:
         """The trained classifier, loaded on first use."""
         return load(self.folder)
 
-    def predict(self, picture: Picture, top: int = 5) -> list[dict[str, Any]]:
-        """The likeliest classes of a picture, likeliest first: ``label`` and ``probability``.
+    def predict(self, image: ImageLike, top: int = 5) -> list[dict[str, Any]]:
+        """The likeliest classes of an image, likeliest first: ``label`` and ``probability``.
 
         Args:
-            picture: A file, encoded bytes, or decoded uint8 ``[h, w]`` or ``[h, w, 3]``.
+            image: A file, encoded bytes, or decoded uint8 ``[h, w]`` or ``[h, w, 3]``.
             top: At most so many.
 
         Raises:
-            PictureError: It cannot be read.
+            ImageError: It cannot be read.
         """
-        return self.classifier.predict(picture, top)
+        return self.classifier.predict(image, top)
 
 
 def fit(
@@ -80,7 +80,7 @@ def fit(
     listener: Listener | None = None,
     **plan: Any,
 ) -> Run:
-    """Make a classifier of labelled pictures, and gather the evidence for trusting it.
+    """Make a classifier of labelled images, and gather the evidence for trusting it.
 
     Args:
         data: A folder, manifest, archive, or the name of a standard set.

@@ -1,4 +1,4 @@
-"""The main job: labelled pictures become a classifier, with the evidence for trusting it."""
+"""The main job: labelled images become a classifier, with the evidence for trusting it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
         listener: Hears of progress.
 
     Raises:
-        DataError: The pictures cannot be used as they are.
+        DataError: The images cannot be used as they are.
         PlanError: The folder holds another plan's run.
         StorageError: Something cannot be written.
         StriateError: Others, as named in `core.errors`.
@@ -111,7 +111,7 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     )
     features = CachedFeatures(problem)
     try:
-        splits, unreadable = _every_picture_once(problem, features, splits, unreadable)
+        splits, unreadable = _every_image_once(problem, features, splits, unreadable)
     except StriateError:
         folder.release(claim)
         raise
@@ -131,13 +131,13 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     return FitOutcome(record=record, folder=claim.folder, resumed=claim.state == "unfinished", finished_before=False)
 
 
-def _every_picture_once(
+def _every_image_once(
     problem: Problem, features: CachedFeatures, splits: Splits, unread: dict[int, str]
 ) -> tuple[Splits, dict[int, str]]:
-    """The cached pass, and a look at the test pictures; unreadable ones are out of the split afterwards.
+    """The cached pass, and a look at the test images; unreadable ones are out of the split afterwards.
 
     Returns:
-        The split of what can be read, and the reason for every picture that cannot.
+        The split of what can be read, and the reason for every image that cannot.
     """
     index, listener = problem.index, problem.listener
     most = math.floor(problem.plan.max_unreadable * (len(index) - len(splits.unused)) + 1e-9)
@@ -166,12 +166,12 @@ def _require_enough(index: ImageIndex, splits: Splits) -> None:
     if not counts.all():
         missing = ", ".join(repr(index.classes[i]) for i in np.flatnonzero(counts == 0)[:5])
         raise DataError(
-            f"no readable training picture is left of {missing}",
-            hint="mend the unreadable pictures, or remove the class",
+            f"no readable training image is left of {missing}",
+            hint="mend the unreadable images, or remove the class",
         )
     for name, positions in (("validation", splits.validation), ("test", splits.test)):
         if not len(positions):
-            raise DataError(f"no readable picture is left for {name}", hint="add pictures: at least 5 of each class")
+            raise DataError(f"no readable image is left for {name}", hint="add images: at least 5 of each class")
 
 
 def _conclude(
@@ -186,7 +186,7 @@ def _conclude(
     attempts: list[Attempt],
     claim: folder.Claim,
 ) -> tuple[FitRecord, list[Prediction]]:
-    """Train the winner on all labelled pictures, look at the test pictures once, and write the model down."""
+    """Train the winner on all labelled images, look at the test images once, and write the model down."""
     index, listener = problem.index, problem.listener
     assert winner.build is not None
     assert winner.row.validation is not None
@@ -203,7 +203,7 @@ def _conclude(
         start=start,
         made={"verb": "fit", "data": Path(plan.data).name},
     )
-    write_set(claim.folder / trained.PICTURES, [problem.digests[p] for p in (*splits.train, *splits.validation)])
+    write_set(claim.folder / trained.IMAGES, [problem.digests[p] for p in (*splits.train, *splits.validation)])
     trained.save(claim.folder, model, card)
     outputs = over(
         Classifier(model, preprocess).eval(),
@@ -212,7 +212,7 @@ def _conclude(
         splits.test,
         width=problem.classes,
         listener=listener,
-        phase="the test pictures, once",
+        phase="the test images, once",
         device=problem.device,
         fast=plan.fast_resize,
     )

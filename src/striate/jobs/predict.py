@@ -1,20 +1,20 @@
-"""Names what is on pictures."""
+"""Names what is on images."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from striate.core.errors import PictureError
+from striate.core.errors import ImageError
 from striate.core.events import Listener
 from striate.jobs.artefact import ensemble
 from striate.records.plans import PredictPlan
 
 
 def run(plan: PredictPlan, listener: Listener) -> list[dict[str, Any]]:
-    """A row for every picture: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
+    """A row for every image: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
 
     Args:
-        plan: The models, the pictures, and how many names for each.
+        plan: The models, the images, and how many names for each.
         listener: Hears of progress.
 
     Raises:
@@ -23,12 +23,12 @@ def run(plan: PredictPlan, listener: Listener) -> list[dict[str, Any]]:
     """
     named = (plan.model, *plan.also)
     classifier = ensemble(named, snapshots=plan.snapshots, views=plan.views, device=plan.device)
-    listener.phase("predicting", len(plan.pictures), "picture")
+    listener.phase("predicting", len(plan.images), "image")
     rows: list[dict[str, Any]] = []
-    for number, file in enumerate(plan.pictures, start=1):
+    for number, file in enumerate(plan.images, start=1):
         try:
             rows.append({"file": file, "predictions": classifier.predict(file, plan.top)})
-        except PictureError as error:
+        except ImageError as error:
             rows.append({"file": file, "predictions": [], "error": str(error)})
         listener.step(number)
     return rows

@@ -22,7 +22,7 @@ FILES = (trained.WEIGHTS, trained.CARD, folder.METRICS, model_card.NAME)
 def run(plan: PublishPlan, listener: Listener) -> PublishRecord:
     """Write weights, ``model.json``, figures and a model card; nothing in them names a file or folder of this machine.
 
-    The report stays here: it shows pictures and names their files.
+    The report stays here: it shows images and names their files.
 
     Args:
         plan: Which run, where to, under which licence.

@@ -21,14 +21,14 @@ def run(
 
     Args:
         name: Of the network, or an alias; the folder of a trained one, or its place on the hub.
-        input: Channels, height and width of the picture, in pixels; None takes what it was made for.
+        input: Channels, height and width of the image, in pixels; None takes what it was made for.
         classes: Length of the output; None takes the published one, or that of the trained network.
         memory: An amount such as ``8GB``: the record then says what fits into it.
 
     Raises:
         UnknownModelError: No network has that name.
         CheckpointError: The folder holds no trained network.
-        InputShapeError: The network does not take such a picture.
+        InputShapeError: The network does not take such an image.
         PlanError: A number is below 1 or too large to count with, or `memory` is no amount.
     """
     found = trained.find(name)
@@ -39,7 +39,7 @@ def run(
     shape = made_for if input is None else input
     if min(shape) < 1:
         raise PlanError(
-            f"a picture has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
+            f"an image has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
         )
     if shape[0] > MOST_CHANNELS or max(shape[1:]) > MOST_SIDE_PX or (classes or 0) > MOST_CLASSES:
         raise PlanError(

@@ -50,7 +50,7 @@ from striate.train.schedule import cycle_ends
 from striate.weights import trained
 
 _EVALUATED = 100
-"""Pictures at a time in evaluation."""
+"""Images at a time in evaluation."""
 MOST_OF_FREE = 0.9
 """Share of free memory that a step is planned to take: kernels need room too, and neighbours."""
 
@@ -88,8 +88,8 @@ def run(
 ) -> TrainOutcome:
     """Train, or go on with a training that was stopped, to the same weights.
 
-    Without validation the schedule is fixed beforehand and nothing is chosen on the way, so no pictures are held back:
-    all but the test pictures train. Started by ``torchrun`` or ``accelerate launch``, its processes share each step.
+    Without validation the schedule is fixed beforehand and nothing is chosen on the way, so no images are held back:
+    all but the test images train. Started by ``torchrun`` or ``accelerate launch``, its processes share each step.
 
     Args:
         plan: What is asked.
@@ -150,27 +150,27 @@ def run(
     looked_at = splits.validation if validates else splits.validation[:0]
     seen = headers(index) if method.augment.crop is not None else None
     cut_from = to_cut_from(preprocess, method.augment, seen, training)
-    pictures = Decoded(index, hashes, cut_from, claim.work / "pixels")
+    images = Decoded(index, hashes, cut_from, claim.work / "pixels")
     held_back = Decoded(index, hashes, preprocess, claim.work / "validation")
     if ranks.first:
         most = math.floor(means.max_unreadable * len(index) + 1e-9)
-        for store, positions in ((pictures, training), (held_back, looked_at)):
+        for store, positions in ((images, training), (held_back, looked_at)):
             unreadable = store.decode(positions, listener, most_unreadable=most, besides=unreadable)
         _tell(index, unreadable, listener)
     ranks.wait()
-    kept, held = pictures.readable(training), held_back.readable(looked_at)
+    kept, held = images.readable(training), held_back.readable(looked_at)
     if method.whiten:
-        whiten(network, pictures.pixels, pictures.rows(kept))
+        whiten(network, images.pixels, images.rows(kept))
     labels = index.labels[kept]
     per_class = np.bincount(labels, minlength=len(index.classes))
     rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)
     best = _Best(network, held_back, held, index.labels[held], ranks, claim.work / "best.safetensors")
 
     state = claim.work / "training.safetensors"
-    signature = keys.of_folder(plan=plan, recipe=method, pictures=[hashes[p] for p in kept])
+    signature = keys.of_folder(plan=plan, recipe=method, images=[hashes[p] for p in kept])
     if state.exists() and checkpoint.facts(state).get("signature") != signature:
         raise PlanError(
-            f"{where} was begun with other pictures, another recipe of that name, or other versions of what computes",
+            f"{where} was begun with other images, another recipe of that name, or other versions of what computes",
             hint=f"put back what changed, or choose another --out; to begin anew there, delete {state}",
         )
 
@@ -183,11 +183,11 @@ def run(
     result = train(
         network,
         PixelFeed(
-            pictures.pixels,
+            images.pixels,
             labels,
             method.augment,
             seed=plan.seed,
-            rows=pictures.rows(kept),
+            rows=images.rows(kept),
             classes=len(index.classes),
             size=preprocess.size,
             proportions=None if seen is None else seen.proportions(kept),
@@ -227,7 +227,7 @@ def run(
         start={"weights": "random"},
         made={"verb": "train", "data": Path(plan.data).name, "recipe": title(plan.recipe)},
     )
-    write_set(claim.folder / trained.PICTURES, [hashes[p] for p in (*kept, *held)])
+    write_set(claim.folder / trained.IMAGES, [hashes[p] for p in (*kept, *held)])
     trained.save(claim.folder, model.cpu(), card)
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     unreadable = {**unreadable, **lost}
@@ -263,7 +263,7 @@ def run(
 def _most(
     network: Classifier, preprocess: Preprocess, method: Recipe, precision: str, device: torch.device
 ) -> int | None:
-    """The most pictures at a time for which the sizing engine foretells that a step fits into free memory.
+    """The most images at a time for which the sizing engine foretells that a step fits into free memory.
 
     None where the recipe's own group fits, or the device does not say what is free.
     """
@@ -286,12 +286,12 @@ def _most(
 
 @final
 class _Best:
-    """Looks at the validation pictures, and keeps the weights that did best on them.
+    """Looks at the validation images, and keeps the weights that did best on them.
 
     Args:
         network: As it is being trained.
-        pictures: Decoded.
-        positions: The validation pictures.
+        images: Decoded.
+        positions: The validation images.
         labels: Theirs.
         ranks: Each process looks at a part.
         file: Where the best weights go.
@@ -300,14 +300,14 @@ class _Best:
     def __init__(
         self,
         network: Classifier,
-        pictures: Decoded,
+        images: Decoded,
         positions: np.ndarray,
         labels: np.ndarray,
         ranks: Ranks,
         file: Path,
     ) -> None:
         self._network, self._ranks, self.file = network, ranks, file
-        self._feed = PixelFeed(pictures.pixels, labels, Augment(), seed=0, rows=pictures.rows(positions))
+        self._feed = PixelFeed(images.pixels, labels, Augment(), seed=0, rows=images.rows(positions))
         self._parts = ranks.share(range(len(positions)))
         self._count = len(positions)
 
@@ -336,10 +336,10 @@ def _tested(
     ranks: Ranks,
     listener: Listener,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
-    """The test pictures through the network; each process runs a part, and every picture counts once.
+    """The test images through the network; each process runs a part, and every image counts once.
 
     Returns:
-        Logits, the positions that they are of, and the reason for every picture that cannot be read.
+        Logits, the positions that they are of, and the reason for every image that cannot be read.
     """
     mine = ranks.share([int(p) for p in positions])
     outputs = running.over(
@@ -349,7 +349,7 @@ def _tested(
         mine,
         width=len(index.classes),
         listener=listener,
-        phase="the test pictures, once",
+        phase="the test images, once",
         batch=_EVALUATED,
         device=ranks.device,
     )

@@ -1,4 +1,4 @@
-"""Airbench: CIFAR-10 in as few multiply-adds as possible, from a first layer that begins where the pictures say.
+"""Airbench: CIFAR-10 in as few multiply-adds as possible, from a first layer that begins where the images say.
 
 Source: Jordan 2024, section 3 (94 %) and section 4 (95 and 96 %); widths and blocks of the author's code.
 
@@ -12,9 +12,9 @@ stage2  7 x 7       the same, 256
 stage3  3 x 3       the same, 256
 ======  ==========  =========================================================
 
-The stem begins at random here; a recipe with ``whiten`` sets it from the training pictures and leaves it there.
+The stem begins at random here; a recipe with ``whiten`` sets it from the training images and leaves it there.
 
-Departures: of larger pictures, whose last pool leaves several positions, the mean is taken. The normalisations add 1e-5
+Departures: of larger images, whose last pool leaves several positions, the mean is taken. The normalisations add 1e-5
 to the variance, where the author's code adds 1e-12.
 """
 
@@ -41,7 +41,7 @@ PAPER = Paper(
     ref="arXiv 2404.00498",
 )
 PATCH, WINDOW = 2, 3
-"""Sides of the patches that the first layer sees, and of the last pool: the whole map of a picture of 32 px."""
+"""Sides of the patches that the first layer sees, and of the last pool: the whole map of an image of 32 px."""
 MOMENTUM = 0.4
 """Share of a batch in the running statistics; large, as there are few steps."""
 SCALE = 1 / 9
@@ -167,7 +167,7 @@ class Airbench(ImageModel):
     Args:
         spec: Widths and blocks.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AirbenchSpec, *, classes: int = 10, in_channels: int = 3) -> None:

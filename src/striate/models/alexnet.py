@@ -12,7 +12,7 @@ stage3  6 x 6       3x3 max pool                                         pool5
 ======  ==========  ===================================================  =============
 
 Departures, all from the published weights (torchvision's): no response normalisation, 256 maps in conv4 where the
-paper has 384, dropout before fc6 and fc7 instead of after them, and an adaptive 6x6 pool so that any picture from 63 px
+paper has 384, dropout before fc6 and fc7 instead of after them, and an adaptive 6x6 pool so that any image from 63 px
 serves.
 """
 
@@ -71,7 +71,7 @@ class AlexNet(ImageModel):
     Args:
         spec: Sizes of the network.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AlexNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -11,8 +11,8 @@ stage2  13 x 13     3x3 max pool, 3x3 convolutions, 384, 2 x 192, 2 x 128   conv
 stage3  6 x 6       3x3 max pool                                            pool5
 ======  ==========  ======================================================  =================
 
-Departures: pictures have 227 px, not the printed 224, because 11x11 windows in steps of 4 take 55 places only there;
-weights begin as He et al. 2015 say; an adaptive 6x6 pool lets any picture from 67 px serve. Each response is normalised
+Departures: images have 227 px, not the printed 224, because 11x11 windows in steps of 4 take 55 places only there;
+weights begin as He et al. 2015 say; an adaptive 6x6 pool lets any image from 67 px serve. Each response is normalised
 before it is pooled, as in the paper, and not after (Caffe's order). A pair of towers is a convolution in two groups.
 """
 
@@ -98,7 +98,7 @@ class AlexNet2012(ImageModel):
     Args:
         spec: Sizes of the network.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AlexNet2012Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -1,6 +1,6 @@
 """Every network is an ordered row of named stages and a named head; three classes run them all.
 
-`StagedModel` knows the stages, and two kinds of head follow them. An `ImageModel` gives one answer a picture: its
+`StagedModel` knows the stages, and two kinds of head follow them. An `ImageModel` gives one answer an image: its
 `Head` reads the last stage. A `DenseModel` gives one a position: its `Decoder` names the stages whose maps it reads.
 """
 
@@ -20,7 +20,7 @@ from striate.nn.heads import Head, pooled_head
 from striate.nn.network import Network
 
 Task = Literal["classify", "segment"]
-"""What a network is for: one class a picture, or one class a position."""
+"""What a network is for: one class an image, or one class a position."""
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -41,16 +41,16 @@ class StageInfo:
 
 
 class StagedModel(Network):
-    """A network over pictures: named stages, then a head.
+    """A network over images: named stages, then a head.
 
     A family's constructor calls `add_stage` in order and sets `head` (and, where the paper has them, `aux`);
     everything else is here or in the two classes below, and no family overrides it.
 
     Args:
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
         classes: Channels of the output.
         min_side: The least height and width that the network accepts, in pixels.
-        max_side: The greatest, in pixels; None where any larger picture serves.
+        max_side: The greatest, in pixels; None where any larger image serves.
         side_step: From one accepted side to the next, in pixels.
         aux_side: The least height and width at which auxiliary heads work too, in pixels; None where that is
             `min_side`.
@@ -89,7 +89,7 @@ class StagedModel(Network):
 
         Args:
             name: ``stem`` or ``stageN``, N counting from 1.
-            module: From the stage before (or the picture) to this stage's maps.
+            module: From the stage before (or the image) to this stage's maps.
             channels: Channels of its output.
             stride: How much this stage alone reduces the resolution.
         """
@@ -101,7 +101,7 @@ class StagedModel(Network):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages' names, from the picture upwards."""
+        """The stages' names, from the image upwards."""
         return tuple(stage.name for stage in self._stage_table)
 
     @property
@@ -114,7 +114,7 @@ class StagedModel(Network):
         return self.stages if stage is None else self.stages[self._position(stage) + 1 :]
 
     def parameter_stages(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters by stage, from the picture upwards, ``head`` last: for freezing and for rates."""
+        """Parameters by stage, from the image upwards, ``head`` last: for freezing and for rates."""
         groups = {name: list(self.get_submodule(name).parameters()) for name in self.stages}
         groups["head"] = list(self.head.parameters())
         if len(self.aux):
@@ -132,7 +132,7 @@ class StagedModel(Network):
         """The maps of the stages asked for, in order; nothing above the last of them runs.
 
         Args:
-            x: Pictures, ``[n, in_channels, h, w]``.
+            x: DecodedImages, ``[n, in_channels, h, w]``.
             keep: Names of stages; None keeps all.
         """
         self._check(x)
@@ -149,13 +149,13 @@ class StagedModel(Network):
         """Logits, and the logits of every auxiliary head under the dotted path of the module that it taps.
 
         Raises:
-            InputShapeError: The network does not take such pictures, or its auxiliary heads do not.
+            InputShapeError: The network does not take such images, or its auxiliary heads do not.
         """
         side = min(int(x.shape[-2]), int(x.shape[-1]))
         if self.aux and self.min_side <= side < self.aux_side:
             raise InputShapeError(
-                f"picture side {side} px is below {self.aux_side}, the least that the auxiliary heads accept",
-                hint="resize the pictures, or run the network without them: forward, or a recipe whose aux is 0",
+                f"image side {side} px is below {self.aux_side}, the least that the auxiliary heads accept",
+                hint="resize the images, or run the network without them: forward, or a recipe whose aux is 0",
             )
         tapped: dict[str, Tensor] = {}
 
@@ -180,32 +180,32 @@ class StagedModel(Network):
         if not x.is_floating_point():
             raise InputShapeError(
                 f"this network takes floating-point numbers; got {str(x.dtype).removeprefix('torch.')}",
-                hint="normalise the pictures first, as their preprocessing says",
+                hint="normalise the images first, as their preprocessing says",
             )
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise InputShapeError(
                 f"this network takes [n, {self.in_channels}, h, w]; got {list(x.shape)}",
-                hint="build it with in_channels=... for other pictures",
+                hint="build it with in_channels=... for other images",
             )
         side = min(int(x.shape[2]), int(x.shape[3]))
         if side < self.min_side:
             raise InputShapeError(
-                f"picture side {side} px is below {self.min_side}, the least this network accepts",
-                hint="resize the pictures, or choose a network for small pictures such as resnet20_cifar",
+                f"image side {side} px is below {self.min_side}, the least this network accepts",
+                hint="resize the images, or choose a network for small images such as resnet20_cifar",
             )
         side = max(int(x.shape[2]), int(x.shape[3]))
         if self.max_side is not None and side > self.max_side:
             raise InputShapeError(
-                f"picture side {side} px is above {self.max_side}, the most this network accepts",
-                hint="resize the pictures, or choose a network that slides over them",
+                f"image side {side} px is above {self.max_side}, the most this network accepts",
+                hint="resize the images, or choose a network that slides over them",
             )
         for side in (int(x.shape[2]), int(x.shape[3])):
             below = side - (side - self.min_side) % self.side_step
             if side != below:
                 raise InputShapeError(
-                    f"picture side {side} px does not come out even in this network; "
+                    f"image side {side} px does not come out even in this network; "
                     f"the nearest that do are {below} and {below + self.side_step}",
-                    hint=f"crop or pad the pictures: {self.min_side} px serve, and every {self.side_step} px more",
+                    hint=f"crop or pad the images: {self.min_side} px serve, and every {self.side_step} px more",
                 )
 
     # ------------------------------------------------------------------ freezing
@@ -246,7 +246,7 @@ class StagedModel(Network):
 
 
 class ImageModel(StagedModel):
-    """A network that gives one answer a picture: its head reads the last stage's maps and ends in ``logits``."""
+    """A network that gives one answer an image: its head reads the last stage's maps and ends in ``logits``."""
 
     task: ClassVar[Task] = "classify"
     head: Head
@@ -298,7 +298,7 @@ class ImageModel(StagedModel):
             ``[n, in_channels, h, w]`` to ``[n, classes]``.
 
         Raises:
-            InputShapeError: The picture has other channels, or a side below `min_side` or above `max_side`.
+            InputShapeError: The image has other channels, or a side below `min_side` or above `max_side`.
         """
         return self.head(self.forward_features(x))
 
@@ -317,7 +317,7 @@ class ImageModel(StagedModel):
         """The network in two at the end of `stage`, sharing this network's parameters.
 
         Returns:
-            ``bottom`` (pictures to the stage's maps) and ``top`` (those maps to logits).
+            ``bottom`` (images to the stage's maps) and ``top`` (those maps to logits).
         """
         return _Bottom(self, stage), _Top(self, stage)
 
@@ -328,12 +328,12 @@ class DenseModel(StagedModel):
     The stages are those of any other network, and are cut, frozen, probed and sized in the same way.
 
     Args:
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
         classes: Channels of the output.
         min_side: The least height and width that the network accepts, in pixels.
-        max_side: The greatest, in pixels; None where any larger picture serves.
+        max_side: The greatest, in pixels; None where any larger image serves.
         side_step: From one accepted side to the next, in pixels.
-        margin: Pixels along every edge of the picture that the output leaves out.
+        margin: Pixels along every edge of the image that the output leaves out.
     """
 
     task: ClassVar[Task] = "segment"
@@ -368,7 +368,7 @@ class DenseModel(StagedModel):
             ``[n, in_channels, h, w]`` to ``[n, classes, h - 2 margin, w - 2 margin]``.
 
         Raises:
-            InputShapeError: The picture has other channels, or a side that the network does not accept.
+            InputShapeError: The image has other channels, or a side that the network does not accept.
         """
         return self.forward_head(self.forward_features(x), (x.shape[2], x.shape[3]))
 
@@ -381,7 +381,7 @@ class DenseModel(StagedModel):
 
         Args:
             features: As `forward_features` gives them.
-            size: Height and width of the picture that they are of.
+            size: Height and width of the image that they are of.
         """
         return self.head(features, size)
 
@@ -389,14 +389,14 @@ class DenseModel(StagedModel):
         """The network in two at the end of `stage`, sharing this network's parameters.
 
         Returns:
-            ``bottom`` (pictures to the maps of `stage` and of the stages below that the head reads) and ``top`` (those
-            maps, and the picture's height and width, to logits).
+            ``bottom`` (images to the maps of `stage` and of the stages below that the head reads) and ``top`` (those
+            maps, and the image's height and width, to logits).
         """
         return _DenseBottom(self, stage), _DenseTop(self, stage)
 
 
 class _Bottom(nn.Module):
-    """Pictures to one stage's maps."""
+    """Images to one stage's maps."""
 
     def __init__(self, model: ImageModel, stage: str) -> None:
         super().__init__()
@@ -422,7 +422,7 @@ class _Top(nn.Module):
 
 
 class _DenseBottom(nn.Module):
-    """Pictures to one stage's maps, and those below it that the head reads."""
+    """Images to one stage's maps, and those below it that the head reads."""
 
     def __init__(self, model: DenseModel, stage: str) -> None:
         super().__init__()

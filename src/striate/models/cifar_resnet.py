@@ -1,4 +1,4 @@
-"""Plain and residual networks for 32 px pictures: the pair that shows depth failing, and residuals curing it.
+"""Plain and residual networks for 32 px images: the pair that shows depth failing, and residuals curing it.
 
 Source: He et al. 2015, section 4.2; depth is 6 n + 2 for n units a stage.
 
@@ -95,7 +95,7 @@ class CifarResNet(ImageModel):
     Args:
         spec: Unit and depth.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ResNetSpec, *, classes: int = 10, in_channels: int = 3) -> None:

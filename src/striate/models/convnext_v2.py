@@ -1,6 +1,6 @@
-"""ConvNeXt v2: channels of the perceptron compete by how strongly each answers over the whole picture.
+"""ConvNeXt v2: channels of the perceptron compete by how strongly each answers over the whole image.
 
-That keeps maps from dying or doubling when the network learns by filling in masked pictures; the scales of the first
+That keeps maps from dying or doubling when the network learns by filling in masked images; the scales of the first
 version are dropped.
 
 Source: Woo et al. 2023, section 4 and Algorithm 1 (the normalisation), Figure 5 (the block), appendix (the sizes).

@@ -58,13 +58,13 @@ class Stem(Protocol):
         ...
 
     def build(self, in_channels: int, width: int, eps: float) -> nn.Module:
-        """From the picture to `width` channels."""
+        """From the image to `width` channels."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wide:
-    """A strided 7x7 convolution, for large pictures (Table 1)."""
+    """A strided 7x7 convolution, for large images (Table 1)."""
 
     @property
     def stride(self) -> int:
@@ -77,13 +77,13 @@ class Wide:
         return 2
 
     def build(self, in_channels: int, width: int, eps: float) -> nn.Module:
-        """From the picture to `width` channels."""
+        """From the image to `width` channels."""
         return ConvNorm(in_channels, width, 7, stride=2, eps=eps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Narrow:
-    """A bare 3x3 convolution, for pictures of 32 px (section 3, implementation details)."""
+    """A bare 3x3 convolution, for images of 32 px (section 3, implementation details)."""
 
     @property
     def stride(self) -> int:
@@ -96,7 +96,7 @@ class Narrow:
         return 1
 
     def build(self, in_channels: int, width: int, eps: float) -> nn.Module:
-        """From the picture to `width` channels; the first unit normalises them."""
+        """From the image to `width` channels; the first unit normalises them."""
         return conv2d(in_channels, width, 3)
 
 
@@ -188,11 +188,11 @@ class DenseNet(ImageModel):
     Args:
         spec: The row of the table.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: DenseNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:
-        # stem and pool round up and take a picture of any side; what they leave must survive being halved
+        # stem and pool round up and take an image of any side; what they leave must survive being halved
         halvings = len(spec.blocks) - 1
         least = spec.stem.stride * spec.stem.pool * (2**halvings - 1) + 1
         super().__init__(in_channels=in_channels, classes=classes, min_side=least)

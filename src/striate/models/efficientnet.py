@@ -1,9 +1,9 @@
-"""EfficientNet: one small network found by search, and a rule that scales depth, width and pictures together.
+"""EfficientNet: one small network found by search, and a rule that scales depth, width and images together.
 
 Its unit widens, looks around depthwise, weighs its maps by a gate and narrows linearly (MBConv).
 
 Source: Tan and Le 2019, Table 1 (the small network, B0) and section 3.3 (the rule); Table 2 lists the scaled networks,
-whose coefficients and sizes of pictures are those of the authors' code.
+whose coefficients and sizes of images are those of the authors' code.
 
 ======  ==========  =======================================================
 stage   output      layers (B0)
@@ -173,7 +173,7 @@ class EfficientNet(ImageModel):
     Args:
         spec: Units, multipliers, padding and eps.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: EfficientNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -14,10 +14,10 @@ stage5            16 x 16    2x2 max pool, fc6 (7x7, 4096), fc7 (1x1, 4096)
 head.score        16 x 16    1x1 convolution, a map a class
 head.steps        34 x 34    FCN-16s and 8s: twice as fine, plus the scores of stage3's pooled maps (pool4)
 ..                70 x 70    FCN-8s: twice as fine, plus the scores of stage2's pooled maps (pool3)
-head.up           500 x 500  32, 16 or 8 times as fine, cropped to the picture
+head.up           500 x 500  32, 16 or 8 times as fine, cropped to the image
 ================  =========  ===============================================================
 
-Every map is a lattice of positions over the picture, and what is added must lie on the same one: the offsets of the
+Every map is a lattice of positions over the image, and what is added must lie on the same one: the offsets of the
 crops (19; 5 and 27; 5, 9 and 31 px) follow from `Lattice`.
 
 Departures: none in the function. The last upsampling can be trained here as the others can; the authors hold it fixed.
@@ -47,7 +47,7 @@ PAPER = Paper(
     title="Fully Convolutional Networks for Semantic Segmentation",
     ref="arXiv 1411.4038",
 )
-BORDER = 100  # zeros around the picture, so that fc6 finds its 7 x 7 positions whatever the picture's size
+BORDER = 100  # zeros around the image, so that fc6 finds its 7 x 7 positions whatever the image's size
 GRID = 7  # side of fc6
 
 
@@ -89,7 +89,7 @@ TINY = FCNSpec(skips=("stage3", "stage2"), kernels=((3,), (3,), (3,), (3,), (3,)
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """Where a map's positions lie along one side of the picture: position i has its centre at ``first + i step``.
+    """Where a map's positions lie along one side of the image: position i has its centre at ``first + i step``.
 
     Args:
         first: Centre of position 0, in pixels.
@@ -180,7 +180,7 @@ class Fusion(nn.Module):
 
 @final
 class Upsampling(Decoder):
-    """Scores at the coarsest positions, made finer step by step, and cropped to the picture.
+    """Scores at the coarsest positions, made finer step by step, and cropped to the image.
 
     Args:
         skips: Channels of the stages whose pooled maps are scored too, from the deepest.
@@ -229,7 +229,7 @@ class FCN(DenseModel):
     Args:
         spec: One network of section 4.2.
         classes: Maps of the output, the background's included.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: FCNSpec, *, classes: int = 21, in_channels: int = 3) -> None:

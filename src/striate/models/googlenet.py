@@ -15,7 +15,7 @@ stage4  7 x 7       max pool; 2 modules, 1024                           pool4, 5
 Departures: ``googlenet`` is the network of the published weights (torchvision's): batch normalisation instead of biases
 and response normalisation, 3x3 kernels where Table 1 has 5x5, a pool4 of 2x2, dropout of 0.2. ``googlenet_paper`` is
 Table 1, its response normalisation with the constants of Krizhevsky et al. 2012. The pool of the auxiliary classifiers
-adapts to pictures of any size, where the paper's has windows of 5x5.
+adapts to images of any size, where the paper's has windows of 5x5.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class GoogLeNet(ImageModel):
     Args:
         spec: Modules, layers and widths.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: GoogLeNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -142,7 +142,7 @@ class ScaledResidual(nn.Module):
 
     def __init__(self, channels: int, branches: Module, *, scale: float, eps: float, act: nn.Module) -> None:
         super().__init__()
-        self.branches, width = module(channels, branches, eps=eps, average="picture")
+        self.branches, width = module(channels, branches, eps=eps, average="image")
         self.up = nn.Conv2d(width, channels, 1)
         self.scale = scale
         self.act = act
@@ -159,7 +159,7 @@ class InceptionResNetV2(ImageModel):
     Args:
         spec: Modules and widths.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: InceptionResNetV2Spec, *, classes: int = 1000, in_channels: int = 3) -> None:
@@ -170,7 +170,7 @@ class InceptionResNetV2(ImageModel):
         self.add_stage("stage1", second, channels, stride=2)
         for number, group in enumerate(spec.groups, start=2):
             parts: dict[str, nn.Module] = {"pool": nn.MaxPool2d(3, stride=2)} if number == 2 else {}
-            parts["unit1"], channels = module(channels, group.first, eps=spec.eps, average="picture")
+            parts["unit1"], channels = module(channels, group.first, eps=spec.eps, average="image")
             top = number == len(spec.groups) + 1
             for index in range(group.count):
                 final = top and index == group.count - 1

@@ -14,7 +14,7 @@ stage4  8 x 8       reduction, 1280; 2 modules that end in 1x3 and 3x1, 2048
 
 Departures, all from the published weights (the authors'): after the first pool, one 1x1 and one 3x3 convolution and
 a second pool stand for Table 1's three 3x3 convolutions; modules of stage2 keep one 5x5 kernel. Keras' weights need
-``average="picture"``. The auxiliary classifier takes pictures from 299 px.
+``average="image"``. The auxiliary classifier takes images from 299 px.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ PAPER = Paper(
     title="Rethinking the Inception Architecture for Computer Vision",
     ref="arXiv 1512.00567",
 )
-Average = Literal["window", "picture"]
-"""What a 3x3 average is over at the picture's edge.
+Average = Literal["window", "image"]
+"""What a 3x3 average is over at the image's edge.
 
 - ``"window"``: all nine, zeros among them (PyTorch).
-- ``"picture"``: those inside the picture (TensorFlow).
+- ``"image"``: those inside the image (TensorFlow).
 """
 
 
@@ -161,7 +161,7 @@ class InceptionV3Spec:
         stem: Channels of the stem's three convolutions and of stage1's two.
         modules: The modules of stage2 and of every stage after it.
         eps: Added to the variance by every batch normalisation.
-        average: What an average pool is over at the picture's edge.
+        average: What an average pool is over at the image's edge.
         dropout: Chance that a pooled feature is dropped in training.
         aux: The maker of the auxiliary classifier, which taps the last stage but one; None builds none.
     """
@@ -203,7 +203,7 @@ def module(channels: int, rows: Module, *, eps: float, average: Average) -> tupl
         channels: Channels in.
         rows: Its branches.
         eps: Added to the variance by every batch normalisation.
-        average: What an average pool is over at the picture's edge.
+        average: What an average pool is over at the image's edge.
     """
     built = [branch(channels, each, eps=eps, average=average) for each in rows]
     return Branches(*(each for each, _ in built)), sum(width for _, width in built)
@@ -235,7 +235,7 @@ def convolution(channels: int, row: Conv, eps: float) -> nn.Module:
 
 
 def stem(in_channels: int, widths: tuple[int, int, int, int, int], eps: float) -> tuple[nn.Module, nn.Module]:
-    """Stem and stage1: pictures to the third of `widths`, and that to the fifth."""
+    """Stem and stage1: images to the third of `widths`, and that to the fifth."""
     w1, w2, w3, w4, w5 = widths
     first = sequence(
         conv1=ConvNorm(in_channels, w1, 3, stride=2, padding="valid", eps=eps),
@@ -251,7 +251,7 @@ def stem(in_channels: int, widths: tuple[int, int, int, int, int], eps: float) -
 
 
 def least_side(stages: int, positions: int = 1) -> int:
-    """The side of a picture that leaves `positions` after `stages` stages of modules, as nothing strided is padded.
+    """The side of an image that leaves `positions` after `stages` stages of modules, as nothing strided is padded.
 
     Example:
         >>> least_side(3), least_side(2, positions=17)
@@ -271,7 +271,7 @@ class InceptionV3(ImageModel):
     Args:
         spec: Modules and widths.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: InceptionV3Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""LeNet-5: convolutions and subsampling in turn, until a picture is a row of features for dense layers.
+"""LeNet-5: convolutions and subsampling in turn, until an image is a row of features for dense layers.
 
 Source: LeCun et al. 1998, section II.B and Figure 2.
 
@@ -12,7 +12,7 @@ stage2  1 x 1       2x2 average pool, 5x5 convolution, 120          S4, C5
 
 Departures: C3 sees all of S2's maps (the paper's Table I leaves some out), subsampling has no parameters, and the
 output is linear instead of radial basis functions; the 61,706 parameters are those of the form in common use. On
-pictures above 32 px, C5 slides, and its maps are averaged before F6.
+images above 32 px, C5 slides, and its maps are averaged before F6.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class LeNet(ImageModel):
     Args:
         spec: Widths of the layers.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: LeNetSpec, *, classes: int = 10, in_channels: int = 1) -> None:

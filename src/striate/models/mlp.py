@@ -11,7 +11,7 @@ stage1  1 x 1       300 to 100 units
 ======  ==========  =========================
 
 Departures: rectifiers instead of tanh. A stage yields maps of one position, so that the network can be cut, probed and
-frozen as every other. It takes pictures of one size only: ``side`` of its spec.
+frozen as every other. It takes images of one size only: ``side`` of its spec.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class MLPSpec:
     """Sizes of the network.
 
     Args:
-        hidden: Units of each hidden layer, from the picture upwards.
-        side: Height and width of the pictures, in pixels.
+        hidden: Units of each hidden layer, from the image upwards.
+        side: Height and width of the images, in pixels.
     """
 
     hidden: tuple[int, ...] = (300, 100)
@@ -78,7 +78,7 @@ class MLP(ImageModel):
     Args:
         spec: Sizes of the network.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: MLPSpec, *, classes: int = 10, in_channels: int = 1) -> None:

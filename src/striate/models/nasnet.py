@@ -1,4 +1,4 @@
-"""NASNet-A: a cell found by search on small pictures, repeated to make networks for large ones.
+"""NASNet-A: a cell found by search on small images, repeated to make networks for large ones.
 
 Source: Zoph et al. 2017, section 3 and Figures 2 and 4; N and P are those of "NASNet-A (N @ P)".
 
@@ -292,7 +292,7 @@ class NASNet(ImageModel):
     Args:
         spec: Repeats, channels and cells.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: NASNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

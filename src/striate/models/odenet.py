@@ -10,7 +10,7 @@ stage1  13 x 13     4x4 convolution, 64, stride 2, group norm           downsamp
 stage2  6 x 6       4x4 convolution, 64, stride 2, the equation, norm   downsampling, ODE
 ======  ==========  ==================================================  ===================
 
-How often the equation is evaluated is the solver's choice, picture by picture: ``model.stage2.flow.evaluations`` holds
+How often the equation is evaluated is the solver's choice, image by image: ``model.stage2.flow.evaluations`` holds
 the number of the last forward pass, ``backward_evaluations`` that of the adjoint pass after it. A solver with error
 control takes the same steps for the whole batch, so answers move with their batch by as much as the tolerance; solvers
 with equal steps do not. Departures: none; weights begin as He et al. 2015 say.
@@ -211,7 +211,7 @@ class ODENet(ImageModel):
     Args:
         spec: Sizes, and how the equation is solved.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     size_note = "the differential equation counts as one evaluation; a run takes as many as its solver needs"

@@ -62,7 +62,7 @@ class Entry:
             PlanError: It is.
         """
         if self.task != task:
-            gives = {"classify": "one class for the whole picture", "segment": "a class for every position"}
+            gives = {"classify": "one class for the whole image", "segment": "a class for every position"}
             raise PlanError(
                 f"{self.name} gives {gives[self.task]}; what is needed here gives {gives[task]}",
                 hint=f"choose a network whose task is {task}: striate models lists them",
@@ -71,7 +71,7 @@ class Entry:
     def classifier(
         self, *, classes: int | None = None, in_channels: int | None = None, options: Mapping[str, Any] | None = None
     ) -> ImageModel:
-        """As `create`, where one answer a picture is needed.
+        """As `create`, where one answer an image is needed.
 
         Raises:
             PlanError: The network is for another task.
@@ -88,7 +88,7 @@ class Entry:
 
         Args:
             classes: Length of the output; None takes the published one.
-            in_channels: Channels of the pictures; None takes the published one.
+            in_channels: Channels of the images; None takes the published one.
             options: Fields of the spec to change, nested ones by dotted names (``{"unit.stride_place": "1x1"}``).
         """
         return self.build(

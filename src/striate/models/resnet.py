@@ -1,4 +1,4 @@
-"""Residual networks for 224 px pictures: each unit learns what to add to its input.
+"""Residual networks for 224 px images: each unit learns what to add to its input.
 
 Source: He et al. 2015, section 3.3, Table 1 and Figure 5.
 
@@ -261,7 +261,7 @@ class ResNet(ImageModel):
     Args:
         spec: The row of the table.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ResNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

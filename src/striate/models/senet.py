@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation networks: residual units whose maps are weighed by what the whole picture holds.
+"""Squeeze-and-excitation networks: residual units whose maps are weighed by what the whole image holds.
 
 Source: Hu et al. 2017, Table 1 (middle column); SENet-154 in the appendix.
 
@@ -157,7 +157,7 @@ class SENet(ImageModel):
     Args:
         spec: Units, depth, stem and pool.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: SENetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -1,7 +1,7 @@
 """Shake-shake: two residual functions, mixed at random, and their gradients mixed at random once more.
 
 Source: Gastaldi 2017, equations 1 and 2, Figure 1, Table 1 (26 layers; the form that draws for
-each picture, Shake-Shake-Image).
+each image, Shake-Shake-Image).
 
 ======  ==========  =============================
 stage   output      units (26 layers, 2 x 32)
@@ -59,7 +59,7 @@ class Mix(torch.autograd.Function):
 
 @final
 class Shake(nn.Module):
-    """The mean of two functions; in training a random mixture, drawn for each picture, forwards and backwards apart.
+    """The mean of two functions; in training a random mixture, drawn for each image, forwards and backwards apart.
 
     Shape:
         ``[n, ...]`` to what the two make of it.

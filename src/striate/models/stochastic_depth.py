@@ -12,7 +12,7 @@ stage3  8 x 8       18 units, 64
 ======  ==========  ============================
 
 Departures: what stays is divided by its chance to stay in training, where the paper multiplies by it in evaluation; and
-each picture of a batch draws for itself, where the paper draws once a batch. The parameters are ResNet-110's, name by
+each image of a batch draws for itself, where the paper draws once a batch. The parameters are ResNet-110's, name by
 name; its weights for evaluation load as they are.
 """
 
@@ -44,7 +44,7 @@ class Surviving:
 
     Args:
         body: The convolutions.
-        last: Chance to stay of the network's last unit, the paper's p_L; the chance falls evenly from 1 at the picture.
+        last: Chance to stay of the network's last unit, the paper's p_L; the chance falls evenly from 1 at the image.
     """
 
     body: Body = PADDED

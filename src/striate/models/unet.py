@@ -17,12 +17,12 @@ head.steps.stem          388 x 388  2x2 up-convolution beside the stem, 2, 64
 head.logits              388 x 388  1x1 convolution, a map a class
 =======================  =========  ================================================
 
-Convolutions are not padded: every output position has seen nothing but picture, and large pictures are answered tile by
+Convolutions are not padded: every output position has seen nothing but image, and large images are answered tile by
 tile without a seam. So the output leaves out 92 px along every edge, and a tile's side must come out even before every
 pool: 188 px, 204, 220, ..., 572.
 
 Departures: none known. ``padding="symmetric"`` gives the padded form that is widely used, whose output covers the
-picture.
+image.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ class ExpandingPath(Decoder):
 
     Args:
         spec: Convolutions and their padding.
-        channels: Channels of the stages that it reads, from the picture upwards.
+        channels: Channels of the stages that it reads, from the image upwards.
         classes: Maps of the output.
     """
 
@@ -173,7 +173,7 @@ class ExpandingPath(Decoder):
         self.logits = nn.Conv2d(below, classes, 1)
 
     def forward(self, maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """Up the steps; the picture's size follows from the maps'."""
+        """Up the steps; the image's size follows from the maps'."""
         x = maps[self.reads[-1]]
         for name, step in self.steps.items():
             x = step(x, maps[name])
@@ -192,7 +192,7 @@ class UNet(DenseModel):
     Args:
         spec: Its widths and paddings.
         classes: Maps of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: UNetSpec, *, classes: int = 2, in_channels: int = 1) -> None:

@@ -13,7 +13,7 @@ stage4  14 x 14     2x2 max pool, 3, 512         conv5_x
 stage5  7 x 7       2x2 max pool                 pool5
 ======  ==========  ===========================  ============
 
-Departures: an adaptive 7x7 pool before fc6 (torchvision's), so that any picture from 32 px serves. The ``_bn`` rows
+Departures: an adaptive 7x7 pool before fc6 (torchvision's), so that any image from 32 px serves. The ``_bn`` rows
 normalise every convolution, which the paper does not; their convolutions keep biases, as the published weights do.
 """
 
@@ -154,7 +154,7 @@ class VGG(ImageModel):
     Args:
         spec: The column of the table.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: VGGSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -2,7 +2,7 @@
 
 Source: ACM AI at UCLA 2021, Advanced Track, Workshop 4, the two listings.
 
-workshop_torch, for grey pictures of 16 px:
+workshop_torch, for grey images of 16 px:
 
 ======  ==========  =======================================================
 stage   output      layers
@@ -12,7 +12,7 @@ stage1  8 x 8       2x2 max pool, 5x5 convolution, 64
 stage2  4 x 4       2x2 max pool
 ======  ==========  =======================================================
 
-workshop_keras, for colour pictures of 64 px and a single yes or no:
+workshop_keras, for colour images of 64 px and a single yes or no:
 
 ======  ==========  =======================================================
 stage   output      layers
@@ -23,7 +23,7 @@ stage2  14 x 14     2x2 max pool
 ======  ==========  =======================================================
 
 Departures: the output is logits, where the listings end in softmax (which PyTorch's cross-entropy then applies a second
-time) and in a sigmoid; an adaptive pool before the dense layers lets larger pictures serve. The dense layers of
+time) and in a sigmoid; an adaptive pool before the dense layers lets larger images serve. The dense layers of
 workshop_torch have no activation between them, so together they are one linear map; that is kept.
 """
 
@@ -82,7 +82,7 @@ class WorkshopSpec:
 
     @property
     def min_side(self) -> int:
-        """The least picture of which a position is left, in pixels."""
+        """The least image of which a position is left, in pixels."""
         lost = self.kernel - 1 if self.padding == "valid" else 0
         side = 1
         for row in reversed(self.widths):
@@ -104,7 +104,7 @@ class Workshop(ImageModel):
     Args:
         spec: The listing.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: WorkshopSpec, *, classes: int = 10, in_channels: int = 1) -> None:

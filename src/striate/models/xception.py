@@ -141,7 +141,7 @@ class Xception(ImageModel):
     Args:
         spec: Units, padding and eps.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: XceptionSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet with a finer first look, after pictures of what its features see showed what it missed.
+"""ZFNet: AlexNet with a finer first look, after images of what its features see showed what it missed.
 
 Source: Zeiler and Fergus 2013, section 4.1 and Figure 3.
 
@@ -15,7 +15,7 @@ stage4  6 x 6       3x3 max pool                                        layer 5
 
 Departures: the first convolution pads 1 px and pools keep incomplete windows, without which the printed 110, 55 and
 13 do not come out; the contrast normalisation across maps, for which no constants are printed, has those of AlexNet;
-weights begin as He et al. 2015 say; an adaptive 6x6 pool lets any picture from 47 px serve.
+weights begin as He et al. 2015 say; an adaptive 6x6 pool lets any image from 47 px serve.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class ZFNet(ImageModel):
     Args:
         spec: Sizes of the network.
         classes: Length of the output.
-        in_channels: Channels of the pictures.
+        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ZFNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

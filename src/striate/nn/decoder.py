@@ -15,7 +15,7 @@ class Decoder(nn.Module, ABC):
     decoder can follow the stages of any network.
 
     Args:
-        reads: Names of stages, from the picture upwards.
+        reads: Names of stages, from the image upwards.
     """
 
     def __init__(self, reads: Sequence[str]) -> None:
@@ -28,7 +28,7 @@ class Decoder(nn.Module, ABC):
 
         Args:
             maps: By stage, ``[n, channels, h, w]`` each; those in `reads` at least.
-            size: Height and width of the picture.
+            size: Height and width of the image.
 
         Shape:
             The result is ``[n, classes, h, w]``.

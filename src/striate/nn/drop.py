@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @final
 class StochasticDepth(nn.Module):
-    """Leave a residual function out for some of the pictures, and only in training.
+    """Leave a residual function out for some of the images, and only in training.
 
     What stays is divided by its chance to stay, so that evaluation needs no factor; the paper multiplies in evaluation
     instead, which has the same expectation.
@@ -32,7 +32,7 @@ class StochasticDepth(nn.Module):
         self.survival = survival
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero the function for each picture by a draw of its own."""
+        """Zero the function for each image by a draw of its own."""
         if not self.training or self.survival == 1.0:
             return x
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)

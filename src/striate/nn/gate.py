@@ -1,4 +1,4 @@
-"""Gates: what a network has seen of the whole picture scales its maps, one by one."""
+"""Gates: what a network has seen of the whole image scales its maps, one by one."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def global_pool(side: int = 1) -> nn.Sequential:
     """Average any maps to a grid of `side` x `side` positions, and flatten them.
 
     Args:
-        side: Positions along each side; 1 averages over the whole picture.
+        side: Positions along each side; 1 averages over the whole image.
 
     Shape:
         ``[n, channels, h, w]`` to ``[n, channels * side * side]``.

@@ -1,4 +1,4 @@
-"""The first layer of everything: bytes of pictures to what a network takes, so that no caller can normalise wrongly."""
+"""The first layer of everything: bytes of images to what a network takes, so that no caller can normalise wrongly."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from striate.core.preprocess import Preprocess
 
 
 @final
-class PictureInput(nn.Module):
-    """Normalise decoded pictures as their weights ask.
+class InputNormalization(nn.Module):
+    """Normalise decoded images as their weights ask.
 
     Shape:
         uint8 ``[n, h, w, channels]`` to float32 ``[n, channels, h, w]``, in channels-last memory.

@@ -1,6 +1,6 @@
 """Convolution, explained and executable: forward, gradient for the kernel, gradient for the input, as matrix products.
 
-What a convolutional layer computes is a *cross-correlation*: the kernel is laid on the picture as it is, not flipped.
+What a convolutional layer computes is a *cross-correlation*: the kernel is laid on the image as it is, not flipped.
 Three sentences say everything, and the three functions below are those sentences:
 
 1. **forward**: the output is the cross-correlation of the input with the kernel;
@@ -70,7 +70,7 @@ class Window:
         """Places that the window takes down and across: ``floor((W - F + 2P) / S) + 1`` each way.
 
         Args:
-            sides: Of the picture.
+            sides: Of the image.
             kernel: Sides of the kernel, before dilation.
 
         Raises:
@@ -86,11 +86,11 @@ class Window:
 
 
 def forward(x: Tensor, kernel: Tensor, window: Window | None = None) -> Tensor:
-    """The cross-correlation of pictures with a kernel: ``y[n, j, p] = sum over i, q of x[n, i, p S + q D] k[j, i, q]``.
+    """The cross-correlation of images with a kernel: ``y[n, j, p] = sum over i, q of x[n, i, p S + q D] k[j, i, q]``.
 
     Args:
-        x: Pictures.
-        kernel: One small picture of weights for each output channel and each input channel of its group.
+        x: DecodedImages.
+        kernel: One small image of weights for each output channel and each input channel of its group.
         window: How the kernel slides; None moves it pixel by pixel without padding.
 
     Shape:
@@ -100,7 +100,7 @@ def forward(x: Tensor, kernel: Tensor, window: Window | None = None) -> Tensor:
         InputShapeError: The window does not fit, or the channels do not.
 
     Example:
-        The patch of a picture under Sobel's kernel, which answers where brightness changes from left to right:
+        The patch of an image under Sobel's kernel, which answers where brightness changes from left to right:
 
         >>> patch = torch.tensor([[[[200.0, 150, 150], [100, 50, 100], [25, 25, 10]]]])
         >>> sobel = torch.tensor([[[[1.0, 0, -1], [2, 0, -2], [1, 0, -1]]]])
@@ -145,7 +145,7 @@ def input_gradient(above: Tensor, kernel: Tensor, sides: Pair, window: Window | 
     Args:
         above: The gradient of the loss for what came out of `forward`.
         kernel: The kernel; the input does not matter, since the output is linear in it.
-        sides: Of the pictures that went in; several sides give the same number of places.
+        sides: Of the images that went in; several sides give the same number of places.
         window: As in `forward`.
 
     Shape:

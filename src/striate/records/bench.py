@@ -13,15 +13,15 @@ class BenchRow:
         name: Of the network.
         device: What it ran on.
         threads: Processors used on a CPU.
-        batch: Pictures at a time.
-        input: Channels, height and width of a picture.
+        batch: DecodedImages at a time.
+        input: Channels, height and width of an image.
         forward_ms: An inference step: the batch through the network in evaluation mode, without gradients.
         forward_interval_ms: Of the median.
         step_ms: A training step: forward, cross-entropy, backward, SGD with momentum.
         step_interval_ms: Of the median.
-        pictures_per_s: In inference.
+        images_per_s: In inference.
         params: Everything that training can change.
-        macs: Multiply-adds for one picture.
+        macs: Multiply-adds for one image.
         top1: Published accuracy on ImageNet in percent; None where nothing is published.
         weights: The weights that have it, ``SOURCE TAG``; empty where nothing is published.
     """
@@ -35,7 +35,7 @@ class BenchRow:
     forward_interval_ms: tuple[float, float]
     step_ms: float
     step_interval_ms: tuple[float, float]
-    pictures_per_s: float
+    images_per_s: float
     params: int
     macs: int
     top1: float | None

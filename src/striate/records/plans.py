@@ -17,20 +17,20 @@ Precision = Literal["auto", "float32", "bf16"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitPlan:
-    """Make a classifier of labelled pictures by transfer, and gather the evidence.
+    """Make a classifier of labelled images by transfer, and gather the evidence.
 
     Args:
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are; None for sets that need none.
         backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None lets the
-            pictures decide among what is at hand.
+            images decide among what is at hand.
         budget_s: Bound on the whole run in seconds; None bounds the work instead of the clock.
-        per_class: Labelled pictures used of each class for training and validation together; None uses all.
+        per_class: Labelled images used of each class for training and validation together; None uses all.
         seed: Of the split and of every draw.
         device: As `core.device.pick` takes it.
         engine: What runs the cached pass.
-        fast_resize: Whether pictures are reduced by the fast filter instead of the weights' own.
-        max_unreadable: Share of pictures that may be unreadable before the run stops, 0 to 1.
+        fast_resize: Whether images are reduced by the fast filter instead of the weights' own.
+        max_unreadable: Share of images that may be unreadable before the run stops, 0 to 1.
         scratch: Whether a network trained from scratch is among the candidates.
         work_s: What each candidate may spend on training when no budget is given, in seconds foretold by the sizing
             engine for a two-core machine; it fixes the number of steps, so that no result depends on the clock.
@@ -59,7 +59,7 @@ class FitPlan:
             raise PlanError(f"a budget is above 0 seconds; got {self.budget_s}", hint="write it as 90s, 10m or 2h")
         if self.per_class is not None and self.per_class < 2:
             raise PlanError(
-                f"--per-class {self.per_class} leaves nothing to choose by: one picture a class trains, one validates",
+                f"--per-class {self.per_class} leaves nothing to choose by: one image a class trains, one validates",
                 hint="give at least 2",
             )
 
@@ -73,8 +73,8 @@ class TrainPlan:
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
         recipe: Name of a recipe (``recipes/*.toml``), or a file that ends with ``.toml``.
-        epochs: Passes over the training pictures; None takes the recipe's.
-        group: Pictures that are run at a time, of which batch statistics are taken; None takes the recipe's.
+        epochs: Passes over the training images; None takes the recipe's.
+        group: DecodedImages that are run at a time, of which batch statistics are taken; None takes the recipe's.
         share: Of the recipe's steps; every fall of the rate keeps its place among them.
         seed: Of weights, order and augmentation.
         precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` where the device computes
@@ -105,7 +105,7 @@ class TrainPlan:
         if self.epochs is not None and self.epochs < 1:
             raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
         if self.group is not None and self.group < 1:
-            raise PlanError(f"a group holds at least 1 picture; got {self.group}")
+            raise PlanError(f"a group holds at least 1 image; got {self.group}")
         if not 0 < self.share <= 1:
             raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.share}")
         if self.precision not in get_args(Precision):
@@ -121,7 +121,7 @@ class TrainPlan:
         if self.group is not None:
             if found.batch % self.group:
                 raise PlanError(
-                    f"the recipe's batch of {found.batch} pictures does not part into groups of {self.group}",
+                    f"the recipe's batch of {found.batch} images does not part into groups of {self.group}",
                     hint=f"take a divisor of {found.batch}",
                 )
             found = replace(found, group=self.group)
@@ -137,11 +137,11 @@ class TrainMeans:
     """What a training run may use; another choice gives the same numbers.
 
     Args:
-        workers: Processes that prepare pictures ahead.
+        workers: Processes that prepare images ahead.
         compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
         save_every_s: Seconds of work that a kill may cost.
         trackers: Experiment trackers that hear of every epoch: of `TRACKERS`.
-        max_unreadable: Share of pictures that may be unreadable before the run stops, 0 to 1.
+        max_unreadable: Share of images that may be unreadable before the run stops, 0 to 1.
     """
 
     workers: int = 0
@@ -162,19 +162,19 @@ class TrainMeans:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalPlan:
-    """Measure a model on labelled pictures.
+    """Measure a model on labelled images.
 
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
         also: Further models of the same classes; all are measured together, and beside that each one alone.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
-        views: Name of a way to look at each picture several times (``records/views.py``); None looks once.
+        views: Name of a way to look at each image several times (``records/views.py``); None looks once.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
         split: Which part of the data; None takes ``test`` where the data names one, else everything.
         device: As `core.device.pick` takes it.
         engine: What runs the network.
-        batch: Pictures at a time.
+        batch: DecodedImages at a time.
     """
 
     model: str
@@ -194,15 +194,15 @@ class EvalPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictPlan:
-    """Name what is on pictures.
+    """Name what is on images.
 
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
         also: Further models of the same classes; the mean of all probabilities counts.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
-        views: Name of a way to look at each picture several times (``records/views.py``); None looks once.
-        pictures: Files.
-        top: Predictions a picture.
+        views: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        images: Files.
+        top: Predictions an image.
         device: As `core.device.pick` takes it.
     """
 
@@ -210,7 +210,7 @@ class PredictPlan:
     also: tuple[str, ...] = ()
     snapshots: bool = False
     views: str | None = None
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     top: int = 5
     device: str | None = None
 
@@ -222,15 +222,15 @@ class PredictPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewPlan:
-    """Draw pictures as a recipe varies them.
+    """Draw images as a recipe varies them.
 
     Args:
         recipe: As `TrainPlan` takes it.
-        network: Whose input size they have; None takes that of the pictures, up to `side`.
+        network: Whose input size they have; None takes that of the images, up to `side`.
         side: In pixels.
-        passes: Variations of each picture.
+        passes: Variations of each image.
         classes: How many are shown at most, evenly spread.
-        rows: Pictures in all, where that leaves one a class.
+        rows: DecodedImages in all, where that leaves one a class.
         seed: Of the choice and of the variations.
     """
 
@@ -251,8 +251,8 @@ class PublishPlan:
         run: Folder of a finished run.
         licence: Under which the weights may be used, such as ``apache-2.0``.
         to: ``hub:OWNER/NAME``, or a new folder; None takes ``published/<name of the run>``.
-        data_licence: Under which the pictures may be used; None says that it is not stated.
-        data_name: What the pictures are called; None takes the name of their folder or standard set.
+        data_licence: Under which the images may be used; None says that it is not stated.
+        data_name: What the images are called; None takes the name of their folder or standard set.
         private: Whether a new repository is for its owner alone; None leaves that to the owner's settings on the hub.
     """
 
@@ -267,7 +267,7 @@ class PublishPlan:
         if not (self.licence or "").strip():
             raise PlanError(
                 "nobody may use weights without a licence",
-                hint="say --licence apache-2.0, or another that the pictures and the starting weights allow",
+                hint="say --licence apache-2.0, or another that the images and the starting weights allow",
             )
         if self.private is not None and not (self.to or "").startswith("hub:"):
             raise PlanError("only a repository on the hub can be private", hint="say --to hub:OWNER/NAME")

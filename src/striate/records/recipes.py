@@ -18,15 +18,15 @@ _ENDING = ".toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """How training pictures are varied; every value is drawn anew for each picture and epoch.
+    """How training images are varied; every value is drawn anew for each image and epoch.
 
     Args:
-        flip: Whether half of the pictures are mirrored left to right. ``alternate`` draws which half only once, and
-            mirrors the other half in every second epoch, so that two epochs show each picture both ways.
+        flip: Whether half of the images are mirrored left to right. ``alternate`` draws which half only once, and
+            mirrors the other half in every second epoch, so that two epochs show each image both ways.
         shift: Largest shift along each side, as a share of it.
-        pad: Width of the frame, as a share of each side, with which a window of the picture's own size is cut out, by
+        pad: Width of the frame, as a share of each side, with which a window of the image's own size is cut out, by
             whole pixels; papers on CIFAR do that, with 0.125.
-        zoom: Least and largest magnification; below 1 the picture shrinks and its border is drawn out.
+        zoom: Least and largest magnification; below 1 the image shrinks and its border is drawn out.
         rotate: Largest turn, in degrees.
         stretch: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
         shear: Largest shear, in degrees.
@@ -36,13 +36,13 @@ class Augment:
         hue: Largest turn of the hues, in degrees.
         lighting: Deviation of the noise along the principal components of ImageNet's colours (AlexNet's is 0.1).
         crop: Least and largest area of the part that is cut out and drawn to the whole size, as shares; None cuts none.
-        aspect: Largest width over height of that part, relative to the picture's, and height over width.
+        aspect: Largest width over height of that part, relative to the image's, and height over width.
         policy: Number and strength, from 0 to 10, of the random operations of RandAugment; None applies none.
         erase: Chance that a rectangle is painted over.
-        mixup: The Beta distribution's parameter by which pairs of pictures are blended; 0 blends none.
-        cutmix: That by which a rectangle of one picture is laid on another; 0 lays none. With both, each batch draws.
-        border: What lies outside the picture: black (``zeros``), ImageNet's mean colour, which is 0 once normalised
-            (``mean``), the outermost pixels drawn out (``border``), or the picture mirrored (``reflection``).
+        mixup: The Beta distribution's parameter by which pairs of images are blended; 0 blends none.
+        cutmix: That by which a rectangle of one image is laid on another; 0 lays none. With both, each batch draws.
+        border: What lies outside the image: black (``zeros``), ImageNet's mean colour, which is 0 once normalised
+            (``mean``), the outermost pixels drawn out (``border``), or the image mirrored (``reflection``).
     """
 
     flip: bool | Literal["alternate"] = False
@@ -137,9 +137,9 @@ class Recipe:
         norm_bias_rate: The rate of the shifts (biases) of normalisations, as a multiple of everything else's.
         weight_decay: On the weights of convolutions and dense layers.
         decay_all: Whether biases and normalisations decay too, as they did in papers before 2017.
-        batch: Pictures a step.
-        group: Pictures of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
-        epochs: Passes over the training pictures.
+        batch: DecodedImages a step.
+        group: DecodedImages of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
+        epochs: Passes over the training images.
         steps: Steps in all, where a paper counts those; None takes `epochs`.
         schedule: How the rate moves.
         smoothing: Share of the target given to all classes alike (label smoothing).
@@ -147,9 +147,9 @@ class Recipe:
         clip: Largest norm of the gradient; None leaves it alone.
         ema: Share of the running mean of the weights that stays at each step; None keeps the last weights.
         balance: ``oversample`` draws every class equally often, ``weights`` counts rare classes more in the loss.
-        whiten: Whether the first convolution takes apart the training pictures' patches into their principal
+        whiten: Whether the first convolution takes apart the training images' patches into their principal
             directions, each with variance 1, from before the first step, and learns no more than its bias.
-        augment: How pictures are varied.
+        augment: How images are varied.
         source: Where the recipe comes from.
     """
 

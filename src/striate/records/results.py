@@ -15,7 +15,7 @@ class Problem:
     Args:
         kind: ``unreadable``, ``duplicate``, ``contradiction``, ``imbalance``, ``small_class``, ``mode``,
             ``orientation``, ``animated``, ``size``, ``leak``, ``skipped``.
-        files: The pictures concerned, by their names within the data.
+        files: The images concerned, by their names within the data.
         detail: One sentence.
     """
 
@@ -37,7 +37,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """One bin of the reliability diagram: mean confidence and accuracy of `n` pictures."""
+    """One bin of the reliability diagram: mean confidence and accuracy of `n` images."""
 
     confidence: float
     accuracy: float
@@ -46,10 +46,10 @@ class Bin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How a model does on labelled pictures. Shares run from 0 to 1.
+    """How a model does on labelled images. Shares run from 0 to 1.
 
     Args:
-        n: Pictures.
+        n: DecodedImages.
         top1: Share whose likeliest class is right.
         top1_interval: 95 % interval of it (Wilson).
         top5: Share whose label is among the five likeliest; of fewer classes, among all but none.
@@ -60,7 +60,7 @@ class Score:
         temperature: What logits were divided by.
         per_class: A row for every class.
         confusion: Counts, rows are labels, columns predictions.
-        reliability: Bins that hold at least one picture.
+        reliability: Bins that hold at least one image.
     """
 
     n: int
@@ -79,7 +79,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """How much better than another a classifier is on the same pictures.
+    """How much better than another a classifier is on the same images.
 
     Args:
         top1: The difference of their accuracies, from -1 to 1.
@@ -106,7 +106,7 @@ class Standing:
         loss: Mean negative log-likelihood in nats.
         ece: Expected calibration error.
         gain: Beyond the first single network with a single look; None for that one itself.
-        trained_on: Pictures among those evaluated that the network's training or its choices saw; None for ensembles,
+        trained_on: DecodedImages among those evaluated that the network's training or its choices saw; None for ensembles,
             and where that is not known.
     """
 
@@ -139,7 +139,7 @@ class EvalRecord(Score):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthPoint:
-    """Accuracy of a linear probe on one stage's pooled features, cross-validated on the training pictures.
+    """Accuracy of a linear probe on one stage's pooled features, cross-validated on the training images.
 
     Args:
         stage: Name of the feature point.
@@ -168,9 +168,9 @@ class Candidate:
         reason: Why it was skipped, or what was special.
         reused_stages: Pretrained stages that did not move.
         trained_stages: Stages that were trained.
-        validation: Its score on the validation pictures; None when skipped.
-        input_px: Height and width of the pictures it was trained on.
-        epochs: Passes over the training pictures.
+        validation: Its score on the validation images; None when skipped.
+        input_px: Height and width of the images it was trained on.
+        epochs: Passes over the training images.
         steps: Optimiser steps.
         macs: Multiply-adds that its training spent.
         curve: A row an epoch: ``epoch, loss, validation_top1``.
@@ -210,12 +210,12 @@ class DataSummary:
     Args:
         source: As the user named it; empty in records of before it was kept, and `counts` too.
         classes: Names in the order of the model's outputs.
-        counts: Pictures of each class: name to ``{train, validation, test, unused}``.
-        train: Pictures trained on.
-        validation: Pictures that choices were made by.
-        test: Pictures looked at once.
-        unused: Readable pictures left out by ``--per-class``.
-        unreadable: Pictures that could not be read.
+        counts: DecodedImages of each class: name to ``{train, validation, test, unused}``.
+        train: DecodedImages trained on.
+        validation: DecodedImages that choices were made by.
+        test: DecodedImages looked at once.
+        unused: Readable images left out by ``--per-class``.
+        unreadable: DecodedImages that could not be read.
         problems: What a person should know.
     """
 
@@ -232,7 +232,7 @@ class DataSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """One test picture: a row of ``predictions.csv``."""
+    """One test image: a row of ``predictions.csv``."""
 
     file: str
     label: str
@@ -245,8 +245,8 @@ class FitRecord:
     """Everything that ``metrics.json`` holds.
 
     Args:
-        test: The winner on the test pictures.
-        validation: The winner on the validation pictures.
+        test: The winner on the test images.
+        validation: The winner on the validation images.
         chosen: The winner.
         candidates: Every way that was tried or skipped.
         depth: Probe accuracy by feature point.
@@ -277,15 +277,15 @@ class FitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """How many pictures of a step were run at a time.
+    """How many images of a step were run at a time.
 
     Args:
         step: The first step at which it was so.
-        pictures: Their number.
+        images: Their number.
     """
 
     step: int
-    pictures: int
+    images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +294,7 @@ class TrainRecord:
 
     Args:
         network: Its name.
-        test: Score on the test pictures, which the schedule never saw.
+        test: Score on the test images, which the schedule never saw.
         data: What went in.
         recipe: How it was trained.
         curve: A row an epoch: ``epoch, loss, rate``, and with validation ``top1``.
@@ -302,10 +302,10 @@ class TrainRecord:
         resumes: The steps from which the run went on after it had been stopped.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
         precision: Of the arithmetic, as it ran.
-        groups: From which step on how many pictures were run at a time, and batch statistics taken of; the recipe's
+        groups: From which step on how many images were run at a time, and batch statistics taken of; the recipe's
             batch is made of as many such groups as it takes.
         best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
-        validation: Accuracy of that epoch on the validation pictures.
+        validation: Accuracy of that epoch on the validation images.
         snapshots: Weights kept, one file a cycle of the rate.
         cost: Totals of the sizing engine for the network.
         seconds: Times.

@@ -23,10 +23,10 @@ class LayerRow:
         macs: Multiply-adds, of convolutions and dense layers.
         activation_bytes: Size of the output.
         receptive_field: Height and width of what one output position sees, in input pixels, the part that lies
-            outside the picture included; None where it is not known.
+            outside the image included; None where it is not known.
         stride: Input pixels from one output position to the next; None where it is not known, and after upsampling
             where it is no whole number of pixels.
-        padding: Input pixels above and left of the picture that the first output position sees, below 0 where it
+        padding: Input pixels above and left of the image that the first output position sees, below 0 where it
             begins inside; None where it is not known.
     """
 
@@ -86,7 +86,7 @@ class SizeTotals:
         units: Output elements of convolutions and dense layers.
         connections: Of convolutions and dense layers.
         macs: Multiply-adds of convolutions and dense layers.
-        activation_bytes: The picture and every layer's output.
+        activation_bytes: The image and every layer's output.
         receptive_field: Of what enters the head, height and width in pixels; of a decoder that reads several stages,
             of the highest. None where it is not known.
         stride: Of what enters the head; None where it is not known.
@@ -111,9 +111,9 @@ class Fits:
     """What fits into a memory, in one mode.
 
     Args:
-        peak_bytes: The most that is held at once for one picture.
-        largest_batch: Pictures at once; 0 where not one fits.
-        largest_side: Of one square picture, to within a sixty-fourth; 0 where none fits.
+        peak_bytes: The most that is held at once for one image.
+        largest_batch: DecodedImages at once; 0 where not one fits.
+        largest_side: Of one square image, to within a sixty-fourth; 0 where none fits.
     """
 
     peak_bytes: int
@@ -128,7 +128,7 @@ class MemoryRecord:
     Args:
         given_bytes: The memory.
         optimiser: Whose state training holds too.
-        kept_bytes: What autograd keeps of one picture for the backward pass, by stage.
+        kept_bytes: What autograd keeps of one image for the backward pass, by stage.
         forward: Without gradients.
         training: A whole step.
     """

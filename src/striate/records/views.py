@@ -1,4 +1,4 @@
-"""Test-time augmentation: a picture is looked at several times, and the probabilities are averaged. A row each way."""
+"""Test-time augmentation: an image is looked at several times, and the probabilities are averaged. A row each way."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from striate.core.registry import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One look at a picture.
+    """One look at an image.
 
     Args:
-        place: Where the network's input lies in the resized picture, downwards and to the right: 0 at the first edge, 1
+        place: Where the network's input lies in the resized image, downwards and to the right: 0 at the first edge, 1
             at the other, a half in the middle.
-        shift: How far the picture is moved, down and to the right, as shares of its sides, by whole pixels and where
+        shift: How far the image is moved, down and to the right, as shares of its sides, by whole pixels and where
             not 0 by one at least; what comes in is its reflection.
         mirror: Whether left and right change places.
         weight: Share of its probabilities in the mean.
@@ -48,7 +48,7 @@ class ViewSet:
             raise ValueError(f"the weights of {self.name} add up to 1; got {[view.weight for view in self.views]}")
         first = self.views[0]
         if first != View(weight=first.weight):
-            raise ValueError(f"the first view of {self.name} is the picture as it is; got {first}")
+            raise ValueError(f"the first view of {self.name} is the image as it is; got {first}")
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -57,13 +57,13 @@ class ViewSet:
 
     @property
     def crops(self) -> bool:
-        """Whether a view lies beside the middle of the resized picture."""
+        """Whether a view lies beside the middle of the resized image."""
         return any(view.place != (0.5, 0.5) for view in self.views)
 
 
 PLAIN = ViewSet(name="plain", views=(View(),))
 _SHIFTS = ((0.0, 0.0, 2), (-1 / 32, -1 / 32, 1), (1 / 32, 1 / 32, 1))
-"""By a pixel of 32, up and left or down and right; in the mean the unmoved picture counts as much as both."""
+"""By a pixel of 32, up and left or down and right; in the mean the unmoved image counts as much as both."""
 _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 
 _SETS = (
@@ -75,7 +75,7 @@ _SETS = (
     ViewSet(
         name="shift",
         views=tuple(View(shift=(down, right), weight=share / 4) for down, right, share in _SHIFTS),
-        source="mirror-shift without the mirror, for pictures such as digits that mean something else when mirrored",
+        source="mirror-shift without the mirror, for images such as digits that mean something else when mirrored",
     ),
     ViewSet(
         name="mirror-shift",
@@ -102,7 +102,7 @@ VIEWS = {each.name: each for each in _SETS}
 
 
 def view_set(name: str | None) -> ViewSet:
-    """The views called `name`; for None the picture as it is.
+    """The views called `name`; for None the image as it is.
 
     Raises:
         PlanError: There are none of that name.

@@ -48,7 +48,7 @@ class About:
     """What only the publisher can say.
 
     Args:
-        data: What the pictures are called.
+        data: What the images are called.
         data_licence: Under which they may be used; None where it was not said.
         where: By what name the network is loaded: ``hub:OWNER/NAME`` or a folder's name.
     """
@@ -110,7 +110,7 @@ def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def in_words(preprocess: Preprocess) -> list[str]:
-    """What must be done to a picture, a sentence a step."""
+    """What must be done to an image, a sentence a step."""
     height, width = preprocess.size
     filtered = f"with the {preprocess.interpolation} filter"
     if preprocess.interpolation != "nearest":
@@ -126,7 +126,7 @@ def in_words(preprocess: Preprocess) -> list[str]:
     low, high = preprocess.value_range
     mean, std = (", ".join(f"{v:g}" for v in each) for each in (preprocess.mean, preprocess.std))
     return [
-        "The picture is turned as its EXIF orientation says; transparency is laid on white.",
+        "The image is turned as its EXIF orientation says; transparency is laid on white.",
         f"It is brought to {order}.",
         *sized,
         f"Bytes from 0 to 255 become numbers from {low:g} to {high:g}.",
@@ -138,7 +138,7 @@ def in_torch(preprocess: Preprocess, temperature: float, where: str) -> str:
     """A few lines of PyTorch that name what is on ``new.jpg``, from the file to probabilities.
 
     Args:
-        preprocess: What must be done to a picture.
+        preprocess: What must be done to an image.
         temperature: What logits are divided by.
         where: By what name the network is loaded.
     """
@@ -152,22 +152,22 @@ def in_torch(preprocess: Preprocess, temperature: float, where: str) -> str:
         "from PIL import Image, ImageOps",
         "",
         f"model = striate.create_model({json.dumps(where)})  # an ordinary torch.nn.Module, in evaluation mode",
-        f'picture = ImageOps.exif_transpose(Image.open("new.jpg")).convert("{kind}")',
+        f'image = ImageOps.exif_transpose(Image.open("new.jpg")).convert("{kind}")',
     ]
     if preprocess.fit == "stretch":
-        lines.append(f"picture = picture.resize(({width}, {height}), {filtered})")
+        lines.append(f"image = image.resize(({width}, {height}), {filtered})")
     else:
         short = preprocess.shorter_side
         lines += [
-            "w, h = picture.size",
-            f"picture = picture.resize(({short} * w // min(w, h), {short} * h // min(w, h)), {filtered})",
-            f"left, top = round((picture.width - {width}) / 2), round((picture.height - {height}) / 2)",
-            f"picture = picture.crop((left, top, left + {width}, top + {height}))",
+            "w, h = image.size",
+            f"image = image.resize(({short} * w // min(w, h), {short} * h // min(w, h)), {filtered})",
+            f"left, top = round((image.width - {width}) / 2), round((image.height - {height}) / 2)",
+            f"image = image.crop((left, top, left + {width}, top + {height}))",
         ]
     channels = preprocess.in_channels
     flip = ".flip(1)  # the network takes BGR" if preprocess.channels == "bgr" else ""
     lines += [
-        f"x = torch.from_numpy(np.array(picture)).reshape(1, {height}, {width}, {channels}).permute(0, 3, 1, 2){flip}",
+        f"x = torch.from_numpy(np.array(image)).reshape(1, {height}, {width}, {channels}).permute(0, 3, 1, 2){flip}",
         f"x = x.float() / 255 * {high - low!r} + {low!r}" if (low, high) != (0.0, 1.0) else "x = x.float() / 255",
         f"mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in ({list(preprocess.mean)}, {list(preprocess.std)}))",
         "with torch.inference_mode():",

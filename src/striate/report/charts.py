@@ -59,7 +59,7 @@ def depth(points: Sequence[DepthPoint], reused: Sequence[str], above: str) -> Ma
     """Accuracy of a linear probe against depth, with the cut marked.
 
     Args:
-        points: From the picture upwards.
+        points: From the image upwards.
         reused: Stages that were kept as they were.
         above: What befell the stages above the cut, such as ``"trained"``.
     """
@@ -186,7 +186,7 @@ def _panel(
 
 
 def reliability(bins: Sequence[Bin]) -> Markup:
-    """How often the classifier is right against how sure it says it is; larger dots hold more pictures."""
+    """How often the classifier is right against how sure it says it is; larger dots hold more images."""
     side, left, bottom, top = 320.0, 46.0, 42.0, 16.0
     x = Scale(low=0.0, high=1.0, start=left, stop=side - 12)
     y = Scale(low=0.0, high=1.0, start=side - bottom, stop=top)
@@ -212,7 +212,7 @@ def reliability(bins: Sequence[Bin]) -> Markup:
                 x(each.confidence),
                 y(each.accuracy),
                 2.5 + 7 * math.sqrt(each.n / most),
-                plural(each.n, "picture"),
+                plural(each.n, "image"),
                 percent(each.confidence),
                 percent(each.accuracy),
             )

@@ -19,7 +19,7 @@ class Confusion:
         label: What it was.
         prediction: What it was taken for.
         n: How often.
-        share: Of the pictures with that label.
+        share: Of the images with that label.
     """
 
     label: str
@@ -29,7 +29,7 @@ class Confusion:
 
 
 def confusions(record: FitRecord | TrainRecord, most: int = MOST_PAIRS) -> list[Confusion]:
-    """The most frequent confusions on the test pictures, at most `most` of them."""
+    """The most frequent confusions on the test images, at most `most` of them."""
     classes, pairs = record.data.classes, []
     for label, row in zip(classes, record.test.confusion, strict=True) if record.test.confusion else ():
         total = sum(row)
@@ -40,10 +40,10 @@ def confusions(record: FitRecord | TrainRecord, most: int = MOST_PAIRS) -> list[
 
 
 def judged_on(record: FitRecord) -> str:
-    """By which pictures the candidates were told apart, in words."""
+    """By which images the candidates were told apart, in words."""
     if record.validation.n > record.data.validation:
-        return f"the {record.validation.n:,} labelled pictures, cross-validated"
-    return f"the {plural(record.validation.n, 'validation picture')}"
+        return f"the {record.validation.n:,} labelled images, cross-validated"
+    return f"the {plural(record.validation.n, 'validation image')}"
 
 
 def on_candidates(record: FitRecord) -> str:
@@ -62,7 +62,7 @@ def on_candidates(record: FitRecord) -> str:
         compared = f"is {abs(lead):.1f} points {'ahead of' if lead > 0 else 'behind'} {name_of(best)}"
     low, high = winner.validation.top1_interval
     told = (
-        f"That lies within the 95 % interval; {plural(winner.validation.n, 'picture')} cannot tell them apart."
+        f"That lies within the 95 % interval; {plural(winner.validation.n, 'image')} cannot tell them apart."
         if low <= _top1(best) <= high
         else "That lies outside the 95 % interval."
     )
@@ -79,7 +79,7 @@ def above_the_cut(record: FitRecord) -> str:
 
 
 def on_depth(record: FitRecord) -> str:
-    """Where the pretrained features serve these pictures best, and what was made of it."""
+    """Where the pretrained features serve these images best, and what was made of it."""
     best = max(record.depth, key=lambda point: point.top1)
     kept = record.chosen.reused_stages
     if record.chosen.strategy == "scratch" or not kept:
@@ -94,11 +94,11 @@ def on_confusion(record: FitRecord | TrainRecord) -> str:
     """The commonest confusion."""
     pairs = confusions(record, 2)
     if not pairs:
-        return "No test picture was taken for another class."
+        return "No test image was taken for another class."
     wrong = record.test.n - sum(row[i] for i, row in enumerate(record.test.confusion))
     first = pairs[0]
     return (
-        f"{plural(wrong, 'picture')} of {record.test.n:,} went wrong. The commonest confusion: '{first.label}' taken "
+        f"{plural(wrong, 'image')} of {record.test.n:,} went wrong. The commonest confusion: '{first.label}' taken "
         f"for '{first.prediction}', {plural(first.n, 'time')} ({percent(first.share)} of them)."
     )
 
@@ -107,10 +107,10 @@ def on_classes(record: FitRecord | TrainRecord) -> str:
     """The classes that are found best and worst."""
     rows = [row for row in record.test.per_class if row.recall is not None]
     if not rows:
-        return "No class has a test picture."
+        return "No class has a test image."
     worst, best = min(rows, key=_recall), max(rows, key=_recall)
     if worst.recall == best.recall:
-        return f"Every class is found alike, in {percent(best.recall)} of its pictures."
+        return f"Every class is found alike, in {percent(best.recall)} of its images."
     return (
         f"Found best: '{best.label}' ({percent(best.recall)}); found worst: '{worst.label}' ({percent(worst.recall)}). "
         f"Averaged over classes, recall is {percent(record.test.balanced_accuracy)} and F1 "
@@ -150,10 +150,10 @@ def on_training(record: TrainRecord) -> str:
 
 
 def on_data(record: FitRecord | TrainRecord) -> str:
-    """How many pictures there were and how they were parted."""
+    """How many images there were and how they were parted."""
     data = record.data
     total = data.train + data.validation + data.test + data.unused
-    unused = f" {plural(data.unused, 'readable picture')} stayed unused." if data.unused else ""
+    unused = f" {plural(data.unused, 'readable image')} stayed unused." if data.unused else ""
     parted = f"{data.train:,} to train on, {data.validation:,} to choose by"
     if isinstance(record, TrainRecord):
         chosen = f", {data.validation:,} to choose the epoch by" if data.validation else ""
@@ -161,6 +161,6 @@ def on_data(record: FitRecord | TrainRecord) -> str:
     elif record.validation.n > data.validation:
         parted = f"{data.train + data.validation:,} to train on and to choose by, in turn"
     return (
-        f"{plural(total, 'picture')} in {plural(len(data.classes), 'class', 'classes')}: {parted}, "
+        f"{plural(total, 'image')} in {plural(len(data.classes), 'class', 'classes')}: {parted}, "
         f"{data.test:,} looked at once, at the end.{unused}"
     )

@@ -32,7 +32,7 @@ def worst_mistakes(predictions: Iterable[Prediction], most: int = MOST_MISTAKES)
     """The mistakes made with most confidence, the surest first: those a person learns most from.
 
     Args:
-        predictions: Of the test pictures, right and wrong.
+        predictions: Of the test images, right and wrong.
         most: How many at most.
     """
     wrong = [each for each in predictions if each.prediction != each.label]
@@ -50,8 +50,8 @@ def render(
 
     Args:
         record: The run.
-        mistakes: Wrongly named test pictures, the surest first, as `worst_mistakes` chooses them.
-        thumbnails: Small JPEG, PNG or GIF pictures by the file names in `mistakes`. A mistake without one is only
+        mistakes: Wrongly named test images, the surest first, as `worst_mistakes` chooses them.
+        thumbnails: Small JPEG, PNG or GIF images by the file names in `mistakes`. A mistake without one is only
             named; past 2.5 MB the rest are only named, so that the page stays under 5 MB.
         folder: The run's folder, as its user would type it.
 
@@ -68,7 +68,7 @@ def render(
             charts=charts,
             whole=charts.Scale(low=0.0, high=1.0),
             heat_map=0 < len(record.test.confusion) <= MOST_CLASSES_IN_HEAT_MAP,
-            mistakes=_pictured(mistakes, thumbnails or {}),
+            mistakes=_imaged(mistakes, thumbnails or {}),
             wrong=round(record.test.n * (1 - record.test.top1)),
             folder=folder,
             name=Path(record.data.source).name or record.data.source,
@@ -117,15 +117,15 @@ def write(
     return path
 
 
-def _pictured(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -> list[tuple[Prediction, str | None]]:
-    pictured, spent = [], 0
+def _imaged(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -> list[tuple[Prediction, str | None]]:
+    imaged, spent = [], 0
     for each in mistakes[:MOST_MISTAKES]:
         raw = thumbnails.get(each.file, b"")
         kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
         spent += len(raw)
         fits = kind is not None and spent <= MOST_THUMBNAIL_BYTES
-        pictured.append((each, f"data:{kind};base64,{base64.b64encode(raw).decode()}" if fits else None))
-    return pictured
+        imaged.append((each, f"data:{kind};base64,{base64.b64encode(raw).decode()}" if fits else None))
+    return imaged
 
 
 @cache

@@ -25,7 +25,7 @@ class LivePage(Silent):
         folder: Of the run.
         network: Its name.
         recipe: Its name.
-        data: What the pictures are called.
+        data: What the images are called.
         epochs: Those of processes before, as they were recorded: ``epoch`` and figures.
         clock: Seconds that only rise.
     """

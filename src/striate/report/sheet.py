@@ -1,4 +1,4 @@
-"""A sheet of pictures: each as it is, and as training would see it, pass after pass; one PNG file."""
+"""A sheet of images: each as it is, and as training would see it, pass after pass; one PNG file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 _PAPER, _INK, _SOFT, _LINE = "#fdfdfb", "#1c2126", "#59626b", "#dfe0da"
 _MARGIN, _GAP, _APART = 36, 8, 30
-"""Around the sheet, between pictures, and between the original and its variations, in pixels."""
+"""Around the sheet, between images, and between the original and its variations, in pixels."""
 _TITLE, _TEXT, _CLASS, _SMALL = 30, 17, 19, 14
 _LEAST, _MOST = 128, 256
-"""Sides within which pictures are shown: small ones are enlarged by whole factors, large ones are reduced."""
+"""Sides within which images are shown: small ones are enlarged by whole factors, large ones are reduced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A picture and its variations.
+    """An image and its variations.
 
     Args:
         label: Its class; written above the first of several rows of a class.
@@ -56,8 +56,8 @@ def sheet(title: str, lines: Sequence[str], rows: Sequence[Row]) -> bytes:
     firsts = [place == 0 or row.label != rows[place - 1].label for place, row in enumerate(rows)]
     top = _MARGIN + _line(_TITLE) + len(folded) * _line(_TEXT) + 14
     body = _line(_SMALL) + sum(height + each for each in below) + sum(firsts) * (_line(_CLASS) + 12)
-    image = Image.new("RGB", (whole, top + body + _MARGIN), _PAPER)
-    pen = ImageDraw.Draw(image)
+    pil_image = Image.new("RGB", (whole, top + body + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(pil_image)
 
     pen.text((_MARGIN, _MARGIN - 6), title, _INK, _font(_TITLE))
     for number, line in enumerate(folded):
@@ -72,27 +72,27 @@ def sheet(title: str, lines: Sequence[str], rows: Sequence[Row]) -> bytes:
             pen.text((_MARGIN, y + 10), _cut(row.label, whole - 2 * _MARGIN, _CLASS), _INK, _font(_CLASS))
             y += _line(_CLASS) + 12
         for place, (left, pixels) in enumerate(zip(lefts, (row.original, *row.variations), strict=True)):
-            image.paste(_picture(pixels, (width, height)), (left, y))
+            pil_image.paste(_image(pixels, (width, height)), (left, y))
             for number, part in enumerate(row.captions[place - 1] if place and row.captions else ()):
                 text = _cut(part, width, _SMALL)
                 pen.text((left, y + height + 3 + number * _line(_SMALL)), text, _SOFT, _font(_SMALL))
         y += height + space
     stream = io.BytesIO()
-    image.save(stream, "PNG")
+    pil_image.save(stream, "PNG")
     return stream.getvalue()
 
 
 def _shown(height: int, width: int) -> tuple[int, int]:
-    """Width and height at which a picture is shown."""
+    """Width and height at which an image is shown."""
     side = max(height, width)
     factor = math.ceil(_LEAST / side) if side < _LEAST else min(1.0, _MOST / side)
     return round(width * factor), round(height * factor)
 
 
-def _picture(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+def _image(pixels: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    pil_image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
     filters = Image.Resampling
-    return image.resize(size, filters.NEAREST if size[0] >= image.width else filters.LANCZOS)
+    return pil_image.resize(size, filters.NEAREST if size[0] >= pil_image.width else filters.LANCZOS)
 
 
 @cache

@@ -9,8 +9,8 @@ from striate.records.recipes import title
 from striate.records.results import Candidate, FitRecord, Problem, Score, TrainRecord
 from striate.report.words import interval, percent, plural, sentence
 
-FEW_TEST_PICTURES = 100
-FEW_PICTURES_OF_A_CLASS = 5
+FEW_TEST_IMAGES = 100
+FEW_IMAGES_OF_A_CLASS = 5
 LOW_RECALL = 0.5
 HIGH_ECE = 0.10
 IMBALANCE_POINTS = 0.05
@@ -23,7 +23,7 @@ class Verdict:
 
     Args:
         headline: The test accuracy.
-        evidence: Its interval, the number of test pictures, and what guessing would give.
+        evidence: Its interval, the number of test images, and what guessing would give.
         choice: What was chosen and why, or what was trained and how.
         note: What else there is to say of the choice; empty when nothing.
         better_than_majority: Whether the interval lies above the share of the commonest class.
@@ -47,7 +47,7 @@ def judge(record: FitRecord) -> Verdict:
     if record.test.top1_interval[1] < record.validation.top1 - 0.02:
         more.append(
             f"Validation said {percent(record.validation.top1)}, above the whole test interval: the choice fitted the "
-            "validation pictures, or the two differ in kind."
+            "validation images, or the two differ in kind."
         )
     return _judge(record.test, record.data.problems, choice, sentence(record.chosen.note), more)
 
@@ -56,9 +56,9 @@ def judge_training(record: TrainRecord) -> Verdict:
     """The verdict on a network that was trained from random weights."""
     passes = plural(len(record.curve), "pass", "passes")
     choice = f"{record.network} from random weights, by the recipe {title(record.plan['recipe'])}: {passes} over "
-    choice += f"{plural(record.data.train, 'picture')}, {plural(record.steps, 'step')}."
+    choice += f"{plural(record.data.train, 'image')}, {plural(record.steps, 'step')}."
     if record.best_epoch is not None:
-        choice += f" These are the weights of epoch {record.best_epoch}, the best on the validation pictures."
+        choice += f" These are the weights of epoch {record.best_epoch}, the best on the validation images."
     halved = record.halved_at
     note = "" if halved is None else f"The rate was halved at step {halved:,}, where the loss was no number."
     return _judge(record.test, record.data.problems, choice, note, [])
@@ -74,9 +74,9 @@ def _judge(test: Score, problems: Sequence[Problem], choice: str, note: str, mor
             f"That is not shown to be better than always answering '{majority[0]}', which gives {percent(majority[1])}."
         )
     return Verdict(
-        headline=f"{percent(test.top1)} of the test pictures are named right",
+        headline=f"{percent(test.top1)} of the test images are named right",
         evidence=(
-            f"The 95 % interval is {interval(test.top1_interval)}, from {plural(test.n, 'picture')} that took no "
+            f"The 95 % interval is {interval(test.top1_interval)}, from {plural(test.n, 'image')} that took no "
             f"part in training or choosing. {comparison}"
         ),
         choice=choice,
@@ -122,17 +122,17 @@ def _warnings(test: Score, problems: Sequence[Problem], better: bool, majority: 
     found: list[str] = []
     if not better:
         found.append(
-            f"Not better than a constant answer as far as these pictures can tell: '{majority[0]}' alone gives "
-            f"{percent(majority[1])}. Do not use this classifier before it has more pictures or better ones."
+            f"Not better than a constant answer as far as these images can tell: '{majority[0]}' alone gives "
+            f"{percent(majority[1])}. Do not use this classifier before it has more images or better ones."
         )
     for problem in sorted(
         (p for p in problems if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)
     ):
         found.append(sentence(problem.detail))
-    if test.n < FEW_TEST_PICTURES:
+    if test.n < FEW_TEST_IMAGES:
         width = 100 * (test.top1_interval[1] - test.top1_interval[0])
         found.append(
-            f"Only {plural(test.n, 'test picture')}: the interval is {width:.0f} points wide. More labelled pictures "
+            f"Only {plural(test.n, 'test image')}: the interval is {width:.0f} points wide. More labelled images "
             "would tell more."
         )
     weak = [row for row in test.per_class if row.recall is not None and row.recall < LOW_RECALL]
@@ -140,19 +140,19 @@ def _warnings(test: Score, problems: Sequence[Problem], better: bool, majority: 
         worst = min(weak, key=lambda row: row.recall or 0.0)
         more = f", and {plural(len(weak) - 1, 'other class', 'other classes')} likewise" if len(weak) > 1 else ""
         found.append(
-            f"'{worst.label}' is recognised in only {percent(worst.recall)} of its {plural(worst.n, 'picture')}{more}."
+            f"'{worst.label}' is recognised in only {percent(worst.recall)} of its {plural(worst.n, 'image')}{more}."
         )
-    rare = [row for row in test.per_class if row.n < FEW_PICTURES_OF_A_CLASS]
+    rare = [row for row in test.per_class if row.n < FEW_IMAGES_OF_A_CLASS]
     if rare:
         found.append(
-            f"{plural(len(rare), 'class has', 'classes have')} fewer than {FEW_PICTURES_OF_A_CLASS} test pictures "
+            f"{plural(len(rare), 'class has', 'classes have')} fewer than {FEW_IMAGES_OF_A_CLASS} test images "
             f"('{rare[0].label}' has {rare[0].n}); their own figures mean little."
         )
     if test.top1 - test.balanced_accuracy > IMBALANCE_POINTS:
         found.append(
             f"Common classes do better than rare ones: averaged over classes it is {percent(test.balanced_accuracy)}."
         )
-    if test.ece > HIGH_ECE and test.n >= FEW_TEST_PICTURES:
+    if test.ece > HIGH_ECE and test.n >= FEW_TEST_IMAGES:
         found.append(
             f"Its probabilities are off by {100 * test.ece:.0f} points on average; set no threshold on them unseen."
         )

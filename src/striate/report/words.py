@@ -102,8 +102,8 @@ def plural(number: int, one: str, many: str | None = None) -> str:
     """A count and its noun.
 
     Example:
-        >>> plural(2, "picture"), plural(1, "class", "classes")
-        ('2 pictures', '1 class')
+        >>> plural(2, "image"), plural(1, "class", "classes")
+        ('2 images', '1 class')
     """
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
 

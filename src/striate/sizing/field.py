@@ -1,7 +1,7 @@
-"""What one position of a map sees of the picture, and how far the next position looks on.
+"""What one position of a map sees of the image, and how far the next position looks on.
 
 Along one side, position ``i`` of most maps sees the pixels from ``left + i * stride`` to ``right + i * stride``. A
-window that slides over a map widens that range, and where branches meet their ranges unite. Pixels beyond the picture
+window that slides over a map widens that range, and where branches meet their ranges unite. Pixels beyond the image
 (padding) count as seen. A transposed convolution gives several positions where there was one, and these do not all see
 alike: what repeats is then a period of positions, and every position of it has a range of its own.
 
@@ -37,7 +37,7 @@ class Axis:
 
     @classmethod
     def of_pixels(cls, count: int) -> Axis:
-        """A side of the picture: every pixel sees itself."""
+        """A side of the image: every pixel sees itself."""
         return cls((0,), (0,), 1, count)
 
     @property
@@ -138,7 +138,7 @@ class Field:
     w: Axis
 
     @classmethod
-    def of_picture(cls, height: int, width: int) -> Field:
+    def of_image(cls, height: int, width: int) -> Field:
         """Every pixel sees itself."""
         return cls(Axis.of_pixels(height), Axis.of_pixels(width))
 
@@ -155,7 +155,7 @@ class Field:
 
     @property
     def padding(self) -> tuple[int, int]:
-        """Pixels above and left of the picture that position 0 sees; below 0 where it begins inside."""
+        """Pixels above and left of the image that position 0 sees; below 0 where it begins inside."""
         return (-self.h.left(0), -self.w.left(0))
 
     @property

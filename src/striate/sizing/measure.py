@@ -14,20 +14,20 @@ from striate.sizing.trace import on_meta, trace
 
 
 def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None = None) -> SizeRecord:
-    """Count what a network costs for one picture, layer by layer, without running it on data.
+    """Count what a network costs for one image, layer by layer, without running it on data.
 
-    Takes milliseconds and no memory, whatever the size of the network or of the picture; the network is not changed.
+    Takes milliseconds and no memory, whatever the size of the network or of the image; the network is not changed.
 
     Args:
         model: An `ImageModel`, on any device.
-        shape: Channels, height and width of the picture, in pixels.
+        shape: Channels, height and width of the image, in pixels.
         name: What to call the network in the record; None takes its class's name.
 
     Returns:
         A row for every layer, and the totals; all at batch 1 with auxiliary heads off.
 
     Raises:
-        InputShapeError: The network does not take such a picture.
+        InputShapeError: The network does not take such an image.
         PlanError: The network has no head.
 
     Example:
@@ -40,7 +40,7 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         raise PlanError(f"{type(model).__name__} has no head", hint="give a network of striate.models")
     traced = trace(copied, shape, watch=copied.head)
     rows, entered = traced.rows, traced.entered
-    picture_bytes = math.prod(shape) * next((each.element_size() for each in copied.parameters()), 4)
+    image_bytes = math.prod(shape) * next((each.element_size() for each in copied.parameters()), 4)
     auxiliary = {id(each) for each in copied.aux.parameters()}
     totals = SizeTotals(
         params=sum(each.numel() for each in copied.parameters() if id(each) not in auxiliary),
@@ -48,7 +48,7 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         units=sum(row.units for row in rows),
         connections=sum(row.connections for row in rows),
         macs=sum(row.macs for row in rows),
-        activation_bytes=picture_bytes + sum(row.activation_bytes for row in rows),
+        activation_bytes=image_bytes + sum(row.activation_bytes for row in rows),
         receptive_field=None if entered is None else entered.size,
         stride=None if entered is None else entered.stride,
         depth=sum(any(True for _ in each.parameters(recurse=False)) for each in _holders(copied)),

@@ -1,4 +1,4 @@
-"""Will it fit: the most memory that a network holds at once, and the largest batch and picture for a given memory.
+"""Will it fit: the most memory that a network holds at once, and the largest batch and image for a given memory.
 
 A forward pass, or a step of training, runs on tensors that have shapes and no memory, and every tensor is written into
 a ledger when it is made and struck out when nothing refers to it any more. So the sum knows what autograd keeps, what
@@ -57,18 +57,18 @@ def amount_bytes(text: str | int) -> int:
 def peak_bytes(
     model: nn.Module, shape: Shape, *, batch: int = 1, training: bool = False, optimiser: str = "momentum"
 ) -> int:
-    """The most that a network holds at once: parameters, pictures, maps, and in training gradients and more.
+    """The most that a network holds at once: parameters, images, maps, and in training gradients and more.
 
     Args:
         model: A network of striate.models, on any device; it is not changed. Frozen stages are frozen here too.
-        shape: Channels, height and width of the pictures.
-        batch: Pictures at once.
+        shape: Channels, height and width of the images.
+        batch: DecodedImages at once.
         training: Whether it is a step of training (cross-entropy, gradients given up before the pass) or a forward pass
             without gradients.
         optimiser: ``sgd``, ``momentum`` or ``adam``; they keep 0, 1 or 2 tensors for every parameter.
 
     Raises:
-        InputShapeError: The network does not take such pictures.
+        InputShapeError: The network does not take such images.
         PlanError: There is no such optimiser.
     """
     if optimiser not in STATES:
@@ -85,14 +85,14 @@ def peak_bytes(
 
 
 def kept_bytes(model: nn.Module, shape: Shape, *, batch: int = 1) -> dict[str, int]:
-    """What autograd keeps for the backward pass, by stage, parameters and pictures left out.
+    """What autograd keeps for the backward pass, by stage, parameters and images left out.
 
     A tensor is counted once, for the stage that made it, however many layers keep it.
 
     Args:
         model: A network of striate.models, on any device; it is not changed.
-        shape: Channels, height and width of the pictures.
-        batch: Pictures at once.
+        shape: Channels, height and width of the images.
+        batch: DecodedImages at once.
     """
     copied = on_meta(model)
     makers = _Makers()
@@ -118,11 +118,11 @@ def kept_bytes(model: nn.Module, shape: Shape, *, batch: int = 1) -> dict[str, i
 def largest_batch(
     model: nn.Module, shape: Shape, memory: str | int, *, training: bool = False, optimiser: str = "momentum"
 ) -> int:
-    """The most pictures at once for which `peak_bytes` is within a memory; 0 where not one fits.
+    """The most images at once for which `peak_bytes` is within a memory; 0 where not one fits.
 
     Args:
         model: A network of striate.models, on any device; it is not changed.
-        shape: Channels, height and width of the pictures.
+        shape: Channels, height and width of the images.
         memory: In bytes, or as ``8GB``.
         training: Whether for training, or for a forward pass without gradients.
         optimiser: As `peak_bytes` takes it.
@@ -144,11 +144,11 @@ def largest_batch(
 def largest_side(
     model: nn.Module, channels: int, memory: str | int, *, training: bool = False, optimiser: str = "momentum"
 ) -> int:
-    """The side of the largest square picture that fits alone, found to within a sixty-fourth; 0 where none does.
+    """The side of the largest square image that fits alone, found to within a sixty-fourth; 0 where none does.
 
     Args:
         model: A network of striate.models, on any device; it is not changed.
-        channels: Of the picture.
+        channels: Of the image.
         memory: In bytes, or as ``8GB``.
         training: Whether for training, or for a forward pass without gradients.
         optimiser: As `peak_bytes` takes it.
@@ -185,7 +185,7 @@ def fits(model: nn.Module, shape: Shape, memory: str | int, *, optimiser: str = 
 
     Args:
         model: A network of striate.models, on any device; it is not changed.
-        shape: Channels, height and width of the pictures.
+        shape: Channels, height and width of the images.
         memory: In bytes, or as ``8GB``.
         optimiser: As `peak_bytes` takes it.
     """
@@ -246,13 +246,13 @@ def _largest(
 def _run(model: nn.Module, shape: Shape, batch: int, mode: _Ledger | _Makers, *, training: bool) -> None:
     """A forward pass in evaluation, or a forward and a backward pass in training, under a mode that listens."""
     dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
-    pictures = torch.empty(batch, *shape, device="meta", dtype=dtype)
-    mode.hold(pictures)
+    images = torch.empty(batch, *shape, device="meta", dtype=dtype)
+    mode.hold(images)
     with ExitStack() as around:
         if not training:
             around.enter_context(torch.no_grad())
             around.enter_context(mode)
-            model(pictures)
+            model(images)
             return
         model.train()
         if batch == 1:  # a single value has no variance; running statistics need as much memory
@@ -260,7 +260,7 @@ def _run(model: nn.Module, shape: Shape, batch: int, mode: _Ledger | _Makers, *,
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):
                     layer.eval()
         around.enter_context(mode)
-        logits = model(pictures)
+        logits = model(images)
         labels = torch.empty(batch, *logits.shape[2:], device="meta", dtype=torch.int64)
         loss = nn.functional.cross_entropy(logits, labels)
         del logits

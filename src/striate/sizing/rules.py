@@ -124,11 +124,11 @@ MAPS = ("n", "c", "h", "w")
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the positions of a tensor see of the picture, and where in the tensor they lie.
+    """What the positions of a tensor see of the image, and where in the tensor they lie.
 
     Args:
         field: Of its positions.
-        dims: What each dimension counts: n pictures, c channels, h and w positions, several where they are merged
+        dims: What each dimension counts: n images, c channels, h and w positions, several where they are merged
             (``("nhw", "c")`` are rows of channels, as a dense layer takes them), nothing for a dimension of 1.
         parts: Where maps of several fields stand side by side: how many channels have which field, in order. For one
             that takes them apart again.
@@ -352,7 +352,7 @@ def sight_after(operation: Operation, sights: list[Sight]) -> Sight | None:
 
     Args:
         operation: The operation.
-        sights: Of its inputs that depend on the picture, in order.
+        sights: Of its inputs that depend on the image, in order.
     """
     packet = operation.function.overloadpacket
     rule = SIGHT_RULES.get(packet)

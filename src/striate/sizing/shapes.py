@@ -64,7 +64,7 @@ def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
 def _slid(given: Sequence[int], kernel: Sequence[int], arguments: Mapping[str, Any]) -> list[int]:
     """Places that a window takes along each side: (W - F + 2 P) / S + 1, the window dilated.
 
-    Where a pool rounds up, a last place that would begin beyond the picture and the padding before it does not count.
+    Where a pool rounds up, a last place that would begin beyond the image and the padding before it does not count.
     """
     up = arguments.get("ceil_mode", False)
     pairs = [

@@ -56,12 +56,12 @@ def trace(model: nn.Module, shape: tuple[int, int, int], *, watch: nn.Module) ->
 
     Args:
         model: A network on the meta device; see `on_meta`.
-        shape: Channels, height and width of the picture.
+        shape: Channels, height and width of the image.
         watch: The module whose input's receptive field is asked for.
     """
     dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
-    picture = torch.empty(1, *shape, device="meta", dtype=dtype)
-    tracer = _Tracer(picture, watch)
+    image = torch.empty(1, *shape, device="meta", dtype=dtype)
+    tracer = _Tracer(image, watch)
     names = {module: name for name, module in model.named_modules()}
     hooks = []
     for module, name in names.items():
@@ -69,7 +69,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int], *, watch: nn.Module) ->
         hooks.append(module.register_forward_hook(tracer.leave))
     try:
         with torch.no_grad(), tracer:
-            model(picture)
+            model(image)
     finally:
         for hook in hooks:
             hook.remove()
@@ -80,7 +80,7 @@ def trace(model: nn.Module, shape: tuple[int, int, int], *, watch: nn.Module) ->
 class _Tracer(TorchDispatchMode):
     """Hears every operation and knows in which module it runs."""
 
-    def __init__(self, picture: Tensor, watch: nn.Module) -> None:
+    def __init__(self, image: Tensor, watch: nn.Module) -> None:
         super().__init__()
         self.rows: list[LayerRow] = []
         self.entered: Field | None = None
@@ -89,7 +89,7 @@ class _Tracer(TorchDispatchMode):
         self._paid: set[nn.Module] = set()
         # Sights by tensor. The tensors are kept too, so that an address is never used twice; they have no memory.
         self._sights: dict[int, tuple[Tensor, Sight | None]] = {}
-        self._know(picture, Sight(Field.of_picture(picture.shape[-2], picture.shape[-1])))
+        self._know(image, Sight(Field.of_image(image.shape[-2], image.shape[-1])))
 
     # ------------------------------------------------------------------ where
 

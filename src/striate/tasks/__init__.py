@@ -1,1 +1,1 @@
-"""Where networks, pictures and training meet."""
+"""Where networks, images and training meet."""

@@ -1,4 +1,4 @@
-"""The groups of pictures that this process trains on, in their order, from any step on."""
+"""The groups of images that this process trains on, in their order, from any step on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from striate.core.seed import generator
 
 
 class Feed(Protocol):
-    """The training pictures, numbered from 0."""
+    """The training images, numbered from 0."""
 
     def __len__(self) -> int:
         """How many there are."""
@@ -42,11 +42,11 @@ class Layout:
     """How steps are parted into groups, and groups among processes.
 
     Args:
-        samples: Training pictures.
-        batch: Pictures a step.
-        group: Pictures of which a normalisation takes its statistics: those of one pass.
+        samples: Training images.
+        batch: DecodedImages a step.
+        group: DecodedImages of which a normalisation takes its statistics: those of one pass.
         seed: Of the order.
-        chances: How often a picture is drawn relative to others, ``[samples]``; None takes each once an epoch.
+        chances: How often an image is drawn relative to others, ``[samples]``; None takes each once an epoch.
         rank: The number of this process.
         world: How many there are.
     """
@@ -61,7 +61,7 @@ class Layout:
 
     @property
     def steps_an_epoch(self) -> int:
-        """Steps in one pass over the pictures; the pictures that do not fill a batch are left out, others each time."""
+        """Steps in one pass over the images; the images that do not fill a batch are left out, others each time."""
         return steps_an_epoch(self.samples, self.batch)
 
     @property
@@ -75,11 +75,11 @@ class Layout:
         return self.groups // self.world
 
     def smaller(self) -> Layout | None:
-        """The same steps in groups of at most half the size; None where a group is a single picture."""
-        pictures = min(self.batch, self.samples)
+        """The same steps in groups of at most half the size; None where a group is a single image."""
+        images = min(self.batch, self.samples)
         for group in range(self.group // 2, 0, -1):
             halved = replace(self, group=group)
-            if pictures % group == 0 and halved.groups % self.world == 0:
+            if images % group == 0 and halved.groups % self.world == 0:
                 return halved
         return None
 
@@ -118,7 +118,7 @@ def groups(
     """This process's groups of the steps from `first` to before `last`.
 
     Args:
-        feed: The pictures.
+        feed: The images.
         layout: How they are parted.
         first: The first step; earlier ones cost nothing.
         last: The step to stop before.
@@ -139,7 +139,7 @@ def groups(
         num_workers=workers,
         prefetch_factor=2,
         worker_init_fn=_leave_signals,
-        # a fork shares the pictures' memory, and pickling would copy it
+        # a fork shares the images' memory, and pickling would copy it
         multiprocessing_context="fork" if "fork" in get_all_start_methods() else None,
     )
     iterator = iter(loader)
@@ -149,7 +149,7 @@ def groups(
         if "DataLoader worker" not in str(error):
             raise
         raise WorkerError(
-            f"a process that prepares pictures died: {error}",
+            f"a process that prepares images died: {error}",
             hint="often the memory is full: take fewer workers, or --workers 0; the run goes on where it last saved",
         ) from error
     finally:

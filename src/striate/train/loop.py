@@ -50,7 +50,7 @@ class Trained:
         seconds: Time of the whole training, earlier processes included.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
         precision: Of the arithmetic.
-        groups: The pictures that were run at a time, and of which statistics were taken, from which step on.
+        groups: The images that were run at a time, and of which statistics were taken, from which step on.
     """
 
     steps: int
@@ -77,7 +77,7 @@ class _Setback:
 
 
 def total_steps(recipe: Recipe, samples: int) -> int:
-    """Optimiser steps that a recipe takes on so many pictures."""
+    """Optimiser steps that a recipe takes on so many images."""
     return recipe.steps if recipe.steps is not None else recipe.epochs * steps_an_epoch(samples, recipe.batch)
 
 
@@ -109,20 +109,20 @@ def train(
     Args:
         module: Inputs to logits, ``[n, classes]``, on the device to train on. Parameters without ``requires_grad`` stay
             as they are.
-        feed: The training pictures.
+        feed: The training images.
         recipe: How.
         seed: Of order and dropout.
         listener: Hears of steps and epochs.
         ranks: The processes that train together; None is this one alone.
         scales: Share of the rate for parameters whose name begins with a key.
         class_weights: Factor of each class in the loss, ``[classes]``.
-        chances: How often each picture is drawn relative to others, ``[len(feed)]``; None takes each once an epoch.
+        chances: How often each image is drawn relative to others, ``[len(feed)]``; None takes each once an epoch.
         precision: ``float32``, or ``bf16`` for the arithmetic alone. A run that goes on keeps that of its state.
-        most: Pictures that fit into memory at a time. A larger group is halved until it is within them, more groups
+        most: DecodedImages that fit into memory at a time. A larger group is halved until it is within them, more groups
             make up the batch, and statistics are those of the smaller groups. A run that goes on keeps the groups of
             its state. None fits any.
         compiled: Whether the network runs through ``torch.compile``.
-        workers: Processes that prepare pictures ahead.
+        workers: Processes that prepare images ahead.
         save_to: Where training's state is kept; it goes on from there when the file exists and bears `signature`.
         signature: Names everything that training depends on. A file with another one is not used.
         save_every_s: Seconds between two savings.
@@ -134,9 +134,9 @@ def train(
         NonFiniteLossError: The loss is no longer a number, and going back once to the last state with half the rate did
             not help.
         OutOfMemoryError: Memory is full, and smaller groups do not help or cannot be taken.
-        PlanError: The recipe's groups cannot be shared by so many processes, or are of 1 picture and leave a
+        PlanError: The recipe's groups cannot be shared by so many processes, or are of 1 image and leave a
             normalisation a single value.
-        WorkerError: A process that prepares pictures died; the state that was saved last is whole.
+        WorkerError: A process that prepares images died; the state that was saved last is whole.
         StorageError: The state cannot be written; the one that was saved last is whole.
         KeyboardInterrupt: Somebody asked to stop; the state was saved first.
     """
@@ -222,7 +222,7 @@ class _Run:
         )
         if self.layout.groups % ranks.world:
             raise PlanError(
-                f"{ranks.world} processes cannot share {self.layout.groups} groups of {self.layout.group} pictures",
+                f"{ranks.world} processes cannot share {self.layout.groups} groups of {self.layout.group} images",
                 hint=f"take a --group that divides {recipe.batch // ranks.world}, or start fewer processes",
             )
 
@@ -309,7 +309,7 @@ class _Run:
             epoch = step // self.layout.steps_an_epoch + 1
             raise NonFiniteLossError(
                 f"the loss became {value} at step {step} of {self.steps} (epoch {epoch})",
-                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken images",
             )
         return value
 
@@ -321,7 +321,7 @@ class _Run:
         listener: Listener,
         evaluate: Callable[[], dict[str, float]] | None,
     ) -> bool:
-        """Look at the validation pictures.
+        """Look at the validation images.
 
         Returns:
             Whether it is the best epoch so far. Its state is then saved, so that whoever keeps the weights of the best
@@ -336,7 +336,7 @@ class _Run:
                 row |= evaluate()
         now.curve.append(row)
         now.loss = 0.0
-        listener.record("epoch", {**row, "pictures_per_s": pace})  # the pace is told, not kept: a curve has no times
+        listener.record("epoch", {**row, "images_per_s": pace})  # the pace is told, not kept: a curve has no times
         return "top1" in row and row["top1"] > max(before, default=-1.0)
 
     @contextmanager
@@ -361,14 +361,14 @@ class _Run:
             asked, now.precision = self.layout.group, precision
             while limits and self.layout.group > min(limits) and (smaller := self._smaller()) is not None:
                 self.layout = smaller
-            now.groups = [asdict(Group(step=0, pictures=self.layout.group))]
+            now.groups = [asdict(Group(step=0, images=self.layout.group))]
             if self.layout.group < asked:
                 listener.note(
-                    f"memory does not hold {asked} pictures at a time: {self._in_groups(self.layout)}",
+                    f"memory does not hold {asked} images at a time: {self._in_groups(self.layout)}",
                     asked=asked,
-                    pictures=self.layout.group,
+                    images=self.layout.group,
                 )
-        self.layout = replace(self.layout, group=now.groups[-1]["pictures"])
+        self.layout = replace(self.layout, group=now.groups[-1]["images"])
         self.objective.precision = now.precision
 
     def setback(self, error: Exception) -> _Setback:
@@ -384,12 +384,12 @@ class _Run:
             return _Setback(reason=error.message)
         if not ran_out_of_memory(error):
             raise error
-        reason = f"memory ran out at {self.layout.group} pictures at a time"
+        reason = f"memory ran out at {self.layout.group} images at a time"
         smaller = self._smaller()
         if smaller is None or self.state.file is None or self.ranks.world > 1:
             raise OutOfMemoryError(
                 f"{reason}, after step {self.state.progress.step} of {self.steps}",
-                hint="take a smaller --group, smaller pictures or a smaller network, or --precision bf16",
+                hint="take a smaller --group, smaller images or a smaller network, or --precision bf16",
             ) from error
         return _Setback(reason=reason, layout=smaller)
 
@@ -406,7 +406,7 @@ class _Run:
             event, otherwise = "halved", "half the rate"
         else:
             self.layout = setback.layout
-            now.groups.append(asdict(Group(step=now.step, pictures=self.layout.group)))
+            now.groups.append(asdict(Group(step=now.step, images=self.layout.group)))
             event, otherwise = "regrouped", self._in_groups(self.layout)
         listener.note(f"{setback.reason}; went back to step {now.step}, and on with {otherwise}", step=now.step)
         listener.record(event, {"step": now.step, "reason": setback.reason, "group": self.layout.group})
@@ -419,5 +419,5 @@ class _Run:
 
     def _in_groups(self, layout: Layout) -> str:
         """What smaller groups mean, in words."""
-        words = f"{layout.groups} groups of {layout.group} pictures a step"
+        words = f"{layout.groups} groups of {layout.group} images a step"
         return f"{words}, of which batch statistics are taken" if self.grouped else words

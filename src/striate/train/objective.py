@@ -21,7 +21,7 @@ class Objective(nn.Module):
         module: Inputs to logits.
         smoothing: Share of the target given to all classes alike.
         aux: Weight of each auxiliary head's loss.
-        class_weights: Factor of each class's pictures in the loss, ``[classes]``; None counts all alike.
+        class_weights: Factor of each class's images in the loss, ``[classes]``; None counts all alike.
         precision: Of the arithmetic; ``bf16`` keeps weights, sums and losses in float32.
     """
 
@@ -68,6 +68,6 @@ class Objective(nn.Module):
         labels = labels.to(logits.dtype) if labels.is_floating_point() else labels
         if self.class_weights is None:
             return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
-        # over the pictures and not over their weights, so that a step is the same in however many groups
+        # over the images and not over their weights, so that a step is the same in however many groups
         total = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.smoothing, reduction="sum")
         return total / len(labels)

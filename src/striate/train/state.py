@@ -81,7 +81,7 @@ class State:
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteLossError(
                     f"{name.partition(':')[2]} holds what is no number after step {self.progress.step} of {self.steps}",
-                    hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken pictures",
+                    hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken images",
                 )
 
     def save(self) -> None:

@@ -1,6 +1,6 @@
 """Batch statistics over groups of a fixed size, whatever the number of processes or of passes a step.
 
-A step's batch is parted into groups of as many pictures each. A normalisation sees one group at a time, and after the
+A step's batch is parted into groups of as many images each. A normalisation sees one group at a time, and after the
 step its running statistics are what the mean over all groups would have made them. So the same recipe means the same on
 one process as on eight.
 
@@ -51,14 +51,14 @@ class _Refusal:
         """Look at what comes in, ``[n, channels, ...]``."""
         if inputs[0].numel() == inputs[0].shape[1]:
             raise PlanError(
-                f"{self._name} would normalise over one value a channel: the group is 1 picture, its map 1 position",
-                hint="take a recipe whose batch and group are 2 pictures or more (and as many pictures), or a network "
+                f"{self._name} would normalise over one value a channel: the group is 1 image, its map 1 position",
+                hint="take a recipe whose batch and group are 2 images or more (and as many images), or a network "
                 "without batch normalisation, such as lenet5",
             )
 
 
 def has_statistics(module: nn.Module) -> bool:
-    """Whether a network in training mode normalises by the statistics of the pictures that it sees together."""
+    """Whether a network in training mode normalises by the statistics of the images that it sees together."""
     return any(isinstance(each, _BatchNorm) and each.training for each in module.modules())
 
 

@@ -37,15 +37,15 @@ from striate.transfer.problem import CachedFeatures, Problem
 from striate.transfer.work import PASSES_OVER_MACS, training_seconds
 
 CROSS_AT_MOST = 1000
-"""Labelled pictures up to which candidates are judged by cross-validation over all of them, and the winner is trained
-on all of them: a fifth of few pictures is too few to choose by, and too many to do without. With more, a fixed
+"""Labelled images up to which candidates are judged by cross-validation over all of them, and the winner is trained
+on all of them: a fifth of few images is too few to choose by, and too many to do without. With more, a fixed
 validation part decides, and a trained winner stays as it was judged."""
 FOLDS = 4
 CHEAP = 0.25
 """Share of the plan's work up to which a rung of the ladder is tried although the one before did not pay."""
 LEAST_EPOCHS = 3
 SCRATCH_EPOCHS = 12
-"""Passes below which a network from scratch has hardly begun; its pictures shrink until the budget affords so many."""
+"""Passes below which a network from scratch has hardly begun; its images shrink until the budget affords so many."""
 
 
 @final
@@ -55,7 +55,7 @@ class Attempt:
 
     Args:
         row: What the record says of it.
-        logits: Of the validation pictures, ``[n, classes]``; None when skipped.
+        logits: Of the validation images, ``[n, classes]``; None when skipped.
         temperature: What makes them likeliest.
         loss: Their mean negative log-likelihood at that temperature.
         build: Gives the final network and its preprocessing; None when skipped.
@@ -99,16 +99,16 @@ class Advisor:
 
     @property
     def crossed(self) -> bool:
-        """Whether candidates are judged by cross-validation over all labelled pictures."""
+        """Whether candidates are judged by cross-validation over all labelled images."""
         return len(self.folds) > 1
 
     @property
     def final(self) -> np.ndarray:
-        """Pictures that a trained winner is trained on in the end."""
+        """Images that a trained winner is trained on in the end."""
         return self.labelled if self.crossed else self.problem.train
 
     def _folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pictures to fit on and pictures to judge by: several pairs where there are few pictures, else the split."""
+        """Images to fit on and images to judge by: several pairs where there are few images, else the split."""
         problem = self.problem
         if len(self.labelled) > CROSS_AT_MOST:
             return [(problem.train, problem.validation)]
@@ -116,15 +116,15 @@ class Advisor:
         return [(self.labelled[fold != f], self.labelled[fold == f]) for f in range(FOLDS)]
 
     def probe(self) -> None:
-        """Accuracy by depth on the training pictures, and the point at which features are best."""
+        """Accuracy by depth on the training images, and the point at which features are best."""
         problem = self.problem
-        pictures = self.final
+        images = self.final
         points = problem.model.feature_points
         problem.listener.phase("probing every stage", len(points), "stage")
         self.choices, self.depth = probe.by_depth(
-            lambda point: self.features.at(point, pictures),
+            lambda point: self.features.at(point, images),
             points,
-            problem.labels(pictures),
+            problem.labels(images),
             problem.classes,
             seed=problem.plan.seed,
         )
@@ -167,12 +167,12 @@ class Advisor:
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
             model = self._with_head(positions)
-            pictures = problem.pixels(positions, problem.preprocess, "pixels")
+            images = problem.pixels(positions, problem.preprocess, "pixels")
             state = problem.work / f"{name}-{thawed}.safetensors"
             result = finetune(
                 model,
                 problem.preprocess,
-                pictures,
+                images,
                 plan,
                 cut=cut,
                 seed=problem.plan.seed,
@@ -211,13 +211,13 @@ class Advisor:
             )
             model.aux.clear()  # of use in longer trainings than these
             module = Classifier(model, preprocess).to(problem.device)
-            pictures = problem.pixels(positions, preprocess, "pixels")
+            images = problem.pixels(positions, preprocess, "pixels")
             feed = PixelFeed(
-                pictures.pixels,
-                pictures.labels,
+                images.pixels,
+                images.labels,
                 plan.augment,
                 seed=problem.plan.seed,
-                names=pictures.names,
+                names=images.names,
             )
             result = train(
                 module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
@@ -226,7 +226,7 @@ class Advisor:
                 seed=problem.plan.seed,
                 listener=problem.listener,
                 save_to=problem.work / f"{name}.safetensors",
-                signature=keys.of_folder(recipe=plan, preprocess=preprocess, pictures=list(pictures.digests)),
+                signature=keys.of_folder(recipe=plan, preprocess=preprocess, images=list(images.digests)),
             )
             return model, result.curve, result.seconds
 
@@ -252,7 +252,7 @@ class Advisor:
 
     @property
     def _fitted(self) -> int:
-        """Pictures in one pass through what is fitted on, over all folds."""
+        """Images in one pass through what is fitted on, over all folds."""
         return sum(len(fit) for fit, _ in self.folds)
 
     def _training_macs(self, rows: Sequence[LayerRow], epochs: int) -> float:
@@ -281,7 +281,7 @@ class Advisor:
         return model.eval()
 
     def _affordable(self) -> Preprocess:
-        """The largest pictures at which the budget affords `SCRATCH_EPOCHS` passes."""
+        """The largest images at which the budget affords `SCRATCH_EPOCHS` passes."""
         full = self.problem.preprocess
         least = self.problem.model.min_side
         preprocess = full
@@ -307,7 +307,7 @@ class Advisor:
         try:
             for number, (fit, held) in enumerate(self.folds, start=1):
                 model, curve, seconds = build(fit, f"{row.strategy}-fold{number}")
-                logits.append(self.logits(model, preprocess, held, "validation pictures"))
+                logits.append(self.logits(model, preprocess, held, "validation images"))
                 spent += seconds
         except NonFiniteLossError as error:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=error.message))
@@ -327,7 +327,7 @@ class Advisor:
         return self._judged(row, np.concatenate(logits), finally_built)
 
     def logits(self, model: ImageModel, preprocess: Preprocess, positions: np.ndarray, phase: str) -> np.ndarray:
-        """Logits of readable pictures, ``[n, classes]``."""
+        """Logits of readable images, ``[n, classes]``."""
         problem = self.problem
         return run.over(
             Classifier(model, preprocess).eval(),
@@ -353,7 +353,7 @@ class Advisor:
 
 
 def better(challenger: Attempt, holder: Attempt) -> bool:
-    """Whether a costlier candidate replaces a simpler one: more pictures right, or as many at a lower loss."""
+    """Whether a costlier candidate replaces a simpler one: more images right, or as many at a lower loss."""
     return (challenger.top1, -challenger.loss) > (holder.top1, -holder.loss)
 
 

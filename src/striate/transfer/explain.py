@@ -33,7 +33,7 @@ def reason(winner: Attempt, attempts: Sequence[Attempt], *, folds: int) -> str:
         attempts: All, the winner among them.
         folds: By how many folds they were judged; 1 where a fixed part validated.
     """
-    how = "on the validation pictures" if folds == 1 else f"in {folds}-fold cross-validation"
+    how = "on the validation images" if folds == 1 else f"in {folds}-fold cross-validation"
     parts = [f"{_does(winner)} did best {how} ({_figures(winner)})"]
     for other in attempts:
         if other is winner:
@@ -49,6 +49,6 @@ def reason(winner: Attempt, attempts: Sequence[Attempt], *, folds: int) -> str:
         gain = winner.top1 - scratch[0].top1
         n = winner.row.validation.n if winner.row.validation else 0
         noise = 2 * math.sqrt(max(winner.top1 * (1 - winner.top1), 1 / n) * 2 / n) if n else 1.0
-        sure = "" if abs(gain) > noise else ", which so few pictures cannot tell from chance"
+        sure = "" if abs(gain) > noise else ", which so few images cannot tell from chance"
         parts.append(f"against training from scratch, pretraining is worth {100 * gain:.1f} points{sure}")
     return "; ".join(parts) + "."

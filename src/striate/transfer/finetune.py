@@ -1,6 +1,6 @@
 """Training the top stages of a pretrained network, the stages below frozen to the bit.
 
-Where nothing below the cut moves, its maps need not be computed in every epoch: a few varied views of each picture run
+Where nothing below the cut moves, its maps need not be computed in every epoch: a few varied views of each image run
 through the frozen stages once, on the fastest engine, and are kept; training then reads them. Where maps would take too
 much room they are computed anew in every epoch, on that engine too. Either way no step of training runs a frozen stage,
 and neither its activations nor its gradients are kept.
@@ -24,7 +24,7 @@ from striate.features import engines, keys
 from striate.features.run import WORTH_COMPILING
 from striate.features.store import RowStore
 from striate.models.base import ImageModel
-from striate.nn.input import PictureInput
+from striate.nn.input import InputNormalization
 from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
 from striate.tasks.classify.feed import PixelFeed
@@ -41,11 +41,11 @@ _BATCHES_A_WRITE = 8
 
 @final
 class _FrozenStages(nn.Module):
-    """uint8 pictures to the maps at the cut."""
+    """uint8 images to the maps at the cut."""
 
     def __init__(self, model: ImageModel, preprocess: Preprocess, cut: str) -> None:
         super().__init__()
-        self.input = PictureInput(preprocess)
+        self.input = InputNormalization(preprocess)
         self.bottom = model.cut(cut)[0]
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class Frozen:
         model: The network, on the device to train on.
         preprocess: What its weights were trained with.
         cut: The last frozen stage.
-        pixels: Decoded pictures; the first few are those on which engines are compared.
+        pixels: Decoded images; the first few are those on which engines are compared.
         engine: The engine asked for.
         device: Where it runs.
         listener: Hears when another engine runs.
@@ -86,13 +86,13 @@ class Frozen:
         below = [*model.stages[: model.stages.index(cut) + 1]]
         self.key = keys.of_folder(weights=keys.of_weights(model, below), preprocess=preprocess, cut=cut, engine=engine)
 
-    def engine(self, batch: int, pictures: int) -> engines.Engine:
-        """What runs so many pictures, `batch` at a time; few do not win back the time that compiling takes."""
-        few = self._engine == "auto" and pictures < WORTH_COMPILING
+    def engine(self, batch: int, images: int) -> engines.Engine:
+        """What runs so many images, `batch` at a time; few do not win back the time that compiling takes."""
+        few = self._engine == "auto" and images < WORTH_COMPILING
         found, _ = engines.make(
             self._module,
             batch=batch,
-            picture=self._sample.shape[1:],
+            image=self._sample.shape[1:],
             engine="torch" if few else self._engine,
             device=self._device,
             sample=self._sample,
@@ -104,11 +104,11 @@ class Frozen:
 
 @final
 class MapFeed:
-    """Maps at the cut, several views of each picture.
+    """Maps at the cut, several views of each image.
 
     Args:
         maps: float16 ``[rows, channels, h, w]``, memory-mapped.
-        places: The row of every view of every picture, ``[views, n]``.
+        places: The row of every view of every image, ``[views, n]``.
         labels: int64 ``[n]``.
     """
 
@@ -129,37 +129,37 @@ class MapFeed:
 
 @final
 class FrozenFeed:
-    """Pictures that run through the frozen stages when it is their turn.
+    """Images that run through the frozen stages when it is their turn.
 
     Args:
-        pictures: Varied anew each epoch; inputs are uint8 ``[n, h, w, channels]``.
-        engine: Runs the frozen stages on so many pictures at a time.
+        images: Varied anew each epoch; inputs are uint8 ``[n, h, w, channels]``.
+        engine: Runs the frozen stages on so many images at a time.
         batch: How many those are.
     """
 
-    def __init__(self, pictures: Feed, engine: engines.Engine, batch: int) -> None:
-        self.pictures = pictures
+    def __init__(self, images: Feed, engine: engines.Engine, batch: int) -> None:
+        self.images = images
         self.engine = engine
         self.size = batch
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         """The maps of `samples` as they look in this epoch, and their labels."""
-        pixels, labels = self.pictures.batch(samples, epoch)
+        pixels, labels = self.images.batch(samples, epoch)
         maps = engines.run_padded(self.engine, pixels.contiguous().numpy(), self.size)
         return torch.from_numpy(maps).contiguous(memory_format=torch.channels_last), labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """Decoded training pictures.
+class DecodedImages:
+    """Decoded training images.
 
     Args:
         pixels: uint8 ``[n, h, w, channels]``; may be memory-mapped.
         labels: int64 ``[n]``.
-        digests: sha256 of every picture's file, in hex.
+        digests: sha256 of every image's file, in hex.
     """
 
     pixels: np.ndarray
@@ -168,14 +168,14 @@ class Pictures:
 
     @property
     def names(self) -> np.ndarray:
-        """A number for every picture that depends on its content alone, ``[n]``: what its variations are keyed by."""
+        """A number for every image that depends on its content alone, ``[n]``: what its variations are keyed by."""
         return np.array([int(digest[:15], 16) for digest in self.digests], dtype=np.int64)
 
 
 def finetune(
     model: ImageModel,
     preprocess: Preprocess,
-    pictures: Pictures,
+    images: DecodedImages,
     recipe: Recipe,
     *,
     cut: str | None,
@@ -192,7 +192,7 @@ def finetune(
     Args:
         model: With its new head already trained on frozen features.
         preprocess: What its weights were trained with.
-        pictures: To train on.
+        images: To train on.
         recipe: How; the rate of each stage falls with its distance from the head.
         cut: The last frozen stage; None trains all.
         seed: Of order and variation.
@@ -206,15 +206,15 @@ def finetune(
     model.to(device).freeze(cut, fixed_statistics=fixed_statistics)
     trained = model.stages_above(cut)
     signature = keys.of_folder(
-        weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, pictures=list(pictures.digests)
+        weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, images=list(images.digests)
     )
-    feed: Feed = PixelFeed(pictures.pixels, pictures.labels, recipe.augment, seed=seed, names=pictures.names)
+    feed: Feed = PixelFeed(images.pixels, images.labels, recipe.augment, seed=seed, names=images.names)
     module: nn.Module = Classifier(model, preprocess).to(device)
     if cut is not None:
         module = model.cut(cut)[1]
-        frozen = Frozen(model, preprocess, cut, pictures.pixels, engine, device, listener)
-        feed = _cached(frozen, pictures, recipe, seed, maps, listener) or FrozenFeed(
-            feed, frozen.engine(recipe.batch, recipe.epochs * len(pictures.labels)), recipe.batch
+        frozen = Frozen(model, preprocess, cut, images.pixels, engine, device, listener)
+        feed = _cached(frozen, images, recipe, seed, maps, listener) or FrozenFeed(
+            feed, frozen.engine(recipe.batch, recipe.epochs * len(images.labels)), recipe.batch
         )
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     result = train(
@@ -232,46 +232,46 @@ def finetune(
 
 
 def _cached(
-    frozen: Frozen, pictures: Pictures, recipe: Recipe, seed: int, folder: Path, listener: Listener
+    frozen: Frozen, images: DecodedImages, recipe: Recipe, seed: int, folder: Path, listener: Listener
 ) -> MapFeed | None:
-    """Maps at the cut for a few views of every picture; None where they would take too much room."""
-    count = len(pictures.labels)
+    """Maps at the cut for a few views of every image; None where they would take too much room."""
+    count = len(images.labels)
     views = min(MOST_VIEWS, recipe.epochs)
     if views * count * int(np.prod(frozen.shape)) * 2 > MOST_CACHE_BYTES:
         return None
     name = keys.of_folder(frozen=frozen.key, views=recipe.augment, seed=seed)
     store = RowStore(folder / f"maps-{name}", frozen.shape, "float16", {"cut": frozen.cut})
-    wanted = [[keys.of_picture(d, f"view {v}") for d in pictures.digests] for v in range(views)]
+    wanted = [[keys.of_image(d, f"view {v}") for d in images.digests] for v in range(views)]
     with store.writing():
         missing = [(v, i) for v in range(views) for i in range(count) if wanted[v][i] not in store]
         if missing:
             # chosen for all views and not for the missing ones, so that what goes on runs on what it began with
             engine = frozen.engine(_BATCH, views * count)
-            _fill(store, engine, pictures, recipe, seed, wanted, missing, listener)
+            _fill(store, engine, images, recipe, seed, wanted, missing, listener)
     places = np.stack([store.places(row) for row in wanted])
-    return MapFeed(store.view(), places, pictures.labels)
+    return MapFeed(store.view(), places, images.labels)
 
 
 def _fill(
     store: RowStore,
     engine: engines.Engine,
-    pictures: Pictures,
+    images: DecodedImages,
     recipe: Recipe,
     seed: int,
     wanted: list[list[bytes]],
     missing: list[tuple[int, int]],
     listener: Listener,
 ) -> None:
-    """Run the missing views through the frozen stages; equal pictures share a row, the first one's."""
+    """Run the missing views through the frozen stages; equal images share a row, the first one's."""
     listener.phase("views through the frozen stages", len(missing), "view")
-    done, added, names = 0, set[bytes](), pictures.names
+    done, added, names = 0, set[bytes](), images.names
     fresh: list[bytes] = []
     rows: list[np.ndarray] = []
     while done < len(missing):
         view = missing[done][0]
         ids = [i for v, i in missing[done : done + _BATCH] if v == view]
         samples = np.array(ids, dtype=np.int64)
-        pixels = torch.from_numpy(np.ascontiguousarray(pictures.pixels[samples]))
+        pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[samples]))
         varied = augment(pixels, recipe.augment, seed=seed, epoch=view, samples=names[samples]).contiguous().numpy()
         maps = engines.run_padded(engine, varied, _BATCH)
         new = [k for k, i in enumerate(ids) if wanted[view][i] not in added]

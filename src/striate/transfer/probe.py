@@ -1,6 +1,6 @@
 """How good each stage's features are: a regularised linear probe, its strength chosen by cross-validation.
 
-The more alike the new pictures are to those of the pretraining, the deeper the best features lie.
+The more alike the new images are to those of the pretraining, the deeper the best features lie.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_FOR_CHOICE = 5000
 @final
 @dataclass(frozen=True, slots=True)
 class Standardiser:
-    """Every feature shifted and scaled to mean 0 and deviation 1 over the training pictures."""
+    """Every feature shifted and scaled to mean 0 and deviation 1 over the training images."""
 
     mean: Tensor
     deviation: Tensor
@@ -147,8 +147,8 @@ def by_depth(
     """Probe every feature point.
 
     Args:
-        features: From a point's name to the training pictures' raw features there, float32 ``[n, d]``.
-        points: Names, from the picture upwards.
+        features: From a point's name to the training images' raw features there, float32 ``[n, d]``.
+        points: Names, from the image upwards.
         labels: int64 ``[n]``.
         classes: Number of classes.
         seed: Of the folds.

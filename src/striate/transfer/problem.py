@@ -1,4 +1,4 @@
-"""What every candidate shares: the pictures, their split, the pretrained network, and the means."""
+"""What every candidate shares: the images, their split, the pretrained network, and the means."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.sizes import LayerRow
 from striate.sizing import measure
-from striate.transfer.finetune import Pictures
+from striate.transfer.finetune import DecodedImages
 
 BATCH = 32
 AGREEMENT_SAMPLE = 8
-"""Pictures on which an engine is compared with eager float32."""
+"""Images on which an engine is compared with eager float32."""
 
 
 @final
@@ -37,10 +37,10 @@ class Problem:
 
     Args:
         plan: What was asked.
-        index: The pictures.
-        digests: sha256 of every picture.
-        train: Positions of the training pictures.
-        validation: Positions of the validation pictures.
+        index: The images.
+        digests: sha256 of every image.
+        train: Positions of the training images.
+        validation: Positions of the validation images.
         entry: The network's row in the registry.
         options: Fields of its spec that the weights need.
         model: The pretrained network, with its published head; never changed.
@@ -73,21 +73,21 @@ class Problem:
         return len(self.index.classes)
 
     def labels(self, positions: np.ndarray) -> np.ndarray:
-        """Labels of pictures, int64 ``[n]``."""
+        """Labels of images, int64 ``[n]``."""
         return self.index.labels[positions]
 
     @cached_property
     def rows_by_stage(self) -> dict[str, list[LayerRow]]:
-        """What the layers of every stage cost for one picture."""
+        """What the layers of every stage cost for one image."""
         rows = self.rows_at(self.preprocess.size)
         return {stage: [row for row in rows if row.name.split(".")[0] == stage] for stage in self.model.stages}
 
     def rows_at(self, size: tuple[int, int]) -> tuple[LayerRow, ...]:
-        """What every layer costs for one picture of some size."""
+        """What every layer costs for one image of some size."""
         return measure(self.model, (self.preprocess.in_channels, *size)).layers
 
     def unreadable(self, positions: np.ndarray, *, most: int, besides: Mapping[int, str]) -> dict[int, str]:
-        """Pictures that cannot be decoded, reason by position; what was found is remembered under their digests.
+        """Images that cannot be decoded, reason by position; what was found is remembered under their digests.
 
         Args:
             positions: Which to try.
@@ -110,11 +110,11 @@ class Problem:
             fast=self.plan.fast_resize,
             most_unreadable=most,
             besides=besides,
-            phase="whether the test pictures can be read",
+            phase="whether the test images can be read",
         ).unreadable
 
-    def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> Pictures:
-        """Pictures decoded once and memory-mapped; unreadable ones must have been left out before.
+    def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> DecodedImages:
+        """Images decoded once and memory-mapped; unreadable ones must have been left out before.
 
         Args:
             positions: Which.
@@ -129,7 +129,7 @@ class Problem:
         ordered = len(places) == 0 or bool((np.diff(places) == 1).all() and places[0] == 0)
         view = decoded.pixels
         pixels = view[: len(places)] if ordered else view[places]
-        return Pictures(pixels=pixels, labels=self.labels(positions), digests=[self.digests[p] for p in positions])
+        return DecodedImages(pixels=pixels, labels=self.labels(positions), digests=[self.digests[p] for p in positions])
 
 
 @final
@@ -137,7 +137,7 @@ class CachedFeatures:
     """Pooled features of every stage, from the cached pass.
 
     Args:
-        problem: Its pictures and its network.
+        problem: Its images and its network.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -150,15 +150,15 @@ class CachedFeatures:
     def run(
         self, positions: np.ndarray, *, most_unreadable: int | None = None, besides: Mapping[int, str] | None = None
     ) -> Pass:
-        """The one pass: see to it that every picture's features are on disk.
+        """The one pass: see to it that every image's features are on disk.
 
         Args:
-            positions: Which pictures.
+            positions: Which images.
             most_unreadable: As in `features.extract.fill`.
             besides: As there.
 
         Raises:
-            DataError: More than `most_unreadable` pictures cannot be read.
+            DataError: More than `most_unreadable` images cannot be read.
         """
         problem = self.problem
         wanted = [int(p) for p in positions]
@@ -175,9 +175,9 @@ class CachedFeatures:
         width = sum(self.widths.values())
         self._store = RowStore(folder, (width,), "float16", {"network": problem.entry.name})
         # What is compared depends on what is asked alone, so that a pass that goes on records what a whole one does.
-        told = folder / f"agreement-{keys.of_folder(pictures=[problem.digests[p] for p in wanted])}.json"
+        told = folder / f"agreement-{keys.of_folder(images=[problem.digests[p] for p in wanted])}.json"
 
-        @cache  # a network takes seconds to compile: only where a picture needs it
+        @cache  # a network takes seconds to compile: only where an image needs it
         def engine() -> engines.Engine:
             made, agreement = self._engine(sample(problem.index, wanted, problem.preprocess, AGREEMENT_SAMPLE))
             io.write(told, agreement)
@@ -198,9 +198,9 @@ class CachedFeatures:
             fast=problem.plan.fast_resize,
             most_unreadable=most_unreadable,
             besides=besides,
-            phase="pictures through the pretrained network",
+            phase="images through the pretrained network",
         )
-        if not told.exists():  # every row was there, from runs that were asked for other pictures
+        if not told.exists():  # every row was there, from runs that were asked for other images
             engine()
         self.agreement = io.from_json(engines.Agreement, io.read(told))
         return done
@@ -210,7 +210,7 @@ class CachedFeatures:
         return engines.make(
             self._module,
             batch=BATCH,
-            picture=sample.shape[1:],
+            image=sample.shape[1:],
             engine=problem.plan.engine,
             device=problem.device,
             sample=sample,
@@ -224,7 +224,7 @@ class CachedFeatures:
         start = 0
         for name, width in self.widths.items():
             if name == point:
-                places = self._store.places([keys.of_picture(self.problem.digests[p]) for p in positions])
+                places = self._store.places([keys.of_image(self.problem.digests[p]) for p in positions])
                 return torch.from_numpy(self._store.view()[places, start : start + width].astype(np.float32))
             start += width
         raise KeyError(point)

@@ -1,4 +1,4 @@
-"""Learning rates that fall with depth: what lies further from the head knows more of pictures in general."""
+"""Learning rates that fall with depth: what lies further from the head knows more of images in general."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def falling(stages: Sequence[str], prefix: str) -> dict[str, float]:
     The top stage has the full rate, each stage below half of the one above, and the head twice the full rate.
 
     Args:
-        stages: The trained stages, from the picture upwards.
+        stages: The trained stages, from the image upwards.
         prefix: What parameters' names begin with before the stage's name, such as ``"model."``.
 
     Source:

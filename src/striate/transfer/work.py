@@ -19,7 +19,7 @@ PASSES_OVER_MAPS = 6
 
 
 def training_seconds(rows: Iterable[LayerRow]) -> float:
-    """Seconds that one picture takes in one step through some layers, forward and backward.
+    """Seconds that one image takes in one step through some layers, forward and backward.
 
     Args:
         rows: Of the sizing engine.

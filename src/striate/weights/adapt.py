@@ -1,4 +1,4 @@
-"""Pretrained networks for pictures of other channels: the first convolution is folded, nothing is trained anew."""
+"""Pretrained networks for images of other channels: the first convolution is folded, nothing is trained anew."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, red, green, blue
 
 
 def to_grey(model: ImageModel, preprocess: Preprocess) -> Preprocess:
-    """Make a colour network take grey pictures, answering as it does to the same picture in all three channels.
+    """Make a colour network take grey images, answering as it does to the same image in all three channels.
 
     With ``x_c = (v - m_c) / s_c`` before and ``x = (v - m) / s`` after, m and s the means over the channels, a filter
     becomes ``w = sum_c w_c s / s_c``, and the constant ``sum_c w_c (m - m_c) / s_c`` moves into the bias, or off the
     running mean of the normalisation that follows. This is exact but for one thing: where a window hangs over the
-    picture's edge, padded zeros do not carry their part of the constant. Where all m_c are equal it is nothing.
+    image's edge, padded zeros do not carry their part of the constant. Where all m_c are equal it is nothing.
 
     Args:
         model: The network, changed in place.
@@ -36,7 +36,7 @@ def to_grey(model: ImageModel, preprocess: Preprocess) -> Preprocess:
 
 
 def to_colour(model: ImageModel, preprocess: Preprocess) -> Preprocess:
-    """Make a grey network take colour pictures, answering as it does to their luma. Exact, edges included.
+    """Make a grey network take colour images, answering as it does to their luma. Exact, edges included.
 
     Args:
         model: The network, changed in place.
@@ -51,14 +51,14 @@ def to_colour(model: ImageModel, preprocess: Preprocess) -> Preprocess:
 
 
 def to_bands(model: ImageModel, channels: int) -> None:
-    """Make a network take pictures of any number of bands: filters repeat in turn, scaled by old over new channels.
+    """Make a network take images of any number of bands: filters repeat in turn, scaled by old over new channels.
 
-    Nothing is known of the bands, so no rule can be exact; this one keeps the first convolution's answer to a picture
+    Nothing is known of the bands, so no rule can be exact; this one keeps the first convolution's answer to an image
     whose (normalised) bands are alike, when the old filters of all channels are alike, and its size otherwise.
 
     Args:
         model: The network, changed in place.
-        channels: Bands of the pictures.
+        channels: Bands of the images.
     """
     conv = _first_convolution(model)
     order = torch.arange(channels) % conv.in_channels

@@ -40,7 +40,7 @@ class Metric:
     """What the publisher, or we, measured. Accuracies in percent.
 
     Args:
-        dataset: The labelled pictures.
+        dataset: The labelled images.
         top1: Share whose likeliest class is right.
         top5: Share whose label is among the five likeliest; None where not published.
     """
@@ -59,7 +59,7 @@ class Checkpoint:
         tag: Name among the network's weights.
         source: Whose tensor names the file uses.
         file: Name of the file.
-        preprocess: What must be done to a picture.
+        preprocess: What must be done to an image.
         labels: Name of the label set.
         licence: Of the weights.
         sha256: Of the file, in full; None where only `sha256_prefix` is published. What was downloaded first then

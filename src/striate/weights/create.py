@@ -30,7 +30,7 @@ class Opened:
         options: Fields of the spec that were changed for the weights; with the name they rebuild the network.
         model: In evaluation mode.
         checkpoint: The catalogue entry; None for a file that is in no catalogue.
-        preprocess: What must be done to a picture.
+        preprocess: What must be done to an image.
         labels: What the outputs mean; None where nothing is known, or where the head is fresh.
         sha256: Of the file.
         load_record: What became of every tensor.
@@ -100,7 +100,7 @@ def open_model(
         UnknownWeightsError: The network has no such weights.
         WeightsNotAtHandError: The file is not here and cannot be fetched.
         CheckpointError: The file is unreadable, executable, of another network, or not what the catalogue promises.
-        PlanError: The weights cannot take pictures of so many channels.
+        PlanError: The weights cannot take images of so many channels.
     """
     network, tag = split_name(name)
     found = trained.find(tag, allow_download=allow_download, listener=listener) if tag is not None else None
@@ -117,7 +117,7 @@ def open_model(
     if in_channels not in (None, preprocess.in_channels):
         if {in_channels, preprocess.in_channels} != {1, 3}:
             raise PlanError(
-                f"{name} takes pictures of {preprocess.in_channels} channels, and of {in_channels} none is known",
+                f"{name} takes images of {preprocess.in_channels} channels, and of {in_channels} none is known",
                 hint="create_model takes any number, and then the preprocessing is yours",
             )
         preprocess = (to_grey if in_channels == 1 else to_colour)(model, preprocess)
@@ -143,7 +143,7 @@ def create_model(
             or ``"default"``; None gives random weights. The network is built with the options that the weights need.
         classes: Length of the output. None takes the published number; another than the weights' gives a fresh last
             layer.
-        in_channels: Channels of the pictures; None takes the published number. For others than the weights' the first
+        in_channels: Channels of the images; None takes the published number. For others than the weights' the first
             convolution is folded: grey and colour exactly, any other number as `weights.adapt.to_bands` says.
         listener: Hears of a download; None for silence.
 

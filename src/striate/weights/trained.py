@@ -27,8 +27,8 @@ FORMAT = 1
 CARD, WEIGHTS = "model.json", "model.safetensors"
 LAST, SNAPSHOTS = "last.safetensors", "snapshots"
 """Further weights of a training run: the last ones where a better epoch's are the result, and those of each cycle."""
-PICTURES = "pictures.npy"
-"""The beginnings of the digests of the pictures that training and its choices saw."""
+IMAGES = "images.npy"
+"""The beginnings of the digests of the images that training and its choices saw."""
 _EXECUTABLE = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".py"})
 """Suffixes of what other programs would run when they open it."""
 
@@ -42,7 +42,7 @@ class ModelCard:
         options: Fields of its spec that differ from the registry's.
         point: The feature point above which the network was cut off; None for the whole network.
         classes: Names in the order of the outputs.
-        preprocess: What must be done to a picture.
+        preprocess: What must be done to an image.
         temperature: What logits are divided by before probabilities are taken.
         start: Where the starting weights came from: ``weights``, ``sha256``, ``licence``, or ``random``; of a folder
             also ``folder``, or ``hub`` and ``revision``, and its own ``data`` and ``recipe``.

@@ -2,7 +2,7 @@
 
 Probabilities are averaged, not logits: each is taken at its own network's temperature, so that networks whose logits
 are of other sizes count alike, and the mean is again a distribution over the classes. The same mean joins the views of
-one picture. It is taken of logarithms, which lose nothing where a probability is below the least number.
+one image. It is taken of logarithms, which lose nothing where a probability is below the least number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from striate.core.errors import PlanError
 from striate.tasks.classify.metrics import log_softmax
 
-Picture = str | Path | bytes | np.ndarray
+ImageLike = str | Path | bytes | np.ndarray
 """A file, encoded bytes, or decoded uint8 ``[h, w]`` or ``[h, w, 3]``."""
 
 
@@ -56,36 +56,36 @@ class Predictor(ABC):
         self.classes = tuple(classes)
 
     @abstractmethod
-    def log_probabilities(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
         """Calibrated log-probabilities, float64 ``[n, classes]``.
 
         Raises:
-            PictureError: One of them cannot be read; the message names it.
+            ImageError: One of them cannot be read; the message names it.
         """
 
     @abstractmethod
     def place(self, name: str) -> int | None:
         """The output that a class's name means; None where no output does."""
 
-    def probabilities(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
         """Calibrated probabilities, float64 ``[n, classes]``.
 
         Raises:
-            PictureError: As `log_probabilities`.
+            ImageError: As `log_probabilities`.
         """
-        return np.exp(self.log_probabilities(pictures))
+        return np.exp(self.log_probabilities(images))
 
-    def predict(self, picture: Picture, top: int = 5) -> list[dict[str, Any]]:
-        """The likeliest classes of one picture, likeliest first: ``label`` and ``probability``.
+    def predict(self, image: ImageLike, top: int = 5) -> list[dict[str, Any]]:
+        """The likeliest classes of one image, likeliest first: ``label`` and ``probability``.
 
         Args:
-            picture: As `probabilities` takes it.
+            image: As `probabilities` takes it.
             top: At most so many.
 
         Raises:
-            PictureError: It cannot be read.
+            ImageError: It cannot be read.
         """
-        row = self.probabilities([picture])[0]
+        row = self.probabilities([image])[0]
         order = np.argsort(-row, kind="stable")[:top]
         return [{"label": self.classes[i], "probability": float(row[i])} for i in order]
 
@@ -108,13 +108,13 @@ class Ensemble(Predictor):
         self.members = tuple(members)
         self._orders = [self._order(number, member) for number, member in enumerate(members, start=1)]
 
-    def log_probabilities(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
         """The logarithm of the mean of the members' probabilities, float64 ``[n, classes]``.
 
         Raises:
-            PictureError: One of them cannot be read; the message names it.
+            ImageError: One of them cannot be read; the message names it.
         """
-        return self.join([member.log_probabilities(pictures) for member in self.members])
+        return self.join([member.log_probabilities(images) for member in self.members])
 
     def place(self, name: str) -> int | None:
         """The output that a class's name means to the first member."""

@@ -1,4 +1,4 @@
-"""Training pictures as the loop takes them: decoded once, varied anew each epoch."""
+"""Training images as the loop takes them: decoded once, varied anew each epoch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 2.0
 
 
 def to_cut_from(preprocess: Preprocess, recipe: Augment, seen: Headers | None, positions: np.ndarray) -> Preprocess:
-    """How training pictures are decoded.
+    """How training images are decoded.
 
     Where parts are cut out, each is decoded whole, stretched to one size for all, and large enough that a part of
     middling area fills the input. The cut takes back the stretching.
@@ -28,9 +28,9 @@ def to_cut_from(preprocess: Preprocess, recipe: Augment, seen: Headers | None, p
     Args:
         preprocess: What the network takes.
         recipe: What varies.
-        seen: What the headers say, for recipes that cut parts out. Pictures are not drawn larger than they are: the
+        seen: What the headers say, for recipes that cut parts out. Images are not drawn larger than they are: the
             middle one decides for all.
-        positions: The training pictures.
+        positions: The training images.
     """
     if recipe.crop is None or seen is None or (there := seen.middle_side(positions)) is None:
         return preprocess
@@ -41,18 +41,18 @@ def to_cut_from(preprocess: Preprocess, recipe: Augment, seen: Headers | None, p
 
 @final
 class PixelFeed:
-    """Decoded pictures and their labels.
+    """Decoded images and their labels.
 
     Args:
         pixels: uint8 ``[rows, h, w, channels]``; may be memory-mapped, and is then read as it is needed.
         labels: int64 ``[n]``.
-        recipe: How each picture is varied.
+        recipe: How each image is varied.
         seed: Of the variation.
-        names: Whole numbers that each picture's variation is keyed by, ``[n]``; None takes its place among them.
-        classes: Their number, which recipes that mix pictures need; None for others.
-        rows: Where in `pixels` each picture is, ``[n]``; None where they stand in order.
+        names: Whole numbers that each image's variation is keyed by, ``[n]``; None takes its place among them.
+        classes: Their number, which recipes that mix images need; None for others.
+        rows: Where in `pixels` each image is, ``[n]``; None where they stand in order.
         size: Height and width that parts are cut to, in pixels; None is that of `pixels`.
-        proportions: Width over height that each picture had before it was stretched to `pixels`, ``[n]``; None where
+        proportions: Width over height that each image had before it was stretched to `pixels`, ``[n]``; None where
             none was.
     """
 
@@ -72,7 +72,7 @@ class PixelFeed:
         self.pixels = pixels
         self.labels = labels
         if (recipe.mixup or recipe.cutmix) and classes is None:
-            raise ValueError("a recipe that mixes pictures needs the number of classes")
+            raise ValueError("a recipe that mixes images needs the number of classes")
         self.classes = classes
         self.recipe = recipe
         self.seed = seed
@@ -85,7 +85,7 @@ class PixelFeed:
         return len(self.labels)
 
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        """The pictures of `samples` as they look in this epoch, and their labels."""
+        """The images of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
         names = self.names[samples]
         proportions = None if self.proportions is None else torch.from_numpy(self.proportions[samples])

@@ -37,10 +37,10 @@ def wilson(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
-    """How much larger a share of the same pictures one classifier has right than another.
+    """How much larger a share of the same images one classifier has right than another.
 
     Args:
-        ours: Which pictures the one has right, bool ``[n]``, n at least 1.
+        ours: Which images the one has right, bool ``[n]``, n at least 1.
         theirs: Which the other has.
 
     Source:
@@ -82,8 +82,8 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature between 0.05 and 20 that makes the labels likeliest, to three digits.
 
-    A pull towards 1 (a normal prior on its logarithm, deviation a quarter) keeps few pictures, or pictures that are all
-    right, from making a model surer than they can vouch for; hundreds of pictures overrule it.
+    A pull towards 1 (a normal prior on its logarithm, deviation a quarter) keeps few images, or images that are all
+    right, from making a model surer than they can vouch for; hundreds of images overrule it.
 
     Args:
         logits: ``[n, classes]``.
@@ -115,7 +115,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> tuple[tuple[Bin, ...], float]:
-    """Bins of equal width that hold a picture, and the expected calibration error.
+    """Bins of equal width that hold an image, and the expected calibration error.
 
     Args:
         confidence: Probability of the predicted class, ``[n]``.
@@ -136,7 +136,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 
 
 def score(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, temperature: float = 1.0) -> Score:
-    """Everything that is reported of a model on labelled pictures.
+    """Everything that is reported of a model on labelled images.
 
     Args:
         logits: float ``[n, classes]``, n at least 1.

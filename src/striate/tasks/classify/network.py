@@ -1,4 +1,4 @@
-"""A network together with what must be done to pictures before it: bytes in, logits out."""
+"""A network together with what must be done to images before it: bytes in, logits out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.models.base import ImageModel
-from striate.nn.input import PictureInput
+from striate.nn.input import InputNormalization
 from striate.nn.network import WithAux
 
 _GREY_MEAN, _GREY_STD = 0.13, 0.31
@@ -25,7 +25,7 @@ def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
 
 @final
 class Classifier(WithAux):
-    """Decoded pictures to logits.
+    """Decoded images to logits.
 
     Args:
         model: The network.
@@ -37,7 +37,7 @@ class Classifier(WithAux):
 
     def __init__(self, model: ImageModel, preprocess: Preprocess) -> None:
         super().__init__()
-        self.input = PictureInput(preprocess)
+        self.input = InputNormalization(preprocess)
         self.model = model
 
     def forward(self, pixels: Tensor) -> Tensor:

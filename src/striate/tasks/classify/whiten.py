@@ -1,4 +1,4 @@
-"""A first layer that begins where the training pictures say, and not at random."""
+"""A first layer that begins where the training images say, and not at random."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from striate.core.errors import PlanError
 from striate.tasks.classify.network import Classifier
 
-_PICTURES, _AT_ONCE = 5000, 16
+_IMAGES, _AT_ONCE = 5000, 16
 _LEAST = 5e-4
 """Added to every variance: directions in which patches hardly differ are noise, and stay small."""
 
@@ -21,12 +21,12 @@ def whiten(network: Classifier, pixels: np.ndarray, rows: np.ndarray) -> None:
 
     Its maps are then the coordinates along the directions in which patches differ most, once with each sign, as a
     rectifier follows. Each has mean 0 (where the layer has a bias) and variance 1 and is uncorrelated with the others.
-    The same pictures give the same weights.
+    The same images give the same weights.
 
     Args:
         network: With a first convolution of an even number of maps, at most two for each value of a patch.
         pixels: uint8 ``[rows, h, w, channels]``.
-        rows: Where in `pixels` the training pictures are; up to 5,000 of them are looked at, evenly spread.
+        rows: Where in `pixels` the training images are; up to 5,000 of them are looked at, evenly spread.
 
     Raises:
         PlanError: The network does not begin with such a convolution.
@@ -73,8 +73,8 @@ def first_convolution(network: Classifier) -> nn.Conv2d:
 
 
 def _moments(network: Classifier, conv: nn.Conv2d, pixels: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of the patches inside the pictures, in float64, which not every accelerator has."""
-    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_PICTURES, len(rows))).round().astype(int))]
+    """Mean and covariance of the patches inside the images, in float64, which not every accelerator has."""
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_IMAGES, len(rows))).round().astype(int))]
     values = conv.weight[0].numel()
     total = torch.zeros(values, dtype=torch.float64)
     products = torch.zeros(values, values, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Keras' layouts: names are ``layer/weight``, kernels end in their output, and pictures end in their channels."""
+"""Keras' layouts: names are ``layer/weight``, kernels end in their output, and images end in their channels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training pictures: how large they are decoded, and what a feed makes of them."""
+"""Training images: how large they are decoded, and what a feed makes of them."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def photos(folder: Path, sides: list[tuple[int, int]]) -> ImageIndex:
         ((0.08, 1.0), [(120, 90)] * 4, 44),  # 32 / sqrt(0.54)
         ((0.765625, 0.765625), [(120, 90)] * 4, 37),  # 32 of 36.6: AlexNet's 224 of 256
         ((0.02, 0.1), [(120, 90)] * 4, 64),  # twice and no more
-        ((0.08, 1.0), [(300, 38)] * 3 + [(20, 20)], 38),  # not beyond what most pictures have
+        ((0.08, 1.0), [(300, 38)] * 3 + [(20, 20)], 38),  # not beyond what most images have
         ((0.08, 1.0), [(20, 20)] * 2, 32),  # never below the input
         (None, [(120, 90)] * 2, 32),
     ],
 )
-def test_pictures_to_cut_from_are_larger_where_they_have_the_pixels(
+def test_images_to_cut_from_are_larger_where_they_have_the_pixels(
     tmp_path: Path, crop: tuple[float, float] | None, sides: list[tuple[int, int]], side: int
 ) -> None:
     index = photos(tmp_path, sides)
@@ -45,7 +45,7 @@ def test_pictures_to_cut_from_are_larger_where_they_have_the_pixels(
     assert found == Preprocess(size=(side, side), fit="crop" if crop is None else "stretch")
 
 
-def test_parts_are_cut_from_the_whole_picture_in_its_own_proportions(tmp_path: Path) -> None:
+def test_parts_are_cut_from_the_whole_image_in_its_own_proportions(tmp_path: Path) -> None:
     place = tmp_path / "a" / "turned.png"
     place.parent.mkdir()
     tall, wide = np.meshgrid(np.arange(256), np.arange(64), indexing="ij")  # stored upright, shown lying

@@ -1,4 +1,4 @@
-"""A recipe that cuts parts out trains on larger pictures, and is judged on pictures of the network's size."""
+"""A recipe that cuts parts out trains on larger images, and is judged on images of the network's size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CUTS = Recipe(
 )
 
 
-def test_training_pictures_are_larger_and_the_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_images_are_larger_and_the_others_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for shape, name in enumerate(SHAPES):
         (tmp_path / "data" / name).mkdir(parents=True)
         for number in range(14):

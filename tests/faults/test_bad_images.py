@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from striate.core.errors import PictureError
+from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode, probe
 
@@ -38,15 +38,15 @@ def png_header(width: int, height: int) -> bytes:
     ("raw", "message"),
     [
         (b"", "the file is empty"),
-        (b"<html>404 not found</html>", "text, not a picture"),
-        (b"\x00\x01\x02" * 50, "no picture of a known format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text, not a picture"),
+        (b"<html>404 not found</html>", "text, not an image"),
+        (b"\x00\x01\x02" * 50, "no image of a known format"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text, not an image"),
     ],
 )
-def test_what_is_no_picture(raw: bytes, message: str) -> None:
-    with pytest.raises(PictureError, match=message):
+def test_what_is_no_image(raw: bytes, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
         decode(raw, LOOK)
-    with pytest.raises(PictureError, match=message):
+    with pytest.raises(ImageError, match=message):
         probe(raw)
 
 
@@ -55,7 +55,7 @@ def test_what_is_no_picture(raw: bytes, message: str) -> None:
 @pytest.mark.parametrize("fast", [False, True])
 def test_cut_short(format: str, share: float, fast: bool) -> None:
     raw = encoded(format)
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         decode(raw[: int(share * len(raw))], LOOK, fast=fast)
 
 
@@ -63,29 +63,29 @@ def test_cut_short(format: str, share: float, fast: bool) -> None:
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
-def test_damage_is_a_picture_error_or_a_picture(format: str, seed: int) -> None:
+def test_damage_is_an_image_error_or_an_image(format: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     raw = bytearray(encoded(format))
     for place in rng.integers(0, len(raw), 20):
         raw[place] = rng.integers(0, 256)
-    with contextlib.suppress(PictureError):
+    with contextlib.suppress(ImageError):
         assert decode(bytes(raw), LOOK).shape == (32, 32, 3)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("sides", [(100_000, 100_000), (8001, 8000), (10_000, 10_000), (2**31 - 1, 1)])
 def test_bombs_are_refused_by_their_header(sides: tuple[int, int]) -> None:
-    with pytest.raises(PictureError, match=r"too large|above the 64,000,000 pixels"):
+    with pytest.raises(ImageError, match=r"too large|above the 64,000,000 pixels"):
         decode(png_header(*sides), LOOK)
 
 
 def test_bombs_are_refused_where_warnings_are_errors() -> None:
-    with pytest.raises(PictureError, match="too large"):
+    with pytest.raises(ImageError, match="too large"):
         decode(png_header(10_000, 10_000), LOOK)
 
 
 def test_the_limit_can_be_set() -> None:
-    with pytest.raises(PictureError, match="64 x 48 px, above the 100 pixels"):
+    with pytest.raises(ImageError, match="64 x 48 px, above the 100 pixels"):
         decode(encoded("PNG"), LOOK, max_pixels=100)
 
 
@@ -116,5 +116,5 @@ def test_ghostscript_is_never_called(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", fail)
     stream = io.BytesIO()
     Image.new("RGB", (9, 9)).save(stream, "EPS")
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         decode(stream.getvalue(), LOOK)
