@@ -58,12 +58,12 @@ STEPS = {"modern": ("mobilenet_v2", 224, 32, 0.15), "cifar_short": ("resnet20_ci
 
 OURS = {
     "shift, flip": Augment(flip=True, pad=0.125),
-    "random resized crop": Augment(crop=(0.08, 1.0)),
+    "random resized crop": Augment(crop_scale=(0.08, 1.0)),
     "colour jitter": Augment(brightness=0.4, contrast=0.4, saturation=0.4),
     "colour jitter with hue": Augment(brightness=0.4, contrast=0.4, saturation=0.4, hue=36),
-    "PCA lighting": Augment(lighting=0.1),
-    "RandAugment": Augment(policy=(2, 9)),
-    "random erasing": Augment(erase=0.25),
+    "PCA lighting": Augment(pca_lighting=0.1),
+    "RandAugment": Augment(rand_augment=(2, 9)),
+    "random erasing": Augment(random_erasing=0.25),
     "mixup": Augment(mixup=0.2),
     "CutMix": Augment(cutmix=1.0),
     "modern": recipe("modern").augment,
@@ -127,7 +127,7 @@ def torchvision_turns(name: str, side: int, batch: int, threads: int) -> dict[st
     each = v2.Compose(singly) if singly else None
     planes = pixels.permute(0, 3, 1, 2)  # a view: what a decoded image is, and what these transforms are fastest on
 
-    def over(part: Sequence[Tensor]) -> list[Tensor]:
+    def predict_batches(part: Sequence[Tensor]) -> list[Tensor]:
         assert each is not None
         return [each(x) for x in part]
 
@@ -137,11 +137,11 @@ def torchvision_turns(name: str, side: int, batch: int, threads: int) -> dict[st
     if each is None:
         return {"torchvision": lambda: whole(planes)}
     if threads == 1:
-        return {"torchvision": lambda: whole(torch.stack(over(list(planes))))}
+        return {"torchvision": lambda: whole(torch.stack(predict_batches(list(planes))))}
     pool = ThreadPoolExecutor(threads)
 
     def threaded() -> object:
-        parts = pool.map(over, [planes[first::threads] for first in range(threads)])
+        parts = pool.map(predict_batches, [planes[first::threads] for first in range(threads)])
         return whole(torch.stack([x for part in parts for x in part]))
 
     return {"torchvision, threads": threaded}

@@ -145,9 +145,7 @@ def main() -> None:
     )
     if options.images:
         sets[str(options.images)] = [path.read_bytes() for path in sorted(options.images.rglob("*.jpg"))[:200]]
-    print(
-        f"{'images':<14}{'path':<14}{'peer/s':>8}{'ours/s':>8}{'ratio':>7}  {'95 %':<13}{'mean diff':>10}{'max':>5}"
-    )
+    print(f"{'images':<14}{'path':<14}{'peer/s':>8}{'ours/s':>8}{'ratio':>7}  {'95 %':<13}{'mean diff':>10}{'max':>5}")
     with open(HERE / "results.jsonl", "a", encoding="utf-8") as results:
         for name, raws in sets.items():
             for turn, floats in ((own, own_floats), (fast, fast_floats)):

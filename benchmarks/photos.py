@@ -23,7 +23,7 @@ from pathlib import Path
 
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import FitPlan
-from striate.records.results import Candidate, DepthPoint
+from striate.records.results import Candidate, LayerProbe
 
 BACKBONE = "mobilenet_v2"
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -34,11 +34,11 @@ def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, objec
     """One run, and the head-only candidate beside it."""
     keep_freed_memory()  # before torch is loaded, as the command does
     spin_briefly()
-    from striate.core.events import Silent
+    from striate.core.events import NoProgress
     from striate.jobs import fit
 
     plan = FitPlan(data=str(data), backbone=backbone, seed=seed)
-    record = fit.run(plan, out, Silent()).record
+    record = fit.run(plan, out, NoProgress()).record
 
     def best(strategy: str) -> float | None:
         done: list[Candidate] = [c for c in record.candidates if c.strategy == strategy and c.validation is not None]
@@ -57,28 +57,28 @@ def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, objec
     }
 
 
-def head_alone(plan: FitPlan, depth: Sequence[DepthPoint], work: Path) -> float:
+def head_alone(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -> float:
     """Test accuracy of a linear head on the best stage's frozen features, trained on all but the test images."""
     import numpy as np
     import torch
 
     from striate.core import paths
-    from striate.core.events import Silent
+    from striate.core.events import NoProgress
     from striate.data.digest import digests
     from striate.data.index import scan
     from striate.data.split import split
     from striate.models import REGISTRY
     from striate.transfer import probe
-    from striate.transfer.problem import CachedFeatures, Problem
+    from striate.transfer.context import CachedFeatures, TransferContext
     from striate.weights import open_model
 
     assert plan.backbone is not None
 
     index = scan(plan.data)
-    hashes = digests(index, Silent())
+    hashes = digests(index, NoProgress())
     splits = split(index, hashes, seed=plan.seed)
     opened = open_model(plan.backbone)
-    problem = Problem(
+    context = TransferContext(
         plan=plan,
         index=index,
         digests=hashes,
@@ -92,15 +92,15 @@ def head_alone(plan: FitPlan, depth: Sequence[DepthPoint], work: Path) -> float:
         device=torch.device("cpu"),
         work=work / "work",
         cache=paths.home() / "features",
-        listener=Silent(),
+        progress=NoProgress(),
     )
-    features = CachedFeatures(problem)
-    features.run(np.arange(len(index)), most_unreadable=0)
+    features = CachedFeatures(context)
+    features.run(np.arange(len(index)), max_unreadable=0)
     best = min(depth, key=lambda point: point.loss)
     known = np.sort(np.concatenate([splits.train, splits.validation]))
-    linear = probe.train_linear(features.at(best.stage, known), problem.labels(known), problem.classes, best.strength)
+    linear = probe.train_linear(features.at(best.stage, known), context.labels(known), context.classes, best.C)
     guess = linear.logits(features.at(best.stage, splits.test)).argmax(1).numpy()
-    return float((guess == problem.labels(splits.test)).mean())
+    return float((guess == context.labels(splits.test)).mean())
 
 
 def in_own_process(data: Path, backbone: str, weights: Path, seed: int) -> dict[str, object]:

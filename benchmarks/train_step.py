@@ -51,15 +51,15 @@ from networks import difference, peers
 from torch import Tensor, nn
 from turns import Clock, Timed, Turn, apart, clock_of, clocked, compared
 
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import Augment, Recipe, Schedule
-from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
-from striate.train.batches import Feed
+from striate.tasks.classify.source import PixelSource
+from striate.train.batches import BatchSource
 from striate.train.loop import train
-from striate.transfer.finetune import Frozen, FrozenFeed
+from striate.transfer.finetune import Frozen, FrozenStageSource
 from striate.weights import load_state_dict
 
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -114,7 +114,7 @@ def bare_turn(model: nn.Module, pixels: Tensor, labels: Tensor, precision: str) 
 
 
 @final
-class Interleaved(Silent):
+class Interleaved(NoProgress):
     """Hears of our loop's steps, and lets every peer take one between two of them.
 
     Args:
@@ -177,8 +177,8 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
     labels = np.arange(batch) % model.classes
     module: nn.Module = Classifier(model, preprocess)
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    feed: Feed = PixelFeed(pixels, labels, Augment(), seed=0)
-    recipe = Recipe(rate=RATE, batch=batch, steps=asked.pairs + WARM_UP, schedule=Schedule(kind="constant"))
+    source: BatchSource = PixelSource(pixels, labels, Augment(), seed=0)
+    recipe = Recipe(lr=RATE, batch=batch, steps=asked.pairs + WARM_UP, schedule=Schedule(kind="constant"))
     how = {"threads": asked.threads, "cpu_time": asked.cpu_time, "keep_memory": asked.tuned_peers}
     with apart(peers_of, name, batch, **how) as turns:
         if cut is None:
@@ -187,11 +187,11 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
         else:
             engine = "openvino-bf16" if asked.precision == "bf16" else "auto"
             model.freeze(cut, fixed_statistics=True)
-            frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), Silent())
-            feed = FrozenFeed(feed, frozen.engine(batch, batch * recipe.epochs), batch)
+            frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), NoProgress())
+            source = FrozenStageSource(source, frozen.engine(batch, batch * recipe.epochs), batch)
             module = model.cut(cut)[1]
         rounds = Interleaved(turns, clock)
-        train(module, feed, recipe, seed=0, listener=rounds, precision=asked.precision, compiled=asked.compile)
+        train(module, source, recipe, seed=0, progress=rounds, precision=asked.precision, compiled=asked.compile)
     seconds = {who: np.array(each[WARM_UP:]) for who, each in rounds.seconds.items()}
     per_s = round(float(batch / np.median(seconds["ours"])), 2)
     return [{"against": who, **compared(seconds[who], seconds["ours"]), "per_s": per_s} for who in turns]

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.core.preprocess import Preprocess
 from striate.data.digest import digests
@@ -32,7 +32,7 @@ from striate.data.index import ImageIndex, scan
 from striate.models import REGISTRY
 from striate.records.plans import FitPlan
 from striate.transfer import probe
-from striate.transfer.problem import CachedFeatures, Problem
+from striate.transfer.context import CachedFeatures, TransferContext
 from striate.weights import open_model
 
 EPOCHS = 10
@@ -57,16 +57,16 @@ def decoded(index: ImageIndex, position: int, preprocess: Preprocess) -> torch.T
     return (pixels - mean) / std
 
 
-def usual_epoch(problem: Problem, head: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
+def usual_epoch(context: TransferContext, head: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
     """Seconds of one epoch of the usual loop over the training images."""
     began = time.perf_counter()
-    order = torch.randperm(len(problem.train), generator=torch.Generator().manual_seed(0)).numpy()
+    order = torch.randperm(len(context.train), generator=torch.Generator().manual_seed(0)).numpy()
     for start in range(0, len(order), 32):
-        positions = problem.train[order[start : start + 32]]
-        x = torch.stack([decoded(problem.index, int(p), problem.preprocess) for p in positions])
+        positions = context.train[order[start : start + 32]]
+        x = torch.stack([decoded(context.index, int(p), context.preprocess) for p in positions])
         with torch.no_grad():
-            features = problem.model.forward_head(problem.model.forward_features(x), upto="pool")
-        loss = F.cross_entropy(head(features), torch.from_numpy(problem.labels(positions)))
+            features = context.model.forward_head(context.model.forward_features(x), upto="pool")
+        loss = F.cross_entropy(head(features), torch.from_numpy(context.labels(positions)))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -79,24 +79,22 @@ def usual_half(which: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def cached(problem: Problem) -> tuple[float, float, dict[str, float]]:
+def cached(context: TransferContext) -> tuple[float, float, dict[str, float]]:
     """Seconds to a trained head by the cached pass, its accuracy on the held-out images, and where the time went."""
     began = time.perf_counter()
-    problem.digests = digests(problem.index, Silent())
-    features = CachedFeatures(problem)
-    done = features.run(problem.train, most_unreadable=0)
-    point = problem.model.stages[-1]
-    labels = problem.labels(problem.train)
-    x = features.at(point, problem.train)
+    context.digests = digests(context.index, NoProgress())
+    features = CachedFeatures(context)
+    done = features.run(context.train, max_unreadable=0)
+    point = context.model.stages[-1]
+    labels = context.labels(context.train)
+    x = features.at(point, context.train)
     passed = time.perf_counter()
-    choice = probe.cross_validate(x, labels, problem.classes, seed=0)
-    linear = probe.train_linear(x, labels, problem.classes, choice.strength)
+    choice = probe.cross_validate(x, labels, context.classes, seed=0)
+    linear = probe.train_linear(x, labels, context.classes, choice.C)
     seconds = time.perf_counter() - began
-    features.run(
-        problem.validation, most_unreadable=0
-    )  # to measure accuracy by; the usual epoch does not see it either
-    guess = linear.logits(features.at(point, problem.validation)).argmax(1).numpy()
-    top1 = float((guess == problem.labels(problem.validation)).mean())
+    features.run(context.validation, max_unreadable=0)  # to measure accuracy by; the usual epoch does not see it either
+    guess = linear.logits(features.at(point, context.validation)).argmax(1).numpy()
+    top1 = float((guess == context.labels(context.validation)).mean())
     share = done.waited_s / done.seconds if done.computed else 0.0
     return seconds, top1, {"seconds_pass": passed - began, "waiting_share": share, "computed": done.computed}
 
@@ -127,9 +125,9 @@ def main() -> None:
             "",
         )
 
-    def problem(home: str, engine: str) -> Problem:
+    def context(home: str, engine: str) -> TransferContext:
         plan = FitPlan(data=options.data, engine=engine)  # pyright: ignore[reportArgumentType]
-        return Problem(
+        return TransferContext(
             plan=plan,
             index=index,
             digests=(),
@@ -143,13 +141,13 @@ def main() -> None:
             device=torch.device("cpu"),
             work=Path(home) / "work",
             cache=Path(home) / "features",
-            listener=Silent(),
+            progress=NoProgress(),
         )
 
     row: dict[str, object] = {"benchmark": "transfer_time", "network": options.network, "images": len(train)}
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
-        task = problem(home, options.engine)
+        task = context(home, options.engine)
         if options.usual_half is not None:
             head = torch.nn.Linear(model.head.logits_layer.in_features, task.classes)
             half = len(train) // 2
@@ -159,7 +157,7 @@ def main() -> None:
         # the pass stands between two halves of the usual epoch, so that a drift of the machine falls on both alike
         first = usual_half(0)
         ours, top1, parts = cached(task)
-        again, _, _ = cached(problem(home, options.engine))
+        again, _, _ = cached(context(home, options.engine))
         usual = EPOCHS * (first + usual_half(1))
         row |= {
             "usual_s": usual,
@@ -171,7 +169,7 @@ def main() -> None:
         row |= {"top1": top1} | parts
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
-        bf16, bf16_top1, _ = cached(problem(home, "openvino-bf16"))
+        bf16, bf16_top1, _ = cached(context(home, "openvino-bf16"))
         row |= {"bf16_s": bf16, "bf16_ratio": usual / bf16, "bf16_top1": bf16_top1}
     print(json.dumps(row, indent=2))
     with RESULTS.open("a") as stream:

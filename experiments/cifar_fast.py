@@ -1,6 +1,6 @@
 """How near does a training of minutes come to what ResNet-20 reaches by its paper's whole recipe?
 
-``python experiments/cifar_fast.py --root data/cifar10 --share 1 --out runs/cifar_fast``
+``python experiments/cifar_fast.py --root data/cifar10 --schedule-fraction 1 --out runs/cifar_fast``
 """
 
 from __future__ import annotations

@@ -38,9 +38,9 @@ EXPERIMENT = Experiment(
     ),
     findings=findings,
     joins=(
-        Join(label="Three seeds", arms=NAMES, views=VIEWS),
-        Join(label="Snapshots of one run", arms=("cycles",), snapshots=True, views=VIEWS),
-        Join(label="Two architectures", arms=("seed 0", "wide"), views=VIEWS),
+        Join(label="Three seeds", arms=NAMES, tta=VIEWS),
+        Join(label="Snapshots of one run", arms=("cycles",), snapshots=True, tta=VIEWS),
+        Join(label="Two architectures", arms=("seed 0", "wide"), tta=VIEWS),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""What the experiments share: arms trained by the one job within a budget, a table and a plot of them.
+"""What the experiments schedule_fraction: arms trained by the one job within a budget, a table and a plot of them.
 
 An experiment gives every arm the same share of its recipe. The share follows from the budget and from the time of a
 step, measured by the job itself on the same images. Schedules are compressed, never cut off, and the table says how
@@ -29,13 +29,13 @@ if "torch" not in sys.modules:  # as the command does; later it would have no ef
     spin_briefly()
 
 from striate.core.atomic import write_text
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.data.index import survey
 from striate.jobs import evaluate, train
 from striate.models import REGISTRY
 from striate.records.io import to_json
 from striate.records.plans import EvalPlan, Precision, TrainPlan
-from striate.records.results import Standing
+from striate.records.results import ModelScore
 from striate.report.words import count, duration, interval, percent
 
 TIMED_STEPS, TIMED_S, WARM_STEPS = 60, 20.0, 3
@@ -72,13 +72,13 @@ class Join:
         label: What the table calls them.
         arms: Their labels.
         snapshots: Whether the first one's snapshots stand in for it.
-        views: How each image is looked at several times; None looks once.
+        tta: How each image is looked at several times; None looks once.
     """
 
     label: str
     arms: tuple[str, ...]
     snapshots: bool = False
-    views: str | None = None
+    tta: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,15 +145,15 @@ class Experiment:
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list[Row]:
     """Run an experiment as the command line asks.
 
-    ``results.json``, ``results.md`` and ``curves.svg`` go to ``--out``, anew after each arm. The same command goes on
-    where it was stopped, with the share that it chose then (``share.json``): another share would be another run.
+    ``results.json``, ``results.md`` and ``curves.svg`` go to ``--out`` and are rewritten after each arm. The same command
+    resumes where it stopped, with the fraction of the schedule that it chose then (``schedule_fraction.json``).
     """
     parser = argparse.ArgumentParser(description=experiment.title)
     parser.add_argument("--data", default=experiment.data, help="images, as striate train takes them")
     parser.add_argument("--root", help="where the files of a standard set are")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--budget", type=seconds_of, default="1h", help="time for all arms together: 90s, 30m, 2h")
-    extent.add_argument("--share", type=float, help="of every arm's recipe, however long it takes")
+    extent.add_argument("--schedule-fraction", type=float, help="of every arm's recipe, however long it takes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs, the table and the plot")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of the arithmetic")
@@ -178,11 +178,19 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
         for arm in experiment.arms
     ]
     given.out.mkdir(parents=True, exist_ok=True)
-    share, full = agreed(plans, given.budget, given.out / "share.json", given.share)
-    print(f"{share:.2%} of each recipe", flush=True)
+    schedule_fraction, full = agreed(plans, given.budget, given.out / "schedule_fraction.json", given.schedule_fraction)
+    print(f"{schedule_fraction:.2%} of each recipe", flush=True)
     rows = []
     for arm, plan, full_steps in zip(experiment.arms, plans, full, strict=True):
-        rows.append(trained(arm, replace(plan, share=share), full_steps, given.out, experiment.training_error))
+        rows.append(
+            trained(
+                arm,
+                replace(plan, schedule_fraction=schedule_fraction),
+                full_steps,
+                given.out,
+                experiment.training_error,
+            )
+        )
         write(experiment, rows, given.out)  # what is done is not lost
         print(line_of(rows[-1]), flush=True)
     if experiment.joins:
@@ -211,12 +219,12 @@ class Enough(Exception):  # noqa: N818 (no error)
     """The step has been timed."""
 
 
-class Stopwatch(Silent):
+class Stopwatch(NoProgress):
     """Times the steps of a training and then stops it."""
 
-    def __init__(self, most_s: float) -> None:
+    def __init__(self, max_s: float) -> None:
         self.full_steps, self.step_s = 0, 0.0
-        self._most_s, self._training, self._began, self._first = most_s, False, 0.0, 0
+        self._max_s, self._training, self._began, self._first = max_s, False, 0.0, 0
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
         """The training says how many steps it would take."""
@@ -234,36 +242,42 @@ class Stopwatch(Silent):
             self.step_s = (now - self._began) / (done - self._first)
         if done == WARM_STEPS:
             self._began, self._first = now, done
-        elif done >= TIMED_STEPS or (done > WARM_STEPS and now - self._began > self._most_s):
+        elif done >= TIMED_STEPS or (done > WARM_STEPS and now - self._began > self._max_s):
             raise Enough
 
 
-def timing(plan: TrainPlan, most_s: float) -> tuple[float, int]:
+def timing(plan: TrainPlan, max_s: float) -> tuple[float, int]:
     """Seconds of a step of a plan, and its steps in all."""
-    watch = Stopwatch(min(most_s, TIMED_S))
+    watch = Stopwatch(min(max_s, TIMED_S))
     with tempfile.TemporaryDirectory() as folder, suppress(Enough):
         train.run(plan, Path(folder) / "timing", watch)
     return watch.step_s, watch.full_steps
 
 
-def agreed(plans: Sequence[TrainPlan], budget_s: float, kept: Path, share: float | None) -> tuple[float, list[int]]:
+def agreed(
+    plans: Sequence[TrainPlan], budget_s: float, kept: Path, schedule_fraction: float | None
+) -> tuple[float, list[int]]:
     """The share of every arm, and the steps of their whole recipes; those of an earlier start where there was one.
 
     Args:
         plans: The arms'.
         budget_s: Time for all of them.
         kept: The file that remembers.
-        share: What was asked for in place of a budget; None finds what the budget allows.
+        schedule_fraction: What was asked for in place of a budget; None finds what the budget allows.
     """
     if not kept.exists():
         began = time.monotonic()
-        timed = [timing(plan, budget_s / (20 * len(plans)) if share is None else 0.0) for plan in plans]
-        if share is None:
-            share = affordable(timed, budget_s - (time.monotonic() - began))
-        facts = {"share": share, "full_steps": [steps for _, steps in timed], "step_s": [step_s for step_s, _ in timed]}
+        timed = [timing(plan, budget_s / (20 * len(plans)) if schedule_fraction is None else 0.0) for plan in plans]
+        if schedule_fraction is None:
+            schedule_fraction = affordable(timed, budget_s - (time.monotonic() - began))
+        facts = {
+            "schedule_fraction": schedule_fraction,
+            "full_steps": [steps for _, steps in timed],
+            "step_s": [step_s for step_s, _ in timed],
+        }
         write_text(kept, json.dumps(facts) + "\n")
     facts = json.loads(kept.read_text(encoding="utf-8"))
-    return facts["share"], facts["full_steps"]
+    return facts["schedule_fraction"], facts["full_steps"]
 
 
 def affordable(timed: Iterable[tuple[float, int]], budget_s: float) -> float:
@@ -278,33 +292,33 @@ def folder_of(label: str, out: Path) -> Path:
     return out / re.sub(r"\W+", "-", label)
 
 
-def together(join: Join, plan: TrainPlan, out: Path) -> list[Standing]:
+def together(join: Join, plan: TrainPlan, out: Path) -> list[ModelScore]:
     """Finished arms on the test images of a plan's data, each alone and all as one, by their names in `out`."""
     first, *others = (str(folder_of(label, out)) for label in join.arms)
     asked = EvalPlan(
         model=first,
         also=tuple(others),
         snapshots=join.snapshots,
-        views=join.views,
+        tta=join.tta,
         data=plan.data,
         root=plan.root,
         batch=100,
         device=plan.device,
     )
-    found = evaluate.run(asked, Silent())
+    found = evaluate.run(asked, NoProgress())
     return [replace(way, model=way.model.removeprefix(f"{out}/")) for way in (*found.single, *found.ensemble)]
 
 
 def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_error: bool) -> Row:
     """Train an arm in its folder, or go on with it there."""
-    done = train.run(plan, folder_of(arm.label, out), Silent())
+    done = train.run(plan, folder_of(arm.label, out), NoProgress())
     score = done.record.test
     wrong = None
     if training_error:
         asked = EvalPlan(
             model=str(done.folder), data=plan.data, root=plan.root, split="train", batch=100, device=plan.device
         )
-        wrong = 1 - evaluate.run(asked, Silent()).top1
+        wrong = 1 - evaluate.run(asked, NoProgress()).top1
     low, high = score.top1_interval
     classes = len(done.record.data.classes)
     model = REGISTRY.get(arm.network).create(classes=classes)
@@ -327,7 +341,7 @@ def trained(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_erro
 
 
 def write(
-    experiment: Experiment, rows: Sequence[Row], out: Path, joined: Mapping[str, Sequence[Standing]] | None = None
+    experiment: Experiment, rows: Sequence[Row], out: Path, joined: Mapping[str, Sequence[ModelScore]] | None = None
 ) -> None:
     """Put table and plot of the rows so far into a folder, at the end with what was measured together."""
     found = experiment.findings({row.arm.label: row for row in rows}) if len(rows) == len(experiment.arms) else []
@@ -364,7 +378,7 @@ def table(title: str, rows: Sequence[Row], found: Sequence[str]) -> str:
     return "\n".join([*lines, *(f"\n{each}" for each in found), "\n![training loss](curves.svg)"]) + "\n"
 
 
-def standings(joined: Mapping[str, Sequence[Standing]]) -> str:
+def standings(joined: Mapping[str, Sequence[ModelScore]]) -> str:
     """What was measured together as Markdown, a table each."""
     lines: list[str] = []
     for label, ways in joined.items():
@@ -381,7 +395,7 @@ def standings(joined: Mapping[str, Sequence[Standing]]) -> str:
                 else "{:+.2f} points ({:+.2f} to {:+.2f})".format(*(100 * each for each in (gain.top1, *gain.interval)))
             )
             figures = (percent(way.top1_error), percent(way.top5_error), f"{way.loss:.4f}", apart)
-            lines.append(f"| {' | '.join((way.model, way.views or '', *figures))} |")
+            lines.append(f"| {' | '.join((way.model, way.tta or '', *figures))} |")
     return "\n".join(lines) + "\n" if lines else ""
 
 

@@ -45,7 +45,7 @@ def draw(
 
     Args:
         folder: Made when it is not there.
-        each: DecodedImages of every class, or of each class in turn.
+        each: Images of every class, or of each class in turn.
         classes: Their names.
         colour: Whether the images have three channels.
         first: Number of the first image; other numbers, other images.

@@ -232,15 +232,15 @@ def check_head_swap(entry: Entry) -> None:
 
 @of_classifiers
 def check_truncation_at_every_feature_point(entry: Entry) -> None:
-    for point in settled(entry).feature_points:
+    for layer in settled(entry).feature_layers:
         model = settled(entry).freeze(settled(entry).stages[-1]).eval()
         x = images(model)
-        stage, _, part = point.partition(".")
+        stage, _, part = layer.partition(".")
         if part:
             features = model.forward_head(model.forward_features(x), upto=part)
         else:
             features = model.forward_stages(x, keep=[stage])[stage]
-        model.truncate(point, 7)
+        model.truncate(layer, 7)
         assert (model.classes, model(x).shape) == (7, (4, 7))
         kept = model.head.hidden[-1] if part else None
         again = model.forward_head(model.forward_features(x), upto=kept) if part else model.forward_features(x)

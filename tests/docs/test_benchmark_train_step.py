@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from striate.records.recipes import Augment, Recipe
-from striate.tasks.classify.feed import PixelFeed
+from striate.tasks.classify.source import PixelSource
 from striate.train.loop import train
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -50,8 +50,8 @@ def test_our_time_is_that_of_the_whole_step_and_peers_take_turns_between(step: M
         return 30.0
 
     rounds = step.Interleaved({"a": lambda: peer("a"), "b": lambda: peer("b")}, lambda: network.now)
-    feed = PixelFeed(np.zeros((4, 2, 2, 3), np.uint8), np.array([0, 1, 2, 0]), Augment(), seed=0)
-    train(network, feed, Recipe(batch=4, steps=4, rate=1e-3), seed=0, listener=rounds)
+    source = PixelSource(np.zeros((4, 2, 2, 3), np.uint8), np.array([0, 1, 2, 0]), Augment(), seed=0)
+    train(network, source, Recipe(batch=4, steps=4, lr=1e-3), seed=0, progress=rounds)
     assert rounds.seconds == {"ours": [10.0] * 4, "a": [30.0] * 4, "b": [30.0] * 4}
     assert "".join(ran) == "ab" + "ba" + "ab" + "ba"
 

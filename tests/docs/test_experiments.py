@@ -78,7 +78,7 @@ def test_what_is_measured_together_stands_beside_the_single_network(ran: Path) -
     for label, ways in found["together"].items():
         assert f"## {label}" in page
         assert ways[0]["gain"] is None
-        assert {way["views"] for way in ways} == {None, "mirror"}
+        assert {way["tta"] for way in ways} == {None, "mirror"}
     seeds = [way["model"] for way in found["together"]["Three seeds"]]
     assert seeds == [each for name in ("seed-0", "seed-1", "seed-2", "3 together") for each in (name, name)]
     assert found["together"]["Three seeds"][0]["top1_error"] == pytest.approx(errors["seed 0"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from striate.core.errors import DataError, MissingExtraError, ImageError
+from striate.core.errors import DataError, ImageError, MissingExtraError
 from striate.data import archive
 from striate.data.index import scan
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from drawings import draw
 from striate.cli.app import app
 from striate.core.errors import CheckpointError, InputShapeError, PlanError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import fit, show
 from striate.models import entries
 from striate.models.lenet import LeNet, LeNetSpec
@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("STRIATE_HOME", str(folder / "home"))
         patch.setenv("STRIATE_OFFLINE", "1")
         plan = FitPlan(data=str(data), backbone="lenet5", engine="torch", work_s=1e-5, scratch=False)
-        fit.run(plan, folder / "run", Silent())
+        fit.run(plan, folder / "run", NoProgress())
         yield folder
 
 
@@ -130,7 +130,7 @@ CARDS = {
     "with an unknown option": {"options": {"depth": 9}},
     "with a wrong option": {"options": {"hidden": -1}},
     "with an option of another kind": {"options": {"widths": 7}},
-    "cut off at nothing": {"point": "stage9"},
+    "cut off at nothing": {"layer": "stage9"},
     "of other classes": {"classes": ["a", "b"]},
     "with a wrong size": {"preprocess": {"size": [0, 0]}},
     "with a wrong preprocess": {"preprocess": 3},

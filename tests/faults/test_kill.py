@@ -20,7 +20,7 @@ import pytest
 
 from drawings import draw
 
-PLAIN = [sys.executable, "-m", "striate"]
+NO_TTA = [sys.executable, "-m", "striate"]
 OFTEN_SAVED = "from striate.train import loop; loop.train.__kwdefaults__['save_every_s'] = 0.05; "
 SHORT = "from striate.records import plans; plans.FitPlan.__init__.__kwdefaults__['work_s'] = 0.1; "
 GO = "from striate.cli import main; main()"
@@ -121,7 +121,7 @@ def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
     assert 0 < done < len([each for each in log(whole) if each["event"] == "epoch"]), "nothing was kept"
 
 
-def train(data: Path, out: Path, by: list[str] = PLAIN) -> list[str]:
+def train(data: Path, out: Path, by: list[str] = NO_TTA) -> list[str]:
     return [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "40", "--out", str(out)]
 
 
@@ -134,7 +134,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
     code, said = stop([*OFTEN, "train", "--resume", str(out)], home, out, 12, signal.SIGTERM)
     assert code == 130, said
     assert f"striate train --resume {out} goes on with the run" in said
-    finish([*PLAIN, "train", "--resume", str(out)], home)
+    finish([*NO_TTA, "train", "--resume", str(out)], home)
     assert numbers(out) == numbers(whole)
     assert states(out) == ["fresh", "unfinished", "unfinished"]
     trained = next(each for each in log(out) if each["event"] == "trained")
@@ -152,10 +152,10 @@ def test_ten_kills(tmp_path: Path) -> None:
     def command(by: list[str], folder: Path) -> list[str]:
         return [*by, "fit", str(data), "--backbone", "lenet5", "--out", str(folder)]
 
-    finish(command(PLAIN, whole), tmp_path / "other")
+    finish(command(NO_TTA, whole), tmp_path / "other")
     # what a process logs again after a kill comes on top, so that the moments drift towards the end less than they seem
     for moment in sorted(random.Random(0).sample(range(1, len(log(whole))), 10)):
         stop(command(OFTEN, out), home, out, max(1, moment - len(log(out))), signal.SIGKILL)
-    finish(command(PLAIN, out), home)
+    finish(command(NO_TTA, out), home)
     assert numbers(out) == numbers(whole)
     assert states(out) == ["fresh"] + 10 * ["unfinished"]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from drawings import draw
 from striate.cli.app import app
 from striate.core.errors import StorageError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import fit
 from striate.records.plans import FitPlan
 
@@ -112,10 +112,10 @@ def test_a_disk_that_fills_up_at_any_moment(images: Path, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="no space is left"):
-            fit.run(plan, out, Silent())
+            fit.run(plan, out, NoProgress())
     assert not (out / "metrics.json").exists()
     assert not list(out.glob(".*.part"))
-    record = fit.run(plan, out, Silent()).record
-    whole = fit.run(plan, tmp_path / "whole", Silent()).record
+    record = fit.run(plan, out, NoProgress()).record
+    whole = fit.run(plan, tmp_path / "whole", NoProgress()).record
     assert record.test == whole.test
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()

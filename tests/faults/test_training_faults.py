@@ -30,17 +30,17 @@ from typer.testing import CliRunner
 from drawings import draw
 from striate.cli.app import app
 from striate.core.errors import DataError, NonFiniteLossError, PlanError, StorageError, WorkerError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import train as job
 from striate.models import REGISTRY
 from striate.records import recipes
-from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
 from striate.train import checkpoint
 from striate.train.loop import Trained, train
 
 CONSTANT = Schedule(kind="constant")
-SHORT = Recipe(rate=0.05, batch=8, epochs=4, schedule=CONSTANT)
+SHORT = Recipe(lr=0.05, batch=8, epochs=4, schedule=CONSTANT)
 
 
 class Points:
@@ -64,7 +64,7 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
 
 
-class Heard(Silent):
+class Recorded(NoProgress):
     """Keeps notes and events, and acts at a step."""
 
     def __init__(self, at: int | None = None, act: Callable[[], None] = lambda: None) -> None:
@@ -84,8 +84,8 @@ class Heard(Silent):
 
 
 def trained(module: nn.Module, state: Path | None = None, plan: Recipe = SHORT, **named: Any) -> Trained:
-    named = {"feed": Points(), "listener": Silent(), "save_every_s": 0.0} | named
-    return train(module, named.pop("feed"), plan, seed=3, save_to=state, signature="a", **named)
+    named = {"source": Points(), "progress": NoProgress(), "save_every_s": 0.0} | named
+    return train(module, named.pop("source"), plan, seed=3, save_to=state, signature="a", **named)
 
 
 def in_peace(plan: Recipe = SHORT) -> nn.Module:
@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_while_the_state_is_saved(tmp_path: Path, monkeypat
             full()
 
     with pytest.raises(StorageError, match="no space is left") as caught:
-        trained(network(), state, listener=Heard(9, fill))
+        trained(network(), state, progress=Recorded(9, fill))
     assert str(state) in caught.value.message
     assert "goes on from the state that was saved last" in (caught.value.hint or "")
     monkeypatch.undo()
@@ -186,9 +186,9 @@ def test_a_full_disk_under_a_training_and_then_a_larger_one(tmp_path: Path, data
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_number_at_step_500(tmp_path: Path, value: float) -> None:
     plan = dataclasses.replace(SHORT, steps=520)
-    feed, heard = Points(lambda number, x: x * value if number == 501 else x), Heard()
+    source, heard = Points(lambda number, x: x * value if number == 501 else x), Recorded()
     module = network()
-    done = trained(module, tmp_path / "state", plan, feed=feed, listener=heard, save_every_s=0.02)
+    done = trained(module, tmp_path / "state", plan, source=source, progress=heard, save_every_s=0.02)
     assert done.halved_at is not None
     assert 100 < done.halved_at <= 500
     assert [note for note in heard.notes if "at step 500 of 520" in note and "went back" in note and "half" in note]
@@ -199,15 +199,15 @@ def test_no_number_at_step_500(tmp_path: Path, value: float) -> None:
 
 def test_the_second_time_ends_the_run_and_the_good_state_stays(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    feed = Points(lambda number, x: x * float("nan") if number in (9, 12) else x)
+    source = Points(lambda number, x: x * float("nan") if number in (9, 12) else x)
     with pytest.raises(NonFiniteLossError, match="at step 10 of 28") as caught:
-        trained(network(), state, feed=feed)
+        trained(network(), state, source=source)
     assert "learning rate" in (caught.value.hint or "")
     tensors, facts = checkpoint.read(state)
     assert (facts["step"], facts["halved_at"]) == (10, 8)
     assert finite(tensors)
     with pytest.raises(NonFiniteLossError):  # nor does the next process get another try
-        trained(network(), state, feed=Points(lambda number, x: x * float("nan") if number == 3 else x))
+        trained(network(), state, source=Points(lambda number, x: x * float("nan") if number == 3 else x))
     module = network()
     assert trained(module, state).resumes == (10, 12)
     assert finite(module.state_dict())
@@ -254,22 +254,22 @@ def test_statistics_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
     """Values whose variance overflows are normalised to 0: the loss and every weight stay sound."""
     torch.manual_seed(1)
     module = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
-    done = trained(module, tmp_path / "state", feed=Points(lambda number, x: x * 1e30 if number == 11 else x))
+    done = trained(module, tmp_path / "state", source=Points(lambda number, x: x * 1e30 if number == 11 else x))
     assert done.halved_at == 10
     assert finite(module.state_dict())
 
 
 def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch) -> None:
-    real, served = job.PixelFeed.batch, []
+    real, served = job.PixelSource.batch, []
 
-    def batch(feed: Any, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
-        inputs, labels = real(feed, samples, epoch)
+    def batch(source: Any, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
+        inputs, labels = real(source, samples, epoch)
         served.append(1)
         return (inputs.float() * float("nan") if len(served) == 4 else inputs), labels
 
-    monkeypatch.setattr(recipes, "recipe", lambda name: Recipe(rate=0.05, batch=16, epochs=3, source="test"))
-    monkeypatch.setattr(job.PixelFeed, "batch", batch)
-    job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(save_every_s=0))
+    monkeypatch.setattr(recipes, "recipe", lambda name: Recipe(lr=0.05, batch=16, epochs=3, source="test"))
+    monkeypatch.setattr(job.PixelSource, "batch", batch)
+    job.run(plan(data), tmp_path / "run", NoProgress(), runtime=RuntimeOptions(save_every_s=0))
     assert json.loads((tmp_path / "run/metrics.json").read_text())["halved_at"] == 3
 
 
@@ -285,7 +285,7 @@ def test_a_worker_that_is_killed(tmp_path: Path) -> None:
         time.sleep(5)  # cut short by the news
 
     with pytest.raises(WorkerError, match=r"died: .*pid.*Killed") as caught:
-        trained(network(), state, workers=2, listener=Heard(9, kill))
+        trained(network(), state, workers=2, progress=Recorded(9, kill))
     assert "--workers 0" in (caught.value.hint or "")
     assert not multiprocessing.active_children()
     again = network()
@@ -298,10 +298,10 @@ def test_every_resume_is_known_even_if_the_next_kill_comes_at_once(tmp_path: Pat
         raise RuntimeError("killed")
 
     with pytest.raises(KeyboardInterrupt):
-        trained(network(), tmp_path / "state", listener=Heard(4, lambda: signal.raise_signal(signal.SIGINT)))
+        trained(network(), tmp_path / "state", progress=Recorded(4, lambda: signal.raise_signal(signal.SIGINT)))
     for _ in range(2):
         with pytest.raises(RuntimeError, match="killed"):
-            trained(network(), tmp_path / "state", feed=Points(stop))
+            trained(network(), tmp_path / "state", source=Points(stop))
     assert trained(network(), tmp_path / "state").resumes == (5, 5, 5)
 
 
@@ -312,7 +312,7 @@ sys.path[:0] = sys.argv[1:3]
 import torch
 torch.set_num_threads(1)
 from striate.train.ranks import Ranks
-from test_training_faults import GROUPED, SHORT, Heard, agree, network, trained
+from test_training_faults import GROUPED, SHORT, Recorded, agree, network, trained
 ranks = Ranks(torch.device("cpu"))
 plan = SHORT if ranks.world == 1 else GROUPED
 whole = network()
@@ -323,9 +323,9 @@ for number in (signal.SIGINT, signal.SIGTERM):
         if ranks.world > 1:  # a launcher passes on what everybody has had from the terminal
             time.sleep(0.1)
             os.killpg(0, number)
-    state, heard = Path(sys.argv[3]) / number.name, Heard(9, everybody if ranks.first else lambda: time.sleep(0.3))
+    state, heard = Path(sys.argv[3]) / number.name, Recorded(9, everybody if ranks.first else lambda: time.sleep(0.3))
     try:
-        trained(network(), state, plan, workers=2, save_every_s=1e9, listener=heard, ranks=ranks)
+        trained(network(), state, plan, workers=2, save_every_s=1e9, progress=heard, ranks=ranks)
     except KeyboardInterrupt:
         ranks.wait()
         again = network()
@@ -334,7 +334,7 @@ for number in (signal.SIGINT, signal.SIGTERM):
         assert agree(again, whole)
         print(number.name)
 """
-GROUPED = dataclasses.replace(SHORT, group=4)
+GROUPED = dataclasses.replace(SHORT, micro_batch=4)
 
 
 @pytest.mark.parametrize("world", [1, pytest.param(2, marks=pytest.mark.slow)])
@@ -349,9 +349,9 @@ def test_a_signal_to_all_processes_saves_first(tmp_path: Path, world: int) -> No
     for rank in range(world):
         names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         own = {key: str(value) for key, value in names.items()} if world > 1 else {}
-        group = processes[0].pid if processes else 0
+        micro_batch = processes[0].pid if processes else 0
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        processes.append(subprocess.Popen(command, env=os.environ | own, process_group=group, **pipes))
+        processes.append(subprocess.Popen(command, env=os.environ | own, process_group=micro_batch, **pipes))
     for process in processes:
         said = process.communicate(timeout=300)
         assert (process.returncode, *said) == (0, "SIGINT\nSIGTERM\n", "")
@@ -378,13 +378,13 @@ def test_a_signal_to_a_command_and_its_workers(tmp_path: Path, number: signal.Si
 
 
 def test_a_batch_of_one_image_that_a_normalisation_cannot_use() -> None:
-    feed = Points()
+    source = Points()
     with pytest.raises(PlanError, match=r"1 would normalise over one value a channel") as caught:
-        trained(network(), feed=feed, plan=dataclasses.replace(SHORT, batch=1))
+        trained(network(), source=source, plan=dataclasses.replace(SHORT, batch=1))
     assert "batch and group are 2" in (caught.value.hint or "")
     with pytest.raises(PlanError, match="one value a channel"):
-        trained(network(), plan=dataclasses.replace(SHORT, batch=4, group=1))
-    assert feed.served == 1  # looked at, and not trained on
+        trained(network(), plan=dataclasses.replace(SHORT, batch=4, micro_batch=1))
+    assert source.served == 1  # looked at, and not trained on
 
 
 @pytest.fixture
@@ -399,18 +399,22 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def recipe_of(batch: int) -> Recipe:
-    return Recipe(rate=0.01, batch=batch, epochs=1, source="test")
+    return Recipe(lr=0.01, batch=batch, epochs=1, source="test")
 
 
 @pytest.mark.usefixtures("narrow")
 def test_a_training_with_a_batch_of_one_image(data: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"^model\.stage\d\..* would normalise over one value a channel"):
-        job.run(plan(data, network="mobilenet_v2", recipe="1"), tmp_path / "run", Silent())
+        job.run(plan(data, network="mobilenet_v2", recipe="1"), tmp_path / "run", NoProgress())
     assert not (tmp_path / "run").exists()  # a mended plan may have the name
-    assert job.run(plan(data, network="mobilenet_v2", recipe="2"), tmp_path / "run", Silent()).record.steps > 1
+    assert job.run(plan(data, network="mobilenet_v2", recipe="2"), tmp_path / "run", NoProgress()).record.steps > 1
     # larger maps have a spread of their own, and LeNet-5 has no normalisation
-    assert job.run(plan(data, network="resnet20_cifar", recipe="1", share=0.1), tmp_path / "b", Silent()).record.steps
-    old = job.run(plan(data, network="lenet5", recipe="lenet_1998", share=0.02), tmp_path / "c", Silent()).record
+    assert job.run(
+        plan(data, network="resnet20_cifar", recipe="1", schedule_fraction=0.1), tmp_path / "b", NoProgress()
+    ).record.steps
+    old = job.run(
+        plan(data, network="lenet5", recipe="lenet_1998", schedule_fraction=0.02), tmp_path / "c", NoProgress()
+    ).record
     assert (old.recipe["batch"], old.steps > 10, np.isfinite(old.test.loss)) == (1, True, True)
 
 
@@ -419,7 +423,7 @@ def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
     """They make one batch of their own; a single one makes a batch of one."""
     data = draw(tmp_path / "data" / "train", 2, colour=True).parent
     draw(data / "test", 1, colour=True, first=10)
-    assert job.run(plan(data, network="mobilenet_v2", recipe="64"), tmp_path / "run", Silent()).record.steps == 1
+    assert job.run(plan(data, network="mobilenet_v2", recipe="64"), tmp_path / "run", NoProgress()).record.steps == 1
 
 
 # ---------------------------------------------------------------------- images that cannot be read
@@ -457,8 +461,8 @@ def test_unreadable_images_are_named_and_counted(data: Path, tmp_path: Path, cou
     found = json.loads((out / "metrics.json").read_text())["data"]
     assert found["unreadable"] == count
     assert found["train"] + found["test"] == 60 - count
-    assert sorted(name for row in found["problems"] for name in row["files"]) == names
-    assert {row["kind"] for row in found["problems"]} == {"unreadable"}
+    assert sorted(name for row in found["issues"] for name in row["files"]) == names
+    assert {row["kind"] for row in found["issues"]} == {"unreadable"}
     log = (out / "log.jsonl").read_text()
     assert all(f"left out {name}" in log and f"left out {name}" in done.stderr for name in names)
     assert f"warning: {count} image" in done.stdout
@@ -467,8 +471,8 @@ def test_unreadable_images_are_named_and_counted(data: Path, tmp_path: Path, cou
 def test_too_many_unreadable_images_stop_the_run(data: Path, tmp_path: Path) -> None:
     names = spoil(data, 15)
     with pytest.raises(DataError, match=r"of 60 images .* cannot be read") as caught:
-        job.run(plan(data), tmp_path / "run", Silent())
+        job.run(plan(data), tmp_path / "run", NoProgress())
     assert "--max-unreadable" in (caught.value.hint or "")
     assert any(name in caught.value.message for name in names)
-    means = TrainMeans(max_unreadable=0.3)
-    assert job.run(plan(data, epochs=1), tmp_path / "other", Silent(), means=means).record.data.unreadable == 15
+    runtime = RuntimeOptions(max_unreadable=0.3)
+    assert job.run(plan(data, epochs=1), tmp_path / "other", NoProgress(), runtime=runtime).record.data.unreadable == 15

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.models import REGISTRY
 from striate.records.recipes import Recipe, Schedule
 from striate.train.loop import train
@@ -32,17 +32,17 @@ class Drawings:
         return self.x[samples], self.y[samples]
 
 
-def main(network: str, group: int, steps: int, out: Path) -> None:
+def main(network: str, micro_batch: int, steps: int, out: Path) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     entry = REGISTRY.get(network)
     tiny = network != "lenet5"
     model = entry.build(entry.tiny, classes=10, in_channels=3) if tiny else entry.create()
     model = model.double()
-    plan = Recipe(rate=0.02, batch=64, group=group, steps=steps, schedule=Schedule(kind="constant"))
+    plan = Recipe(lr=0.02, batch=64, micro_batch=micro_batch, steps=steps, schedule=Schedule(kind="constant"))
     ranks = Ranks(torch.device("cpu"))
     shape = (model.in_channels, 32, 32)
-    result = train(model, Drawings(shape, torch.float64), plan, seed=1, listener=Silent(), ranks=ranks)
+    result = train(model, Drawings(shape, torch.float64), plan, seed=1, progress=NoProgress(), ranks=ranks)
     counted = ranks.gather(list(ranks.share(range(101))))
     if ranks.first:
         torch.save({"state": model.state_dict(), "losses": [r["loss"] for r in result.curve], "counted": counted}, out)

@@ -19,7 +19,7 @@ KERAS = {  # totals that Keras 3.15.1 prints for its own networks
 }  # fmt: skip
 
 
-class Heard:
+class Recorded:
     """A listener that keeps what it hears."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Heard:
 
 
 def test_bench_times_both_steps_and_says_what_the_contract_names() -> None:
-    heard = Heard()
+    heard = Recorded()
     rows = bench.run(["lenet5", "mlp"], "cpu", 2, heard, seconds=0.0)
     assert (heard.phases, heard.steps) == ([("timing", 2)], [1, 2])
     for row, name in zip(rows, ("lenet5", "mlp"), strict=True):

@@ -15,12 +15,12 @@ from safetensors.numpy import load_file, save_file
 import striate
 from drawings import draw, drawing
 from striate.core.errors import CheckpointError, PlanError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import evaluate, predict, train
 from striate.records.plans import EvalPlan, PredictPlan, TrainPlan
 
 
-class Notes(Silent):
+class Notes(NoProgress):
     """Remembers what was said."""
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(at / "data" / "train", 20, colour=True)
     draw(at / "data" / "test", 12, colour=True, first=1000)
     plan = TrainPlan(network="lenet5", data=str(at / "data"), recipe="lenet_short", epochs=6)
-    train.run(dataclasses.replace(plan, snapshots=3), at / "a", Silent())
+    train.run(dataclasses.replace(plan, snapshots=3), at / "a", NoProgress())
     other = dataclasses.replace(plan, network="resnet20_cifar", recipe="cifar_short", epochs=2)
-    train.run(other, at / "b", Silent())
+    train.run(other, at / "b", NoProgress())
     return at
 
 
@@ -48,11 +48,11 @@ def plan(runs: Path, model: str = "a", **fields: object) -> EvalPlan:
 
 
 def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
-    found = evaluate.run(plan(runs, also=(str(runs / "b"),), views="mirror"), Silent())
-    ways = [(row.model, row.views) for row in (*found.single, *found.ensemble)]
+    found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta="mirror"), NoProgress())
+    ways = [(row.model, row.tta) for row in (*found.single, *found.ensemble)]
     a, b = str(runs / "a"), str(runs / "b")
     assert ways == [(a, None), (a, "mirror"), (b, None), (b, "mirror"), ("2 together", None), ("2 together", "mirror")]
-    alone = evaluate.run(plan(runs), Silent())
+    alone = evaluate.run(plan(runs), NoProgress())
     assert (found.single[0].top1, found.single[0].loss) == pytest.approx((alone.top1, alone.loss))
     assert alone.ensemble == ()
     assert found.single[0].gain is None
@@ -67,33 +67,33 @@ def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
             assert row.gain.interval[0] <= row.gain.top1 <= row.gain.interval[1]
 
 
-@pytest.mark.parametrize("views", [None, "mirror-shift"])
-def test_the_command_python_and_prediction_agree(runs: Path, views: str | None) -> None:
+@pytest.mark.parametrize("tta", [None, "mirror-shift"])
+def test_the_command_python_and_prediction_agree(runs: Path, tta: str | None) -> None:
     """The loss over the test images, from the probabilities of the class that Python users have."""
     models = [runs / "a", runs / "b"]
-    found = evaluate.run(plan(runs, also=(str(runs / "b"),), views=views), Silent())
+    found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta=tta), NoProgress())
     files = sorted((runs / "data" / "test").rglob("*.png"))
-    both = striate.ensemble(models, views=views)
+    both = striate.ensemble(models, tta=tta)
     p = both.probabilities(files)
     labels = [both.classes.index(file.parent.name) for file in files]
     assert found.loss == pytest.approx(-np.log(p[np.arange(len(files)), labels]).mean(), abs=1e-5)
-    each_one = [striate.load(model, views=views).probabilities(files) for model in models]
+    each_one = [striate.load(model, tta=tta).probabilities(files) for model in models]
     assert p == pytest.approx(np.mean(each_one, axis=0))
-    asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), views=views, images=(str(files[0]),))
-    named = {each["label"]: each["probability"] for each in predict.run(asked, Silent())[0]["predictions"]}
+    asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), tta=tta, images=(str(files[0]),))
+    named = {each["label"]: each["probability"] for each in predict.run(asked, NoProgress())[0]["predictions"]}
     assert [named[name] for name in both.classes] == pytest.approx(list(p[0]))
 
 
 def test_snapshots_are_measured_beside_the_last(runs: Path) -> None:
-    found = evaluate.run(plan(runs, snapshots=True), Silent())
+    found = evaluate.run(plan(runs, snapshots=True), NoProgress())
     assert [Path(row.model).name for row in found.single] == ["3.safetensors", "2.safetensors", "1.safetensors"]
-    last = evaluate.run(plan(runs), Silent())
+    last = evaluate.run(plan(runs), NoProgress())
     assert found.single[0].loss == pytest.approx(last.loss)  # the last snapshot is the run's own model
     assert [row.model for row in found.ensemble] == ["3 together"]
-    second = evaluate.run(plan(runs, "a/snapshots/2.safetensors"), Silent())
+    second = evaluate.run(plan(runs, "a/snapshots/2.safetensors"), NoProgress())
     assert second.loss == pytest.approx(found.single[1].loss)
     with pytest.raises(CheckpointError, match="holds no snapshots"):
-        evaluate.run(plan(runs, "b", snapshots=True), Silent())
+        evaluate.run(plan(runs, "b", snapshots=True), NoProgress())
 
 
 def copied(runs: Path, to: Path, classes: list[str]) -> str:
@@ -111,11 +111,11 @@ def copied(runs: Path, to: Path, classes: list[str]) -> str:
 def test_classes_are_matched_by_name(runs: Path, tmp_path: Path) -> None:
     """The same network with its outputs in another order is the same member; other names are no member."""
     turned = copied(runs, tmp_path / "turned", ["stairs", "disc", "bars"])
-    found = evaluate.run(plan(runs, also=(turned,)), Silent())
+    found = evaluate.run(plan(runs, also=(turned,)), NoProgress())
     assert [row.loss for row in (*found.single, *found.ensemble)] == pytest.approx([found.single[0].loss] * 3)
     named = copied(runs, tmp_path / "named", ["stairs", "disc", "poles"])
     with pytest.raises(PlanError, match=r"model 2 does not tell apart the 3 classes.*does not know 'bars'"):
-        evaluate.run(plan(runs, also=(named,)), Silent())
+        evaluate.run(plan(runs, also=(named,)), NoProgress())
 
 
 def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
@@ -130,7 +130,7 @@ def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
 def test_a_run_that_does_not_say_its_images_claims_nothing(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
     (tmp_path / "b" / "images.npy").unlink()
-    assert evaluate.run(plan(runs, str(tmp_path / "b"), split="train"), Silent()).single[0].trained_on is None
+    assert evaluate.run(plan(runs, str(tmp_path / "b"), split="train"), NoProgress()).single[0].trained_on is None
 
 
 def test_copies_elsewhere_are_found_by_content(runs: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_copies_elsewhere_are_found_by_content(runs: Path, tmp_path: Path) -> No
         (tmp_path / shape).mkdir()
         shutil.copy(runs / "data" / "train" / shape / "003.png", tmp_path / shape / "copied.png")
         Image.fromarray(drawing(place, 5000, colour=True)).save(tmp_path / shape / "new.png")
-    found = evaluate.run(plan(runs, data=str(tmp_path)), Silent())
+    found = evaluate.run(plan(runs, data=str(tmp_path)), NoProgress())
     assert (found.n, found.single[0].trained_on) == (6, 3)
 
 
@@ -146,4 +146,4 @@ def test_a_damaged_list_of_images_is_named(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
     (tmp_path / "b" / "images.npy").write_bytes(b"no array")
     with pytest.raises(CheckpointError, match=r"images\.npy is damaged"):
-        evaluate.run(plan(runs, model=str(tmp_path / "b")), Silent())
+        evaluate.run(plan(runs, model=str(tmp_path / "b")), NoProgress())

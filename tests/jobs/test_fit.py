@@ -20,7 +20,7 @@ import striate
 from drawings import draw
 from striate.cli.app import app
 from striate.core.errors import DataError, PlanError, UnknownModelError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.data.decode import decode
 from striate.jobs import evaluate, fit
 from striate.records.plans import EvalPlan, FitPlan
@@ -38,7 +38,7 @@ def plan_of(data: Path, like: FitPlan = HEAD_ALONE, **changes: Any) -> FitPlan:
 
 def fitted(data: Path, out: Path, like: FitPlan = HEAD_ALONE, **changes: Any) -> dict[str, Any]:
     """A run's `metrics.json`."""
-    fit.run(plan_of(data, like, **changes), out, Silent())
+    fit.run(plan_of(data, like, **changes), out, NoProgress())
     return json.loads((out / "metrics.json").read_text())
 
 
@@ -73,7 +73,7 @@ def images(place: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(place: Path, images: Path) -> Path:
     """The one run that most tests look at."""
-    fit.run(plan_of(images, PLAN), place / "run", Silent())
+    fit.run(plan_of(images, PLAN), place / "run", NoProgress())
     return place / "run"
 
 
@@ -112,7 +112,7 @@ def test_metrics_hold_what_is_promised(metrics: dict[str, Any]) -> None:
     assert metrics["seconds"]["total"] > 0
     assert metrics["seed"] == 0
     assert {"striate", "torch", "python"} <= set(metrics["versions"])
-    assert [point["stage"] for point in metrics["depth"]] == ["stem", "stage1", "stage2", "head.f6"]
+    assert [layer["stage"] for layer in metrics["depth"]] == ["stem", "stage1", "stage2", "head.f6"]
     assert metrics["engine"]["cosine"] > 0.999
 
 
@@ -155,7 +155,7 @@ def test_eval_of_the_run_on_the_same_images_agrees(
     for row in predictions:
         (tmp_path / row["label"]).mkdir(exist_ok=True)
         shutil.copy(images / row["file"], tmp_path / row["file"])
-    score = evaluate.run(EvalPlan(model=str(run), data=str(tmp_path)), Silent())
+    score = evaluate.run(EvalPlan(model=str(run), data=str(tmp_path)), NoProgress())
     assert score.n == metrics["test"]["n"]
     assert [list(row) for row in score.confusion] == metrics["test"]["confusion"]
     for name in ("top1", "top5", "balanced_accuracy", "macro_f1"):
@@ -197,7 +197,7 @@ def test_the_same_plan_gives_the_same_numbers(
 
 def test_a_finished_run_is_returned_and_nothing_is_computed(run: Path, images: Path) -> None:
     before = contents(run)
-    outcome = fit.run(plan_of(images, PLAN), run, Silent())
+    outcome = fit.run(plan_of(images, PLAN), run, NoProgress())
     assert outcome.finished_before
     assert outcome.record.test.n == len((run / "predictions.csv").read_text().splitlines()) - 1
     assert contents(run) == before
@@ -206,7 +206,7 @@ def test_a_finished_run_is_returned_and_nothing_is_computed(run: Path, images: P
 def test_another_plan_is_refused_and_the_run_stays(run: Path, images: Path) -> None:
     before = contents(run)
     with pytest.raises(PlanError, match="another plan, differing in seed"):
-        fit.run(plan_of(images, PLAN, seed=1), run, Silent())
+        fit.run(plan_of(images, PLAN, seed=1), run, NoProgress())
     result = CliRunner().invoke(app, ["fit", str(images), "--backbone", "lenet5", "--out", str(run)])
     assert result.exit_code == 1
     assert "another plan" in result.stderr
@@ -217,7 +217,7 @@ def test_another_plan_is_refused_and_the_run_stays(run: Path, images: Path) -> N
 def test_a_folder_of_other_files_is_refused(images: Path) -> None:
     before = contents(images)
     with pytest.raises(PlanError, match="holds no run"):
-        fit.run(plan_of(images), images, Silent())
+        fit.run(plan_of(images), images, NoProgress())
     assert contents(images) == before
 
 
@@ -229,7 +229,7 @@ def test_a_slip_in_the_plan_leaves_no_folder(images: Path, tmp_path: Path) -> No
         ({"data": str(tmp_path)}, DataError),
     ):
         with pytest.raises(error):
-            fit.run(dataclasses.replace(plan_of(images), **slip), out, Silent())
+            fit.run(dataclasses.replace(plan_of(images), **slip), out, NoProgress())
         assert not out.exists()
     assert fitted(images, out)["chosen"]["backbone"] == "lenet5"
 
@@ -263,7 +263,7 @@ def test_an_interrupt_at_any_call_changes_no_number(place: Path, tmp_path: Path,
     data = draw(place / "many", 110)
     plan = dataclasses.replace(plan_of(data, PLAN, scratch=False), work_s=0.2)
     monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "other"))
-    fit.run(plan, tmp_path / "whole", Silent())
+    fit.run(plan, tmp_path / "whole", NoProgress())
     whole = json.loads((tmp_path / "whole/metrics.json").read_text())
 
     monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "home"))
@@ -324,8 +324,8 @@ def spoil(folder: Path, count: int) -> set[str]:
 def test_few_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
     spoilt = spoil(draw(tmp_path / "data", 20), 3)  # of 60: 5 %, which is not more
     found = fitted(tmp_path / "data", tmp_path / "out")
-    problems = [each for each in found["data"]["problems"] if each["kind"] == "unreadable"]
-    assert {file for each in problems for file in each["files"]} == spoilt
+    issues = [each for each in found["data"]["issues"] if each["kind"] == "unreadable"]
+    assert {file for each in issues for file in each["files"]} == spoilt
     assert found["data"]["train"] + found["data"]["validation"] + found["data"]["test"] == 57
     assert found["data"]["test"] == found["test"]["n"]
     assert not spoilt & set((tmp_path / "out/predictions.csv").read_text().split(","))
@@ -335,7 +335,7 @@ def test_many_unreadable_images_stop_the_run_with_the_list(tmp_path: Path) -> No
     data, out = draw(tmp_path / "data", 20), tmp_path / "out"
     spoilt = spoil(data, 4)
     with pytest.raises(DataError, match=r"4 of 60 images .* cannot be read") as caught:
-        fit.run(plan_of(data), out, Silent())
+        fit.run(plan_of(data), out, NoProgress())
     assert all(name in caught.value.message for name in spoilt)
     assert "--max-unreadable" in (caught.value.hint or "")
     assert not out.exists()
@@ -345,7 +345,7 @@ def test_many_unreadable_images_stop_the_run_with_the_list(tmp_path: Path) -> No
 
 def test_unequal_classes_are_warned_of(tmp_path: Path) -> None:
     found = fitted(draw(tmp_path / "data", (60, 25, 11)), tmp_path / "out")
-    assert "imbalance" in {each["kind"] for each in found["data"]["problems"]}
+    assert "imbalance" in {each["kind"] for each in found["data"]["issues"]}
     assert {"balanced_accuracy", "macro_f1"} <= set(found["test"])
 
 
@@ -387,17 +387,17 @@ def test_grey_images_in_colour_networks_and_the_reverse(tmp_path: Path, backbone
 
 
 @pytest.mark.parametrize(
-    ("point", "winner"),
+    ("layer", "winner"),
     [("stem", "head"), ("stage1", "finetune"), ("stage2", "finetune"), ("head.f6", "head"), ("stage1", "scratch")],
 )
 def test_every_kind_of_winner_comes_back_to_the_bit(
-    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, winner: str
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, winner: str
 ) -> None:
     probe, kept = advisor.Advisor.probe, []
 
     def probe_and_prefer(self: advisor.Advisor) -> None:
         probe(self)
-        self.point = point
+        self.layer = layer
 
     def keep(folder: Path, model, card: trained.ModelCard) -> None:
         kept.append((model, card))

@@ -11,18 +11,18 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from drawings import SHAPES, drawing
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import train as job
 from striate.records import recipes
-from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Augment, Recipe
-from striate.tasks.classify.feed import PixelFeed
+from striate.tasks.classify.source import PixelSource
 
 CUTS = Recipe(
-    rate=0.05,
+    lr=0.05,
     batch=16,
     epochs=2,
-    augment=Augment(crop=(0.08, 1.0), flip=True, policy=(1, 9), erase=0.25, mixup=0.8, cutmix=1.0),
+    augment=Augment(crop_scale=(0.08, 1.0), flip=True, rand_augment=(1, 9), random_erasing=0.25, mixup=0.8, cutmix=1.0),
     source="test",
 )
 
@@ -35,16 +35,16 @@ def test_training_images_are_larger_and_the_others_are_not(tmp_path: Path, monke
             large.save(tmp_path / "data" / name / f"{number}.png")
     shapes: list[tuple[tuple[int, ...], tuple[int, int] | None]] = []
 
-    def spied(pixels: np.ndarray, labels: np.ndarray, recipe: Augment, **more: Any) -> PixelFeed:
+    def spied(pixels: np.ndarray, labels: np.ndarray, recipe: Augment, **more: Any) -> PixelSource:
         shapes.append((pixels.shape[1:], more.get("size")))
-        return PixelFeed(pixels, labels, recipe, **more)
+        return PixelSource(pixels, labels, recipe, **more)
 
     monkeypatch.setattr(recipes, "recipe", lambda name: CUTS)
-    monkeypatch.setattr(job, "PixelFeed", spied)
+    monkeypatch.setattr(job, "PixelSource", spied)
     plan = TrainPlan(network="resnet20_cifar", data=str(tmp_path / "data"), recipe="cuts", validate=True)
-    record = job.run(plan, tmp_path / "one", Silent()).record
+    record = job.run(plan, tmp_path / "one", NoProgress()).record
     assert sorted(shapes) == [((32, 32, 3), None), ((44, 44, 3), (32, 32))]
     assert record.validation is not None
-    job.run(plan, tmp_path / "two", Silent(), means=TrainMeans(workers=1))
+    job.run(plan, tmp_path / "two", NoProgress(), runtime=RuntimeOptions(workers=1))
     one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
     assert all((one[name] == two[name]).all() for name in one)

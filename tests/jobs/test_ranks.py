@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).with_name("rank.py")
 pytestmark = pytest.mark.slow
 
 
-def launched(world: int, out: Path, network: str, group: int, steps: int) -> dict[str, Any]:
+def launched(world: int, out: Path, network: str, micro_batch: int, steps: int) -> dict[str, Any]:
     """What the first of `world` processes found."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -26,7 +26,7 @@ def launched(world: int, out: Path, network: str, group: int, steps: int) -> dic
     for rank in range(world):
         names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         own = {key: str(value) for key, value in names.items()} if world > 1 else {}
-        command = [sys.executable, str(SCRIPT), network, str(group), str(steps), str(out)]
+        command = [sys.executable, str(SCRIPT), network, str(micro_batch), str(steps), str(out)]
         processes.append(subprocess.Popen(command, env=os.environ | own))
     assert [process.wait(timeout=500) for process in processes] == [0] * world
     return torch.load(out)
@@ -36,9 +36,7 @@ def test_lenet_has_the_same_loss_on_two_processes(tmp_path) -> None:
     one, two = (launched(world, tmp_path / f"{world}.pt", "lenet5", 32, 50) for world in (1, 2))
     assert len(one["losses"]) == 7
     assert two["losses"] == pytest.approx(one["losses"], rel=1e-5)
-    assert [number for part in two["counted"] for number in part] == list(
-        range(101)
-    )  # in evaluation, every image once
+    assert [number for part in two["counted"] for number in part] == list(range(101))  # in evaluation, every image once
 
 
 def test_statistics_are_of_groups_and_not_of_processes(tmp_path) -> None:

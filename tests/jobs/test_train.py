@@ -20,17 +20,17 @@ from safetensors.numpy import load_file
 
 from drawings import draw
 from striate.core.errors import MissingExtraError, PlanError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import evaluate
 from striate.jobs import train as job
 from striate.models import REGISTRY
 from striate.records import io, recipes
-from striate.records.plans import EvalPlan, TrainMeans, TrainPlan
+from striate.records.plans import EvalPlan, RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
 from striate.train import checkpoint, trackers
 from striate.train.loop import train
 
-QUICK = Recipe(rate=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, shift=0.1), source="test")
+QUICK = Recipe(lr=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, translate=0.1), source="test")
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> None:
-    done = job.run(plan(data), tmp_path / "run", Silent())
+    done = job.run(plan(data), tmp_path / "run", NoProgress())
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["data"]["validation"] == 0
     assert found["data"]["train"] + found["data"]["test"] == 60
@@ -70,7 +70,7 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
     )
     assert "How training went" in (done.folder / "report.html").read_text()
     assert not (done.folder / "work").exists()
-    again = job.run(plan(data), tmp_path / "run", Silent())
+    again = job.run(plan(data), tmp_path / "run", NoProgress())
     assert io.to_json(again.record) == io.to_json(done.record)
 
 
@@ -78,7 +78,7 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
 def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) -> None:
     pages = []
 
-    class Looking(Silent):
+    class Looking(NoProgress):
         def record(self, event: str, facts: Mapping[str, Any]) -> None:
             if event == "epoch":
                 pages.append((tmp_path / "run" / "report.html").read_text())
@@ -91,63 +91,63 @@ def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) 
 
 def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
-    file.write_text("rate = 0.05\nbatch = 16\nepochs = 1\n")
-    done = job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
-    assert [each.images for each in done.record.groups] == [8]
-    assert (done.record.recipe["batch"], done.record.recipe["group"], len(done.record.curve)) == (16, 8, 1)
+    file.write_text("lr = 0.05\nbatch = 16\nepochs = 1\n")
+    done = job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
+    assert [each.images for each in done.record.micro_batches] == [8]
+    assert (done.record.recipe["batch"], done.record.recipe["micro_batch"], len(done.record.curve)) == (16, 8, 1)
     assert json.loads((done.folder / "model.json").read_text())["made"]["recipe"] == "mine"
     with pytest.raises(PlanError, match="batch of 16 images does not part into groups of 5"):
-        job.run(plan(data, recipe=str(file), group=5), tmp_path / "other", Silent())
-    again = job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
+        job.run(plan(data, recipe=str(file), micro_batch=5), tmp_path / "other", NoProgress())
+    again = job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
     assert io.to_json(again.record) == io.to_json(done.record)
-    file.write_text("rate = 0.06\nbatch = 16\nepochs = 1\n")
+    file.write_text("lr = 0.06\nbatch = 16\nepochs = 1\n")
     with pytest.raises(PlanError, match="was trained by another recipe of that name"):
-        job.run(plan(data, recipe=str(file), group=8), tmp_path / "run", Silent())
-    file.write_text("rate = 0.05\nbatch = 16\nepochs = 0\n")
+        job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
+    file.write_text("lr = 0.05\nbatch = 16\nepochs = 0\n")
     with pytest.raises(PlanError, match=r"mine\.toml is refused: rates, batch, epochs and steps are above 0"):
-        job.run(plan(data, recipe=str(file)), tmp_path / "third", Silent())
+        job.run(plan(data, recipe=str(file)), tmp_path / "third", NoProgress())
 
 
 @pytest.mark.usefixtures("quick")
 def test_workers_and_folder_change_no_weight(data: Path, tmp_path: Path) -> None:
-    job.run(plan(data), tmp_path / "one", Silent())
-    job.run(plan(data), tmp_path / "two", Silent(), means=TrainMeans(workers=2))
+    job.run(plan(data), tmp_path / "one", NoProgress())
+    job.run(plan(data), tmp_path / "two", NoProgress(), runtime=RuntimeOptions(workers=2))
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all((one[name] == two[name]).all() for name in one)
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_begun_with_other_images_is_not_begun_anew_unasked(data: Path, tmp_path: Path, monkeypatch) -> None:
-    class StopsAtStepThree(Silent):
+    class StopsAtStepThree(NoProgress):
         def step(self, done: int) -> None:
             if done == 3:
                 raise KeyboardInterrupt
 
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        job.run(plan(data), out, StopsAtStepThree(), means=TrainMeans(save_every_s=0.0))
+        job.run(plan(data), out, StopsAtStepThree(), runtime=RuntimeOptions(save_every_s=0.0))
     state = (out / "work" / "training.safetensors").read_bytes()
     for image in sorted((data / "disc").iterdir())[:10]:
         image.unlink()
     with pytest.raises(PlanError, match="begun with other images") as caught:
-        job.run(plan(data), out, Silent())
+        job.run(plan(data), out, NoProgress())
     assert "training.safetensors" in str(caught.value.hint)
     assert (out / "work" / "training.safetensors").read_bytes() == state
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path) -> None:
-    done = job.run(plan(data, share=0.34), tmp_path / "run", Silent())
+    done = job.run(plan(data, schedule_fraction=0.34), tmp_path / "run", NoProgress())
     kept = json.loads((done.folder / "plan.json").read_text())
     del kept["plan"]["snapshots"]
     (done.folder / "plan.json").write_text(json.dumps(kept))
-    assert job.run(plan(data, share=0.34), done.folder, Silent()).record.steps == done.record.steps
+    assert job.run(plan(data, schedule_fraction=0.34), done.folder, NoProgress()).record.steps == done.record.steps
 
 
 def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path: Path, monkeypatch) -> None:
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
     monkeypatch.setattr(recipes, "recipe", lambda name: waiting)
-    record = job.run(plan(data), tmp_path / "run", Silent()).record
+    record = job.run(plan(data), tmp_path / "run", NoProgress()).record
     assert record.data.validation > 0
     history = [row["top1"] for row in record.curve]
     assert record.validation == max(history)
@@ -156,14 +156,14 @@ def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path
 
 @pytest.mark.usefixtures("quick")
 def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
-    assert len(job.run(plan(data, share=0.34), tmp_path / "run", Silent()).record.curve) == 1
+    assert len(job.run(plan(data, schedule_fraction=0.34), tmp_path / "run", NoProgress()).record.curve) == 1
     with pytest.raises(PlanError, match="share"):
-        plan(data, share=1.5)
+        plan(data, schedule_fraction=1.5)
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_last_the_best_and_each_cycles_weights_are_kept(data: Path, tmp_path: Path) -> None:
-    done = job.run(plan(data, snapshots=3, validate=True), tmp_path / "run", Silent())
+    done = job.run(plan(data, snapshots=3, validate=True), tmp_path / "run", NoProgress())
     kept = sorted(file.name for file in (done.folder / "snapshots").iterdir())
     assert kept == ["1.safetensors", "2.safetensors", "3.safetensors"]
     assert done.record.snapshots == 3
@@ -184,15 +184,15 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     whole = REGISTRY.get("googlenet")
     small = dataclasses.replace(whole, spec=whole.tiny, input=(3, 32, 32))
     monkeypatch.setattr(REGISTRY, "get", lambda name: small)
-    monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=1, aux=weight))
+    monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=1, aux_weight=weight))
     seen: list[int] = []
     monkeypatch.setattr(
         job, "train", lambda module, *a, **k: seen.append(len(module.model.aux)) or train(module, *a, **k)
     )
-    done = job.run(plan(data, network="googlenet"), tmp_path / "run", Silent())
+    done = job.run(plan(data, network="googlenet"), tmp_path / "run", NoProgress())
     assert seen == [2 if weight else 0]
     assert not [name for name in weights(done.folder) if name.startswith("aux.")]
-    found = evaluate.run(EvalPlan(model=str(done.folder), data=str(data)), Silent())
+    found = evaluate.run(EvalPlan(model=str(done.folder), data=str(data)), NoProgress())
     assert found.n == 60
 
 
@@ -200,13 +200,13 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
 def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="'wandb' is not installed; pip install wandb"):
-        job.run(plan(data), tmp_path / "run", Silent(), means=TrainMeans(trackers=("wandb",)))
+        job.run(plan(data), tmp_path / "run", NoProgress(), runtime=RuntimeOptions(trackers=("wandb",)))
     assert not (tmp_path / "run").exists()
     with pytest.raises(PlanError, match="known: tensorboard, wandb, mlflow"):
-        TrainMeans(trackers=("tensorbored",))
+        RuntimeOptions(trackers=("tensorbored",))
 
 
-class Stopping(Silent):
+class Stopping(NoProgress):
     """Presses Ctrl-C in the midst of the second epoch."""
 
     def step(self, done: int) -> None:
@@ -219,15 +219,15 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
     pytest.importorskip("tensorboard", reason="pip install 'striate[trackers]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    means = TrainMeans(trackers=("tensorboard",), save_every_s=0)
+    runtime = RuntimeOptions(trackers=("tensorboard",), save_every_s=0)
     with pytest.raises(KeyboardInterrupt):
-        job.run(plan(data, validate=True), tmp_path / "run", Stopping(), means=means)
-    record = job.run(plan(data, validate=True), tmp_path / "run", Silent(), means=means).record
+        job.run(plan(data, validate=True), tmp_path / "run", Stopping(), runtime=runtime)
+    record = job.run(plan(data, validate=True), tmp_path / "run", NoProgress(), runtime=runtime).record
     assert len(record.resumes) == 1
     told = EventAccumulator(str(tmp_path / "run" / "trackers" / "striate"))
     told.Reload()
-    assert set(told.Tags()["scalars"]) == {"loss", "rate", "top1", "images_per_s"}
-    for name in ("loss", "rate", "top1"):
+    assert set(told.Tags()["scalars"]) == {"loss", "lr", "top1", "images_per_s"}
+    for name in ("loss", "lr", "top1"):
         rows = [(each.step, each.value) for each in told.Scalars(name)]
         assert rows == [(row["epoch"], pytest.approx(row[name], rel=1e-6)) for row in record.curve]
     assert len(list((tmp_path / "run").rglob("hparams.yml"))) == 1
@@ -235,10 +235,10 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
 
 def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=2, whiten=True))
-    whole = job.run(plan(data), tmp_path / "whole", Silent())
+    whole = job.run(plan(data), tmp_path / "whole", NoProgress())
     with pytest.raises(KeyboardInterrupt):
-        job.run(plan(data), tmp_path / "parts", Stopping(), means=TrainMeans(save_every_s=0))
-    assert job.run(plan(data), tmp_path / "parts", Silent()).record.resumes
+        job.run(plan(data), tmp_path / "parts", Stopping(), runtime=RuntimeOptions(save_every_s=0))
+    assert job.run(plan(data), tmp_path / "parts", NoProgress()).record.resumes
     one, two = weights(whole.folder), weights(tmp_path / "parts")
     assert all((one[name] == two[name]).all() for name in one)
     filters = one["stem.conv.weight"]
@@ -250,7 +250,7 @@ def test_a_network_that_cannot_be_whitened_is_refused_before_anything_is_decoded
 ) -> None:
     monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, whiten=True))
     with pytest.raises(PlanError, match="could be whitened"):
-        job.run(plan(data, network="mlp"), tmp_path / "run", Silent())
+        job.run(plan(data, network="mlp"), tmp_path / "run", NoProgress())
     assert not (tmp_path / "run").exists()
 
 
@@ -293,19 +293,19 @@ def test_twenty_kills_change_no_bit(tmp_path: Path, workers: int) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(job, "free_bytes", lambda device: 20_000_000)
-    record = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "run", Silent()).record
-    assert record.groups[0].step == 0
-    assert 1 < record.groups[0].images < 16
+    record = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "run", NoProgress()).record
+    assert record.micro_batches[0].step == 0
+    assert 1 < record.micro_batches[0].images < 16
     assert "memory does not hold 16 images" in (tmp_path / "run" / "log.jsonl").read_text()
     monkeypatch.setattr(job, "free_bytes", lambda device: 4_000_000_000)
-    roomy = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "roomy", Silent()).record
-    assert [each.images for each in roomy.groups] == [16]
+    roomy = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "roomy", NoProgress()).record
+    assert [each.images for each in roomy.micro_batches] == [16]
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("native", [True, False])
 def test_precision_is_what_the_device_computes_in(data: Path, tmp_path: Path, monkeypatch, native: bool) -> None:
     monkeypatch.setattr(job, "native_bf16", lambda device: native)
-    record = job.run(plan(data, epochs=1, precision="auto"), tmp_path / "run", Silent()).record
+    record = job.run(plan(data, epochs=1, precision="auto"), tmp_path / "run", NoProgress()).record
     assert record.precision == ("bf16" if native else "float32")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["plan"]["precision"] == "auto"

@@ -19,8 +19,8 @@ from safetensors.torch import save_file
 
 import striate
 from drawings import draw, drawing
-from striate.core.errors import CheckpointError, PlanError, StriateError, WeightsNotAtHandError
-from striate.core.events import Silent
+from striate.core.errors import CheckpointError, PlanError, StriateError, WeightsNotFoundError
+from striate.core.events import NoProgress
 from striate.jobs import evaluate, fit, predict, show
 from striate.jobs import train as training
 from striate.records import recipes
@@ -29,12 +29,12 @@ from striate.records.recipes import Recipe
 from striate.weights import hub, open_model
 from striate.weights.fetch import digest
 
-QUICK = Recipe(rate=0.02, batch=12, epochs=2, source="test")
+QUICK = Recipe(lr=0.02, batch=12, epochs=2, source="test")
 
 
 def refit(data: Path, backbone: str | Path, out: Path) -> fit.FitOutcome:
     plan = FitPlan(data=str(data), backbone=str(backbone), engine="torch", work_s=1e-5, scratch=False)
-    return fit.run(plan, out, Silent())
+    return fit.run(plan, out, NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         patch.setenv("STRIATE_HOME", str(folder / "home"))
         patch.setenv("STRIATE_OFFLINE", "1")
         patch.setattr(recipes, "recipe", lambda name: QUICK)
-        run = training.run(TrainPlan(network="lenet5", data=str(first), recipe="quick"), folder / "run", Silent())
+        run = training.run(TrainPlan(network="lenet5", data=str(first), recipe="quick"), folder / "run", NoProgress())
         done = refit(second, run.folder, folder / "fitted")
         yield SimpleNamespace(folder=folder, second=second, run=run.folder, fitted=done.folder, record=done.record)
 
@@ -101,10 +101,10 @@ def test_every_way_to_name_a_folder_gives_the_same_network(place: SimpleNamespac
 
 
 def test_other_verbs_take_a_folder(place: SimpleNamespace) -> None:
-    score = evaluate.run(EvalPlan(model=str(place.fitted), data=str(place.second), engine="torch"), Silent())
+    score = evaluate.run(EvalPlan(model=str(place.fitted), data=str(place.second), engine="torch"), NoProgress())
     assert score.n == 36
     image = str(place.second / "b" / "100.png")
-    (row,) = predict.run(PredictPlan(model=str(place.run), images=(image,)), Silent())
+    (row,) = predict.run(PredictPlan(model=str(place.run), images=(image,)), NoProgress())
     assert {each["label"] for each in row["predictions"]} == {"bars", "disc", "stairs"}
     assert show.run(str(place.run)).totals.params == sum(
         p.numel() for p in striate.create_model(str(place.run)).parameters()
@@ -203,7 +203,7 @@ def test_a_place_on_the_hub_is_pinned_to_its_commit(
 def test_offline_only_what_is_here_counts(place: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     played = Hub(place.run, fails=errors.LocalEntryNotFoundError("not here"))
     monkeypatch.setattr(hub, "connect", lambda: played)
-    with pytest.raises(WeightsNotAtHandError, match="downloads are off; unset STRIATE_OFFLINE"):
+    with pytest.raises(WeightsNotFoundError, match="downloads are off; unset STRIATE_OFFLINE"):
         open_model("hub:somebody/digits")
     assert played.asked[0]["local_files_only"]
 
@@ -211,7 +211,7 @@ def test_offline_only_what_is_here_counts(place: SimpleNamespace, monkeypatch: p
 def test_a_repository_of_something_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
     monkeypatch.setattr(hub, "connect", lambda: Hub(tmp_path))
-    with pytest.raises(WeightsNotAtHandError, match=r"somebody/other has no model\.json"):
+    with pytest.raises(WeightsNotFoundError, match=r"somebody/other has no model\.json"):
         open_model("hub:somebody/other")
 
 

@@ -15,14 +15,14 @@ from striate.records.results import (
     Candidate,
     Chosen,
     ClassScore,
+    DataIssue,
     DataSummary,
-    DepthPoint,
     Difference,
     EvalRecord,
     FitRecord,
-    Problem,
+    LayerProbe,
+    ModelScore,
     Score,
-    Standing,
     TrainRecord,
 )
 
@@ -36,10 +36,10 @@ def wilson(right: float, n: int) -> tuple[float, float]:
 def evaluated(score: Score, *, singles: Sequence[str] = ("runs/x",), together: Difference | None = None) -> EvalRecord:
     """An evaluation that came to `score`: single networks, and where there is a gain all of them together."""
 
-    def standing(model: str, gain: Difference | None) -> Standing:
-        return Standing(
+    def standing(model: str, gain: Difference | None) -> ModelScore:
+        return ModelScore(
             model=model,
-            views=None,
+            tta=None,
             top1=score.top1,
             top1_interval=score.top1_interval,
             top1_error=1 - score.top1,
@@ -158,7 +158,7 @@ def fit_record(
             Candidate(strategy="finetune", status="skipped", reason="the budget of 150 s would not hold a second one"),
         ),
         depth=tuple(
-            DepthPoint(stage=s, channels=c, top1=a, top1_interval=wilson(a * 420, 420), loss=1 - a, strength=0.1)
+            LayerProbe(stage=s, channels=c, top1=a, top1_interval=wilson(a * 420, 420), loss=1 - a, C=0.1)
             for s, c, a in zip(stages, (16, 24, 32, 96, 320, 1280), accuracies, strict=True)
         ),
         data=DataSummary(
@@ -168,14 +168,14 @@ def fit_record(
             train=3 * n * k,
             validation=n * k,
             test=n * k,
-            problems=(
-                Problem(
+            issues=(
+                DataIssue(
                     kind="unreadable", files=("roses/8f21.jpg",), detail="1 image cannot be decoded and was left out."
                 ),
-                Problem(
+                DataIssue(
                     kind="duplicate", files=("tulips/a.jpg", "tulips/b.jpg"), detail="2 files hold the same image."
                 ),
-                Problem(
+                DataIssue(
                     kind="mode", files=tuple(f"daisy/{i}.jpg" for i in range(7)), detail="7 images are greyscale."
                 ),
             ),
@@ -210,7 +210,7 @@ def train_record(classes: Sequence[str] = ("daisy", "roses", "tulips"), *, n: in
         {
             "epoch": e + 1.0,
             "loss": 1.1 * 0.8**e,
-            "rate": 0.05 * (1 - e / epochs),
+            "lr": 0.05 * (1 - e / epochs),
             "top1": 0.9 - 0.01 * (e - epochs + 2) ** 2,
         }
         for e in range(epochs)
@@ -226,7 +226,7 @@ def train_record(classes: Sequence[str] = ("daisy", "roses", "tulips"), *, n: in
             validation=40 * len(classes),
             test=n * len(classes),
         ),
-        recipe={"optimizer": "sgd", "rate": 0.05, "batch": 128, "source": "none"},
+        recipe={"optimizer": "sgd", "lr": 0.05, "batch": 128, "source": "none"},
         curve=tuple(curve),
         steps=24,
         seconds={"total": 80.0, "training": 71.0},

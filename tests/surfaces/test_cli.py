@@ -20,7 +20,7 @@ import striate
 from striate.cli import options
 from striate.cli.app import app
 from striate.core.errors import DataError, PlanError
-from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainMeans, TrainPlan
+from striate.records.plans import EvalPlan, FitPlan, PredictPlan, RuntimeOptions, TrainPlan
 from striate.records.results import Difference, FitRecord
 
 HERE = [sys.executable, "-m", "striate"]
@@ -127,9 +127,9 @@ def test_fit_prints_candidates_depth_verdict_and_report(job, record):
 
 
 def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
-    def run(plan, out, listener):
-        listener.phase("features", 1200, "image")
-        listener.note("OpenVINO it is")
+    def run(plan, out, progress):
+        progress.phase("features", 1200, "image")
+        progress.note("OpenVINO it is")
         return outcome(record)
 
     job("fit", run)
@@ -196,8 +196,8 @@ def test_a_plan_refused_by_the_job_is_no_wrong_usage(job):
 
 
 def test_an_interrupt_says_how_to_go_on(job):
-    def run(plan, out, listener, **named):
-        listener.record("run", {"folder": "runs/digits-7"})
+    def run(plan, out, progress, **named):
+        progress.record("run", {"folder": "runs/digits-7"})
         raise KeyboardInterrupt
 
     job("fit", run)
@@ -221,7 +221,7 @@ def test_train_begins_and_goes_on(job, record, monkeypatch):
         test=record.test,
         snapshots=0,
         plan={"data": "mnist"},
-        data=types.SimpleNamespace(problems=()),
+        data=types.SimpleNamespace(issues=()),
     )
     plan = TrainPlan(network="lenet5", data="mnist", recipe="lenet_short", epochs=2, seed=1, root="there")
     calls = job("train", types.SimpleNamespace(record=done, folder=Path("runs/l")), planned=lambda folder: plan)
@@ -229,15 +229,15 @@ def test_train_begins_and_goes_on(job, record, monkeypatch):
     assert invoke(*typed.split()).exit_code == 0
     assert invoke("train", "--resume", "runs/l", "--out", "runs/l").exit_code == 0
     (begun, out, _), how = calls[0]
-    assert (begun, out, how) == (plan, Path("runs/l"), {"means": TrainMeans(workers=2), "resume": False})
+    assert (begun, out, how) == (plan, Path("runs/l"), {"runtime": RuntimeOptions(workers=2), "resume": False})
     (again, out, _), how = calls[1]
-    assert (again, out, how) == (plan, Path("runs/l"), {"means": TrainMeans(), "resume": True})
+    assert (again, out, how) == (plan, Path("runs/l"), {"runtime": RuntimeOptions(), "resume": True})
     done.snapshots = 6
     shown = invoke(*typed.split(), "--snapshots", "6")
     assert calls[-1][0][0] == dataclasses.replace(plan, snapshots=6)
     assert "next:   striate eval runs/l mnist --snapshots" in shown.stdout
-    invoke(*typed.split(), "--group", "64", "--validate", "--share", "0.5")
-    assert calls[-1][0][0] == dataclasses.replace(plan, group=64, validate=True, share=0.5)
+    invoke(*typed.split(), "--micro-batch", "64", "--validate", "--schedule-fraction", "0.5")
+    assert calls[-1][0][0] == dataclasses.replace(plan, micro_batch=64, validate=True, schedule_fraction=0.5)
     monkeypatch.setenv("RANK", "1")  # under a launcher the first process speaks for all
     assert invoke(*typed.split()).stdout == ""
 
@@ -256,14 +256,14 @@ def test_eval_prints_and_speaks_json(job, record):
 def test_an_ensemble_is_shown_beside_the_single_network(job, record):
     gain = Difference(top1=0.0123, interval=(-0.004, 0.03))
     calls = job("evaluate", evaluated(record.test, singles=("runs/a", "runs/b"), together=gain))
-    typed = "eval runs/a photos --with runs/b --with runs/c --snapshots --views mirror"
+    typed = "eval runs/a photos --with runs/b --with runs/c --snapshots --tta mirror"
     result = invoke(*typed.split())
     assert calls[0][0][0] == EvalPlan(
-        model="runs/a", also=("runs/b", "runs/c"), snapshots=True, views="mirror", data="photos"
+        model="runs/a", also=("runs/b", "runs/c"), snapshots=True, tta="mirror", data="photos"
     )
     assert "points of top-1 beyond runs/a" in result.stdout
     assert "+1.23 (-0.40 to +3.00)" in result.stdout
-    wrong = invoke("eval", "runs/a", "photos", "--views", "miror")
+    wrong = invoke("eval", "runs/a", "photos", "--tta", "miror")
     assert (wrong.exit_code, len(calls)) == (2, 1)
     assert "did you mean mirror" in wrong.stderr
 
@@ -277,8 +277,8 @@ def test_predict_names_the_good_and_reports_the_bad(job):
         {"file": "b.jpg", "predictions": [], "error": "b.jpg is text"},
     ]
     calls = job("predict", rows)
-    invoke("predict", "runs/x", "a.jpg", "--with", "runs/y", "--views", "shift")
-    assert calls.pop()[0][0] == PredictPlan(model="runs/x", also=("runs/y",), views="shift", images=("a.jpg",))
+    invoke("predict", "runs/x", "a.jpg", "--with", "runs/y", "--tta", "shift")
+    assert calls.pop()[0][0] == PredictPlan(model="runs/x", also=("runs/y",), tta="shift", images=("a.jpg",))
     result = invoke("predict", "runs/x", "a.jpg", "b.jpg", "--top", "2")
     assert calls[0][0][0] == PredictPlan(model="runs/x", images=("a.jpg", "b.jpg"), top=2)
     assert result.exit_code == 1
@@ -294,7 +294,7 @@ def test_check_lists_problems(job):
     found = {
         "classes": {"cat": 12, "dog": 1300},
         "images": 1312,
-        "problems": [{"kind": "unreadable", "files": [f"{i}.jpg" for i in range(9)], "detail": "9 cannot be read."}],
+        "issues": [{"kind": "unreadable", "files": [f"{i}.jpg" for i in range(9)], "detail": "9 cannot be read."}],
     }
     job("check", found)
     result = invoke("check", "photos")
@@ -357,7 +357,7 @@ def script(tmp_path: Path, body: str) -> dict[str, str]:
 
 
 def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
-    environment = script(tmp_path, "def run(data, root, listener, **how): raise ZeroDivisionError('by nothing')")
+    environment = script(tmp_path, "def run(data, root, progress, **how): raise ZeroDivisionError('by nothing')")
     quiet = run_it("check", "x", env=environment)
     assert quiet.returncode == 1
     assert quiet.stderr.splitlines() == [
@@ -371,7 +371,7 @@ def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_leave_with_130(tmp_path, number):
-    body = "def run(data, root, listener, **how):\n    import time\n    listener.phase('asleep')\n    time.sleep(90)"
+    body = "def run(data, root, progress, **how):\n    import time\n    progress.phase('asleep')\n    time.sleep(90)"
     process = subprocess.Popen(
         [*HERE, "check", "x"], env=script(tmp_path, body), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -39,7 +39,7 @@ def test_it_says_how_far_the_training_is_and_when_it_will_be_done(tmp_path: Path
     assert "The first epoch is not over yet." in shown(tmp_path).text
     assert "Time left" not in shown(tmp_path).text
     assert "lenet5 on <b>photos" in shown(tmp_path).text
-    page.record("epoch", {"epoch": 1.0, "loss": 1.25, "rate": 0.1, "top1": 0.5, "images_per_s": 812.0})
+    page.record("epoch", {"epoch": 1.0, "loss": 1.25, "lr": 0.1, "top1": 0.5, "images_per_s": 812.0})
     clock.now += EVERY_S
     page.step(101)
     text = shown(tmp_path).text
@@ -63,7 +63,7 @@ def test_pages_are_seldom_written_and_only_while_it_trains(tmp_path: Path) -> No
 
 def test_epochs_of_before_are_shown_and_those_run_again_count_once(tmp_path: Path) -> None:
     clock = Clock()
-    before = [{"epoch": float(each), "loss": each / 8, "rate": 0.1} for each in (1, 2, 3, 2)]
+    before = [{"epoch": float(each), "loss": each / 8, "lr": 0.1} for each in (1, 2, 3, 2)]
     page = begun(tmp_path, clock, epochs=before)
     page.step(205)
     titles = [word for word in shown(tmp_path).words if word.startswith("epoch ") and ":" in word]

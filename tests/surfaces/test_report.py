@@ -12,7 +12,7 @@ from page import Page
 from samples import fit_record, jpeg, score_of, train_record
 
 from striate.core.errors import StorageError
-from striate.records.results import FitRecord, Prediction, Problem
+from striate.records.results import DataIssue, FitRecord, Prediction
 from striate.report import charts, findings, html, words
 from striate.report.verdict import judge
 
@@ -21,10 +21,10 @@ HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} </style></svg>\x1b[2
 
 def hostile_record() -> FitRecord:
     record = fit_record((HOSTILE, "b"), n=30)
-    problem = Problem(kind="unreadable", files=(HOSTILE,), detail=HOSTILE)
+    issue = DataIssue(kind="unreadable", files=(HOSTILE,), detail=HOSTILE)
     return dataclasses.replace(
         record,
-        data=dataclasses.replace(record.data, source=HOSTILE, problems=(problem,)),
+        data=dataclasses.replace(record.data, source=HOSTILE, issues=(issue,)),
         chosen=dataclasses.replace(record.chosen, backbone=HOSTILE, weights=HOSTILE, reason=HOSTILE, note=HOSTILE),
         depth=tuple(dataclasses.replace(p, stage=HOSTILE + p.stage) for p in record.depth),
         plan={HOSTILE: HOSTILE},
@@ -103,9 +103,9 @@ def test_it_stays_under_five_megabytes():
     record = fit_record([f"class {i}" for i in range(300)], n=1)
     record = dataclasses.replace(record, test=dataclasses.replace(record.test, per_class=record.test.per_class * 10))
     many = tuple(
-        Problem(kind="unreadable", files=tuple("f" * 200 + str(i) for i in range(5000)), detail="x") for _ in "abc"
+        DataIssue(kind="unreadable", files=tuple("f" * 200 + str(i) for i in range(5000)), detail="x") for _ in "abc"
     )
-    record = dataclasses.replace(record, data=dataclasses.replace(record.data, problems=many))
+    record = dataclasses.replace(record, data=dataclasses.replace(record.data, issues=many))
     text = html.render(record, mistakes=wrong, thumbnails=heavy)
     assert len(text.encode()) < 5_000_000
     assert text.count("data:image/jpeg") == 6
@@ -124,7 +124,7 @@ def test_a_run_without_mistakes_depth_or_problems_renders(record):
         record,
         test=perfect,
         depth=(),
-        data=dataclasses.replace(record.data, classes=("a", "b"), problems=()),
+        data=dataclasses.replace(record.data, classes=("a", "b"), issues=()),
         cost={},
         engine={},
         plan={},
@@ -133,7 +133,7 @@ def test_a_run_without_mistakes_depth_or_problems_renders(record):
     text = Page(html.render(plain)).text
     assert "Every test image was named right." in text
     assert "No test image was taken for another class." in text
-    assert "No problem was found" in text
+    assert "No issue was found" in text
     assert "random weights" in text
 
 
@@ -249,7 +249,7 @@ def test_the_page_of_a_training_shows_how_it_went() -> None:
     assert "480 to train on, 120 to choose the epoch by, 180 looked at once" in page.text
     drawn = html.render(record)
     assert drawn.count('class="dot open"') == 1
-    assert all(panel in drawn for panel in ("training loss, nats", "right on validation", ">rate<"))
+    assert all(panel in drawn for panel in ("training loss, nats", "right on validation", ">lr<"))
     assert "Candidates" not in page.text
 
 
@@ -280,7 +280,7 @@ def test_hostile_names_in_a_training_do_nothing() -> None:
 
 
 def test_a_fitted_candidate_shows_its_training(record: FitRecord) -> None:
-    curve = tuple({"epoch": e + 1.0, "loss": 1 / (e + 1), "rate": 0.1} for e in range(5))
+    curve = tuple({"epoch": e + 1.0, "loss": 1 / (e + 1), "lr": 0.1} for e in range(5))
     first, *others = record.candidates
     told = dataclasses.replace(record, candidates=(dataclasses.replace(first, curve=curve), *others))
     assert "How training went" in Page(html.render(told)).text

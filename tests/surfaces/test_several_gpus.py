@@ -16,14 +16,14 @@ WORDS = ["train", "resnet50", "my photos", "--recipe", "modern"]
 
 
 def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
-    assert on_every_gpu(Recipe(batch=1024, group=64), 1, WORDS, named=True) is None
+    assert on_every_gpu(Recipe(batch=1024, micro_batch=64), 1, WORDS, named=True) is None
     for here, processes in ((4, 4), (6, 2)):
-        said = on_every_gpu(Recipe(batch=1024, group=64), here, WORDS, named=False)
+        said = on_every_gpu(Recipe(batch=1024, micro_batch=64), here, WORDS, named=False)
         assert said is not None
         line = f"torchrun --nproc-per-node {processes} -m striate train resnet50 'my photos' --recipe modern"
         assert said.endswith(f"{line} --out DIR")
         assert said.startswith(f"this machine has {here} GPUs, and one")
-    said = on_every_gpu(Recipe(batch=1024, group=64), 4, WORDS, named=True)
+    said = on_every_gpu(Recipe(batch=1024, micro_batch=64), 4, WORDS, named=True)
     assert said is not None
     assert said.endswith("--recipe modern")
 
@@ -31,7 +31,7 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
 def test_a_recipe_of_one_group_says_why_not() -> None:
     said = on_every_gpu(Recipe(batch=128), 8, WORDS, named=True)
     assert said is not None
-    assert said.endswith("groups of 128 images, 1 a step, cannot be shared; --group 16 makes groups for each")
+    assert said.endswith("groups of 128 images, 1 a step, cannot be shared; --micro-batch 16 makes groups for each")
     said = on_every_gpu(Recipe(batch=130), 8, WORDS, named=True)
     assert said is not None
     assert said.endswith("cannot be shared")

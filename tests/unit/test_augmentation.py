@@ -14,7 +14,7 @@ from striate.data import policy
 from striate.data.augment import augment
 from striate.data.mix import mix
 from striate.records.recipes import Augment, recipe
-from striate.tasks.classify.feed import PixelFeed
+from striate.tasks.classify.source import PixelSource
 
 # what these recipes gave when figures of benchmarks were made with them
 AS_PUBLISHED = {
@@ -42,7 +42,16 @@ def test_published_recipes_give_the_images_they_gave(name: str, channels: int) -
     assert digest == AS_PUBLISHED[name, channels]
 
 
-EVERYTHING = Augment(flip=True, crop=(0.3, 1), rotate=10, hue=20, lighting=0.1, policy=(2, 9), erase=0.5, contrast=0.2)
+EVERYTHING = Augment(
+    flip=True,
+    crop_scale=(0.3, 1),
+    rotate=10,
+    hue=20,
+    pca_lighting=0.1,
+    rand_augment=(2, 9),
+    random_erasing=0.5,
+    contrast=0.2,
+)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -59,14 +68,14 @@ def test_a_crop_is_a_part_drawn_to_the_whole_size() -> None:
     """On a ramp every column's value says where it comes from."""
     ramp = (torch.arange(64).float() * 4).to(torch.uint8)
     pixels = ramp.view(1, 1, 64, 1).expand(400, 64, 64, 3)
-    row = varied(pixels, Augment(crop=(0.25, 0.25), aspect=1.0))[:, 32, :, 0].float()
+    row = varied(pixels, Augment(crop_scale=(0.25, 0.25), crop_ratio=1.0))[:, 32, :, 0].float()
     span = (row[:, -2] - row[:, 1]) / 61 * 64 / 4  # columns of the image that are seen
     assert float((span - 32).abs().max()) < 1.5
     assert float(row.min()) >= 0
     centres = row.mean(1) / 4
     assert float(centres.min()) < 18  # up to the left edge
     assert float(centres.max()) > 45
-    wide = varied(pixels, Augment(crop=(0.25, 1.0), aspect=4 / 3))
+    wide = varied(pixels, Augment(crop_scale=(0.25, 1.0), crop_ratio=4 / 3))
     assert len({image.numpy().tobytes() for image in wide}) > 200  # of rows all alike
 
 
@@ -74,7 +83,7 @@ def test_a_part_that_would_not_fit_is_drawn_anew() -> None:
     """Two thirds of parts of nine tenths, up to 4 : 3, reach beyond the image; cut to it they would be smaller."""
     ramp = (torch.arange(200).float()).to(torch.uint8)
     across, down = ramp.view(1, 1, 200).expand(300, 200, 200), ramp.view(1, 200, 1).expand(300, 200, 200)
-    parts = varied(torch.stack([across, down, across], 3), Augment(crop=(0.9, 0.9), aspect=4 / 3)).float()
+    parts = varied(torch.stack([across, down, across], 3), Augment(crop_scale=(0.9, 0.9), crop_ratio=4 / 3)).float()
     wide, tall = parts[:, 100, -1, 0] - parts[:, 100, 0, 0] + 1, parts[:, -1, 100, 1] - parts[:, 0, 100, 1] + 1
     area = wide * tall / 200**2
     assert float(((area - 0.9).abs() < 0.02).float().mean()) > 0.95
@@ -85,7 +94,7 @@ def test_a_part_that_would_not_fit_is_drawn_anew() -> None:
 def test_a_crop_of_the_result_s_own_size_is_exact() -> None:
     """AlexNet's habit: 224 px of 256, here 28 of 32."""
     pixels = noise(40, (32, 32))
-    spec = Augment(crop=(0.765625, 0.765625), aspect=1.0)
+    spec = Augment(crop_scale=(0.765625, 0.765625), crop_ratio=1.0)
     out = augment(pixels, spec, seed=0, epoch=0, samples=np.arange(40), size=(28, 28))
     corners = {corner for each in range(40) for corner in places(out[each], pixels[each])}
     assert len(corners) > 15
@@ -94,12 +103,12 @@ def test_a_crop_of_the_result_s_own_size_is_exact() -> None:
 
 def test_a_crop_that_shrinks_is_antialiased() -> None:
     stripes = torch.tensor([0, 255], dtype=torch.uint8).repeat(64).view(1, 1, 128, 1).expand(20, 128, 128, 3)
-    out = augment(stripes, Augment(crop=(0.5, 1.0)), seed=0, epoch=0, samples=np.arange(20), size=(24, 24))
+    out = augment(stripes, Augment(crop_scale=(0.5, 1.0)), seed=0, epoch=0, samples=np.arange(20), size=(24, 24))
     assert float((out[:, :, 2:-2].float() - 127.5).abs().max()) < 40
 
 
 def test_large_images_are_cut_by_threads_as_by_one() -> None:
-    pixels, spec = noise(7, (150, 140)), Augment(crop=(0.2, 1.0), flip=True, erase=0.5)
+    pixels, spec = noise(7, (150, 140)), Augment(crop_scale=(0.2, 1.0), flip=True, random_erasing=0.5)
     before = torch.get_num_threads()
     try:
         found = []
@@ -115,7 +124,7 @@ def test_large_images_are_cut_by_threads_as_by_one() -> None:
 @pytest.mark.parametrize(("border", "mode"), [("zeros", "constant"), ("border", "edge"), ("reflection", "symmetric")])
 def test_a_window_in_a_frame_is_a_shift_by_whole_pixels(border: Any, mode: Any) -> None:
     pixels = noise(60, (16, 24))
-    out = varied(pixels, Augment(pad=0.125, border=border))
+    out = varied(pixels, Augment(pad=0.125, padding_mode=border))
     framed = torch.from_numpy(np.pad(pixels.numpy(), ((0, 0), (2, 2), (3, 3), (0, 0)), mode))
     found = [places(out[each], framed[each]) for each in range(60)]
     assert all(found)
@@ -123,7 +132,7 @@ def test_a_window_in_a_frame_is_a_shift_by_whole_pixels(border: Any, mode: Any) 
     assert {column for each in found for _, column in each} == set(range(7))
 
 
-@pytest.mark.parametrize("spec", [Augment(pad=0.25, border="mean"), Augment(shift=0.25, border="mean")])
+@pytest.mark.parametrize("spec", [Augment(pad=0.25, padding_mode="mean"), Augment(translate=0.25, padding_mode="mean")])
 @pytest.mark.parametrize(("channels", "mean"), [(3, (124, 116, 104)), (1, (117,))])
 def test_a_mean_frame_is_nothing_once_normalised(spec: Augment, channels: int, mean: tuple[int, ...]) -> None:
     pixels = torch.zeros(40, 16, 16, channels, dtype=torch.uint8)
@@ -163,7 +172,7 @@ def test_a_turn_of_the_hues_leaves_grey_and_means_alone() -> None:
 
 def test_lighting_has_the_deviations_of_the_paper() -> None:
     pixels = torch.full((20000, 1, 1, 3), 128, dtype=torch.uint8)
-    moved = varied(pixels, Augment(lighting=0.1)).view(-1, 3).float() - 128
+    moved = varied(pixels, Augment(pca_lighting=0.1)).view(-1, 3).float() - 128
     components = torch.tensor([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
     eigenvalues = (moved @ components).var(0) / (255 * 0.1) ** 2
     assert eigenvalues.tolist() == pytest.approx([0.2175, 0.0188, 0.0045], rel=0.05, abs=2e-4)
@@ -171,7 +180,7 @@ def test_lighting_has_the_deviations_of_the_paper() -> None:
 
 def test_erasing_paints_one_rectangle() -> None:
     pixels = torch.full((400, 40, 40, 3), 255, dtype=torch.uint8)
-    painted = (varied(pixels, Augment(erase=0.5)) != 255).any(-1)
+    painted = (varied(pixels, Augment(random_erasing=0.5)) != 255).any(-1)
     touched = painted.flatten(1).any(1)
     assert 0.4 < float(touched.float().mean()) < 0.6
     for mask in painted[touched]:
@@ -254,14 +263,22 @@ def test_blends_are_exact_to_rounding() -> None:
 
 def test_a_feed_that_mixes_gives_shares() -> None:
     pixels, labels = noise(8).numpy(), np.arange(8) % 3
-    feed = PixelFeed(pixels, labels, Augment(mixup=0.2), seed=0, classes=3)
-    assert feed.batch(np.arange(8), 0)[1].shape == (8, 3)
+    source = PixelSource(pixels, labels, Augment(mixup=0.2), seed=0, classes=3)
+    assert source.batch(np.arange(8), 0)[1].shape == (8, 3)
     with pytest.raises(ValueError, match="number of classes"):
-        PixelFeed(pixels, labels, Augment(mixup=0.2), seed=0)
+        PixelSource(pixels, labels, Augment(mixup=0.2), seed=0)
 
 
 @pytest.mark.parametrize(
-    "fields", [{"crop": (0.5, 0.2)}, {"crop": (0, 1)}, {"policy": (0, 9)}, {"erase": 2}, {"mixup": -1}, {"aspect": 0.5}]
+    "fields",
+    [
+        {"crop_scale": (0.5, 0.2)},
+        {"crop_scale": (0, 1)},
+        {"rand_augment": (0, 9)},
+        {"random_erasing": 2},
+        {"mixup": -1},
+        {"crop_ratio": 0.5},
+    ],
 )
 def test_nonsense_is_refused(fields: dict) -> None:
     with pytest.raises(ValueError, match="got"):

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from striate.core.errors import DataError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.data.audit import audit
 from striate.data.digest import digests
 from striate.data.index import scan
 from striate.data.split import split
 from striate.jobs import check
-from striate.records.results import Problem
+from striate.records.results import DataIssue
 
 
 def noise(path: Path, seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB", **options) -> None:
@@ -31,19 +31,19 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def problems(root: Path) -> dict[str, Problem]:
+def issues(root: Path) -> dict[str, DataIssue]:
     index = scan(root)
-    return {problem.kind: problem for problem in audit(index, digests(index, Silent()))}
+    return {issue.kind: issue for issue in audit(index, digests(index, NoProgress()))}
 
 
 def test_clean_images_have_no_problem(pets: Path) -> None:
-    assert problems(pets) == {}
+    assert issues(pets) == {}
 
 
 def test_copies_and_contradictions(pets: Path) -> None:
     (pets / "cat/copy.png").write_bytes((pets / "cat/3.png").read_bytes())
     (pets / "dog/same.png").write_bytes((pets / "cat/4.png").read_bytes())
-    found = problems(pets)
+    found = issues(pets)
     assert set(found) == {"duplicate", "contradiction"}
     assert found["duplicate"].files == ("cat/3.png", "cat/copy.png", "cat/4.png", "dog/same.png")
     assert found["contradiction"].files == ("cat/4.png", "dog/same.png")
@@ -55,21 +55,21 @@ def test_leaks(tmp_path: Path) -> None:
         for number, place in enumerate(("train/cat", "train/dog", "test/cat", "test/dog")):
             noise(tmp_path / place / f"{i}.png", 100 * number + i)
     (tmp_path / "test/cat/again.png").write_bytes((tmp_path / "train/cat/5.png").read_bytes())
-    found = problems(tmp_path)
+    found = issues(tmp_path)
     assert found["leak"].files == ("test/cat/again.png", "train/cat/5.png")
 
 
 def test_torn_groups(pets: Path) -> None:
     rows = [f"{c}/{i}.png,{c},{'train' if i < 6 else 'test'},{c}{i % 11}" for c in ("cat", "dog") for i in range(12)]
     (pets / "list.csv").write_text("path,label,split,group\n" + "\n".join(rows))
-    found = problems(pets / "list.csv")
+    found = issues(pets / "list.csv")
     assert found["leak"].files == ("cat/0.png", "cat/11.png", "dog/0.png", "dog/11.png")
 
 
 def test_imbalance_and_small_classes(pets: Path) -> None:
     for i in range(2, 12):
         (pets / f"dog/{i}.png").unlink()
-    found = problems(pets)
+    found = issues(pets)
     assert set(found) == {"imbalance", "small_class"}
     assert "'cat' has 12 images, 'dog' has 2" in found["imbalance"].detail
 
@@ -78,9 +78,9 @@ def test_classes_missing_from_a_part(pets: Path) -> None:
     for i in range(2):
         noise(pets / f"eel/{i}.png", 500 + i)
     index = scan(pets)
-    hashes = digests(index, Silent())
+    hashes = digests(index, NoProgress())
     parts = split(index, hashes, seed=0)
-    details = " ".join(problem.detail for problem in audit(index, hashes, parts))
+    details = " ".join(issue.detail for issue in audit(index, hashes, parts))
     assert "part has no image of 'eel'" in details
 
 
@@ -95,8 +95,8 @@ def test_modes(pets: Path) -> None:
     frames = [Image.new("RGB", (40, 30), shade) for shade in ("red", "blue")]
     frames[0].save(pets / "cat/moving.webp", save_all=True, append_images=frames[1:])
     index = scan(pets)
-    found = audit(index, digests(index, Silent()))
-    by_file = {(problem.kind, file): problem.detail for problem in found for file in problem.files}
+    found = audit(index, digests(index, NoProgress()))
+    by_file = {(issue.kind, file): issue.detail for issue in found for file in issue.files}
     assert set(by_file) == {
         ("mode", "cat/cmyk.jpg"),
         ("mode", "cat/alpha.png"),
@@ -112,7 +112,7 @@ def test_sizes(pets: Path) -> None:
     noise(pets / "cat/tiny.png", 1, size=(3, 3))
     noise(pets / "cat/strip.png", 2, size=(300, 30))
     noise(pets / "cat/large.png", 3, size=(300, 300))
-    assert problems(pets)["size"].files == ("cat/large.png", "cat/strip.png", "cat/tiny.png")
+    assert issues(pets)["size"].files == ("cat/large.png", "cat/strip.png", "cat/tiny.png")
 
 
 def test_check_finds_what_only_decoding_shows(pets: Path) -> None:
@@ -120,21 +120,21 @@ def test_check_finds_what_only_decoding_shows(pets: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])  # the header is whole
     (pets / "dog/0.png").write_bytes(b"")
     (pets / "dog/notes.txt").write_text("x")
-    found = check.run(pets, None, Silent())
+    found = check.run(pets, None, NoProgress())
     assert found["classes"] == {"cat": 12, "dog": 12}
     assert found["images"] == 24
-    assert [problem["files"] for problem in found["problems"] if problem["kind"] == "skipped"] == [["dog/notes.txt"]]
-    unreadable = {f: p["detail"] for p in found["problems"] if p["kind"] == "unreadable" for f in p["files"]}
+    assert [issue["files"] for issue in found["issues"] if issue["kind"] == "skipped"] == [["dog/notes.txt"]]
+    unreadable = {f: p["detail"] for p in found["issues"] if p["kind"] == "unreadable" for f in p["files"]}
     assert set(unreadable) == {"cat/0.png", "dog/0.png"}
     assert "the file is empty" in unreadable["dog/0.png"]
     json.dumps(found, allow_nan=False)
 
 
 def test_check_of_digits() -> None:
-    found = check.run("digits", None, Silent())
-    assert (found["images"], found["problems"]) == (1797, [])
+    found = check.run("digits", None, NoProgress())
+    assert (found["images"], found["issues"]) == (1797, [])
 
 
 def test_check_refuses_what_fit_would(tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        check.run(tmp_path, None, Silent())
+        check.run(tmp_path, None, NoProgress())

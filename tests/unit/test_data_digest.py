@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.data import digest as module
 from striate.data.digest import digests
 from striate.data.index import scan
@@ -42,59 +42,59 @@ def truth(root: Path) -> tuple[str, ...]:
 
 
 def test_digests_are_of_the_bytes(pets: Path) -> None:
-    assert digests(scan(pets), Silent(), threads=2) == truth(pets)
+    assert digests(scan(pets), NoProgress(), threads=2) == truth(pets)
 
 
 def test_settled_files_are_read_once(pets: Path, reads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLED_NS", -1)
-    first = digests(scan(pets), Silent())
+    first = digests(scan(pets), NoProgress())
     assert sorted(reads) == [0, 1, 2, 3]
     reads.clear()
-    assert digests(scan(pets), Silent()) == first
+    assert digests(scan(pets), NoProgress()) == first
     assert reads == []
     (pets / "cat/2.png").write_bytes(b"changed")
     Image.new("RGB", (5, 5)).save(pets / "dog/0.png")
-    assert digests(scan(pets), Silent()) == truth(pets)
+    assert digests(scan(pets), NoProgress()) == truth(pets)
     assert sorted(reads) == [1, 2]
 
 
 def test_a_change_that_keeps_size_and_time_of_writing_is_seen(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLED_NS", -1)
-    digests(scan(pets), Silent())
+    digests(scan(pets), NoProgress())
     path = pets / "cat/1.png"
     before = path.stat()
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert digests(scan(pets), Silent()) == truth(pets)
+    assert digests(scan(pets), NoProgress()) == truth(pets)
 
 
 def test_fresh_files_are_not_trusted_to_their_stamp(pets: Path, reads: list[int]) -> None:
-    digests(scan(pets), Silent())
-    digests(scan(pets), Silent())
+    digests(scan(pets), NoProgress())
+    digests(scan(pets), NoProgress())
     assert sorted(reads) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_a_damaged_memory_costs_time_only(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLED_NS", -1)
-    expected = digests(scan(pets), Silent())
+    expected = digests(scan(pets), NoProgress())
     (memory,) = (Path(os.environ["STRIATE_HOME"]) / "digests").iterdir()
     for damage in (b"", b"\x93NUMPY nonsense", memory.read_bytes()[:-40]):
         memory.write_bytes(damage)
-        assert digests(scan(pets), Silent()) == expected
+        assert digests(scan(pets), NoProgress()) == expected
 
 
 def test_an_unreadable_image_has_none(pets: Path) -> None:
     index = scan(pets)
     (pets / "dog/1.png").unlink()
-    found = digests(index, Silent())
+    found = digests(index, NoProgress())
     assert found[2] == ""
     assert all(len(each) == 64 for i, each in enumerate(found) if i != 2)
 
 
 def test_arrays_of_another_shape_are_other_images() -> None:
     index = scan("digits")
-    found = digests(index, Silent())
+    found = digests(index, NoProgress())
     assert len(set(found)) == len({np.asarray(index.read(i)).tobytes() for i in range(len(index))})
     assert found[0] != hashlib.sha256(np.asarray(index.read(0)).tobytes()).hexdigest()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.jobs import train
 from striate.models import REGISTRY, DenseModel, StagedModel
 from striate.models.fcn import TINY as TINY_FCN
@@ -166,7 +166,7 @@ def test_what_needs_one_answer_an_image_refuses_dense_networks(tmp_path: Path) -
     with pytest.raises(PlanError, match=match):
         open_model("unet")
     with pytest.raises(PlanError, match=match):
-        train.run(TrainPlan(network="unet", data="digits", recipe="lenet_short"), tmp_path / "run", Silent())
+        train.run(TrainPlan(network="unet", data="digits", recipe="lenet_short"), tmp_path / "run", NoProgress())
     assert not (tmp_path / "run").exists()
 
 

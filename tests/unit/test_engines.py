@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.core.preprocess import Preprocess
 from striate.features import engines
 from striate.features.extract import StageFeatures
@@ -40,7 +40,7 @@ def test_every_engine_gives_eager_features(name, engine) -> None:
         device=torch.device("cpu"),
         sample=IMAGES,
         groups=list(features.widths.values()),
-        listener=Silent(),
+        progress=NoProgress(),
     )
     assert agreement.cosine > 0.99999
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_an_engine_that_disagrees_is_replaced_and_said_so(monkeypatch) -> None:
     width = sum(features.widths.values())
     notes: list[str] = []
 
-    class Listening(Silent.__mro__[1]):  # type: ignore[misc]
+    class Listening(NoProgress.__mro__[1]):  # type: ignore[misc]
         def phase(self, *args: object) -> None: ...
         def step(self, done: int) -> None: ...
         def record(self, *args: object) -> None: ...
@@ -96,7 +96,7 @@ def test_an_engine_that_disagrees_is_replaced_and_said_so(monkeypatch) -> None:
         device=torch.device("cpu"),
         sample=IMAGES,
         groups=list(features.widths.values()),
-        listener=Listening(),
+        progress=Listening(),
     )
     assert runner.name.startswith("torch")
     assert "agreed only" in notes[0]

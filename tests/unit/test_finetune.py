@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
@@ -20,7 +20,7 @@ from striate.transfer.finetune import DecodedImages, finetune
 from striate.transfer.rates import falling
 
 PREPROCESS = Preprocess(size=(32, 32))
-RECIPE = dataclasses.replace(recipe("finetune"), epochs=3, batch=8, rate=1e-2)
+RECIPE = dataclasses.replace(recipe("finetune"), epochs=3, batch=8, lr=1e-2)
 
 
 def pretrained() -> ImageModel:
@@ -52,7 +52,7 @@ def tuned(model: ImageModel, folder, cut: str | None, **options) -> None:
         state=folder / "training.safetensors",
         maps=folder,
         device=torch.device("cpu"),
-        listener=Silent(),
+        progress=NoProgress(),
         **options,
     )
 

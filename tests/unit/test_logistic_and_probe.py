@@ -19,19 +19,19 @@ def problem(n: int = 240, d: int = 40, k: int = 4, noise: float = 2.0) -> tuple[
     return x, logits.argmax(1).numpy()
 
 
-def objective(x: torch.Tensor, labels: np.ndarray, w: torch.Tensor, strength: float) -> float:
+def objective(x: torch.Tensor, labels: np.ndarray, w: torch.Tensor, C: float) -> float:
     loss = F.cross_entropy(x @ w[:-1] + w[-1], torch.from_numpy(labels), reduction="sum")
-    return float(strength * loss + 0.5 * w[:-1].square().sum())
+    return float(C * loss + 0.5 * w[:-1].square().sum())
 
 
-@pytest.mark.parametrize("strength", [1e-4, 1e-2, 1.0, 100.0])
-def test_the_minimum_is_scikit_learns(strength) -> None:
+@pytest.mark.parametrize("C", [1e-4, 1e-2, 1.0, 100.0])
+def test_the_minimum_is_scikit_learns(C) -> None:
     x, labels = problem()
-    ours = fit(x, torch.from_numpy(labels), 4, strength, tolerance=1e-5, iterations=1000)[0]
-    peer = LogisticRegression(C=strength, tol=1e-8, max_iter=5000).fit(x.numpy(), labels)
+    ours = fit(x, torch.from_numpy(labels), 4, C, tolerance=1e-5, iterations=1000)[0]
+    peer = LogisticRegression(C=C, tol=1e-8, max_iter=5000).fit(x.numpy(), labels)
     theirs = torch.tensor(np.vstack([peer.coef_.T, peer.intercept_])).float()
-    low = objective(x, labels, theirs, strength)
-    assert objective(x, labels, ours, strength) <= low * (1 + 2e-4)
+    low = objective(x, labels, theirs, C)
+    assert objective(x, labels, ours, C) <= low * (1 + 2e-4)
 
 
 def test_problems_fitted_together_are_those_fitted_alone() -> None:
@@ -64,8 +64,8 @@ def test_folds_are_stratified_and_repeat() -> None:
 def test_the_better_features_win() -> None:
     x, labels = problem(noise=0.5)
     noise = torch.randn(len(x), 40, generator=torch.Generator().manual_seed(9))
-    points = {"stage1": 0.1 * x + noise, "stage2": x}
-    choices, rows = probe.by_depth(points.__getitem__, list(points), labels, 4, seed=0)
+    layers = {"stage1": 0.1 * x + noise, "stage2": x}
+    choices, rows = probe.by_depth(layers.__getitem__, list(layers), labels, 4, seed=0)
     assert choices["stage2"].loss < choices["stage1"].loss
     assert rows[1].top1 > 0.75 > rows[0].top1
     low, high = rows[1].top1_interval

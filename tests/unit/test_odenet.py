@@ -55,7 +55,7 @@ def test_adjoint_and_direct_gradients_agree() -> None:
     found = {}
     for gradients in ("adjoint", "direct"):
         torch.manual_seed(0)
-        options = {"solver": "rk4", "steps": 256, "gradients": gradients, "most_evaluations": 5000}
+        options = {"solver": "rk4", "steps": 256, "gradients": gradients, "max_evaluations": 5000}
         model = REGISTRY.get("odenet_mnist").create(options={"groups": 2, "width": 4, **options}).double()
         model(x).square().sum().backward()
         found[gradients] = {name: parameter.grad for name, parameter in model.named_parameters()}
@@ -83,7 +83,7 @@ def test_time_reaches_the_equation() -> None:
 
 def test_what_cannot_be_solved_is_named() -> None:
     x = torch.ones(1, 1, 1, 1, dtype=torch.float64)
-    limited = flow(tolerance=1e-9, most_evaluations=10)
+    limited = flow(tolerance=1e-9, max_evaluations=10)
     with pytest.raises(PlanError, match="more than 10 evaluations"):
         limited(x)
     runaway = Flow(Decay(-1e9), ODENetSpec())

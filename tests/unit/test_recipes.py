@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import PlanError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.models import REGISTRY
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.train.loop import total_steps, train
@@ -68,12 +68,12 @@ def test_a_recipe_trains(name: str) -> None:
     side = max(model.aux_side, 32) if model.max_side is None else model.max_side
     before = {key: value.clone() for key, value in model.state_dict().items()}
     method = dataclasses.replace(recipe(name), steps=2)
-    done = train(model, Noise(3, side), method, seed=0, listener=Silent())
+    done = train(model, Noise(3, side), method, seed=0, progress=NoProgress())
     assert done.steps == 2
     assert all(np.isfinite(row["loss"]) for row in done.curve)
     moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert any(key.startswith("head.") for key in moved)
-    assert any(key.startswith("aux.") for key in moved) == (method.aux > 0)
+    assert any(key.startswith("aux.") for key in moved) == (method.aux_weight > 0)
 
 
 def test_papers_count_their_steps() -> None:
@@ -86,13 +86,13 @@ def test_papers_count_their_steps() -> None:
 
 def rates(name: str, steps: int, at: list[int]) -> list[float]:
     method = recipe(name)
-    return [method.rate * share(method.schedule, step, steps) for step in at]
+    return [method.lr * share(method.schedule, step, steps) for step in at]
 
 
 def test_rates_of_the_papers() -> None:
     assert rates("resnet_2015", 64000, [0, 31999, 32000, 48000]) == pytest.approx([0.1, 0.1, 0.01, 0.001])
     # 0.0005, 0.0002, 0.0001, 0.00005 and 0.00001, in the same ratios
-    passes = [rate / 0.016 * 0.0005 for rate in rates("lenet_1998", 20, [1, 2, 4, 5, 7, 8, 11, 12, 19])]
+    passes = [lr / 0.016 * 0.0005 for lr in rates("lenet_1998", 20, [1, 2, 4, 5, 7, 8, 11, 12, 19])]
     assert passes == pytest.approx([5e-4, 2e-4, 2e-4, 1e-4, 1e-4, 5e-5, 5e-5, 1e-5, 1e-5])
     assert rates("googlenet_2014", 250, [0, 7, 8, 16]) == pytest.approx([0.01, 0.01, 0.0096, 0.009216])
     assert rates("wide_resnet", 200, [59, 60, 120, 160]) == pytest.approx([0.1, 0.02, 0.004, 0.0008])
@@ -109,21 +109,25 @@ def test_a_cycle_begins_at_the_peak_and_ends_near_nothing() -> None:
         assert passes[first : first + 50] == pytest.approx(
             [0.05 * (np.cos(np.pi * step / 50) + 1) for step in range(50)]
         )
-    uneven = Schedule(kind="cycles", cycles=4, warmup=0.1)
+    uneven = Schedule(kind="cosine_restarts", cycles=4, warmup=0.1)
     assert cycle_ends(uneven, 10) == (3, 5, 8, 10)
     assert [share(uneven, step, 10) for step in (0, 1, 3, 5, 8)] == [1.0] * 5
-    assert cycle_ends(Schedule(kind="cycles", cycles=6), 2) == (1, 2)  # no cycle without a step
+    assert cycle_ends(Schedule(kind="cosine_restarts", cycles=6), 2) == (1, 2)  # no cycle without a step
     assert cycle_ends(Schedule(), 10) == ()
 
 
 def test_falls_that_make_no_sense_are_named() -> None:
-    for wrong in ({"kind": "steps"}, {"kind": "steps", "places": (0.5,), "every": 0.1}, {"kind": "line", "every": 0.1}):
-        with pytest.raises(ValueError, match="either places or every"):
+    for wrong in (
+        {"kind": "step"},
+        {"kind": "step", "milestones": (0.5,), "step_size": 0.1},
+        {"kind": "linear", "step_size": 0.1},
+    ):
+        with pytest.raises(ValueError, match="either milestones or step_size"):
             Schedule(**wrong)
-    with pytest.raises(ValueError, match="2 places has a factor; got 1 factors"):
-        Schedule(kind="steps", places=(0.3, 0.6), factors=(0.1,))
+    with pytest.raises(ValueError, match="2 milestones has a gamma; got 1 gammas"):
+        Schedule(kind="step", milestones=(0.3, 0.6), gammas=(0.1,))
     with pytest.raises(ValueError, match=r"below 1; got 1\.5"):
-        Schedule(kind="steps", every=1.5)
+        Schedule(kind="step", step_size=1.5)
     with pytest.raises(ValueError, match="no other kind has several"):
         Schedule(kind="cosine", cycles=2)
 
@@ -131,15 +135,15 @@ def test_falls_that_make_no_sense_are_named() -> None:
 def test_a_file_of_ones_own_is_a_recipe(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(
-        'optimizer = "adamw"\nrate = 1\nbatch = 64\n[schedule]\nkind = "steps"\nplaces = [0.5]\n'
-        '[augment]\nflip = "alternate"\ncrop = [0.3, 1]\npolicy = [2, 9]\n'
+        'optimizer = "adamw"\nlr = 1\nbatch = 64\n[schedule]\nkind = "step"\nmilestones = [0.5]\n'
+        '[augment]\nflip = "alternate"\ncrop_scale = [0.3, 1]\nrand_augment = [2, 9]\n'
     )
     expected = Recipe(
         optimizer="adamw",
-        rate=1.0,
+        lr=1.0,
         batch=64,
-        schedule=Schedule(kind="steps", places=(0.5,)),
-        augment=Augment(flip="alternate", crop=(0.3, 1.0), policy=(2, 9.0)),
+        schedule=Schedule(kind="step", milestones=(0.5,)),
+        augment=Augment(flip="alternate", crop_scale=(0.3, 1.0), rand_augment=(2, 9.0)),
     )
     assert recipe(str(file)) == expected
     file.write_text("epochs = 3\n")
@@ -149,18 +153,18 @@ def test_a_file_of_ones_own_is_a_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("rate = [", "no TOML"),
-        ("learning_rate = 0.1", "'learning_rate' is none of optimizer, rate"),
-        ('rate = "fast"', "rate: a number is wanted; got 'fast'"),
-        ("rate = true", "rate: a number is wanted; got True"),
+        ("lr = [", "no TOML"),
+        ("learning_rate = 0.1", "'learning_rate' is none of optimizer, lr"),
+        ('lr = "fast"', "lr: a number is wanted; got 'fast'"),
+        ("lr = true", "lr: a number is wanted; got True"),
         ("epochs = 2.5", "epochs: a whole number is wanted; got 2.5"),
         ('optimizer = "adam"', "optimizer: 'sgd' or 'rmsprop' or 'adamw' is wanted; got 'adam'"),
         ("schedule = 3", "schedule: a table is wanted; got 3"),
-        ("[augment]\ncrop = [0.1]", "augment: crop: 2 values are wanted"),
-        ("[augment]\ncrop = 0.1", "augment: crop: a list is wanted; got 0.1"),
+        ("[augment]\ncrop_scale = [0.1]", "augment: crop_scale: 2 values are wanted"),
+        ("[augment]\ncrop_scale = 0.1", "augment: crop_scale: a list is wanted; got 0.1"),
         ('[augment]\nflip = "often"', "augment: flip: true or false is wanted; got 'often'; or 'alternate' is wanted"),
-        ("[augment]\nstretch = 0.5", "augment: zoom is two factors above 0, stretch at least 1"),
-        ("batch = 8\ngroup = 3", "group divides the batch of 8"),
+        ("[augment]\naspect_ratio = 0.5", "augment: scale is two factors above 0, aspect_ratio at least 1"),
+        ("batch = 8\nmicro_batch = 3", "micro_batch divides the batch of 8"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, says: str) -> None:

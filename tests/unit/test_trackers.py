@@ -28,12 +28,12 @@ class Played:
 
 def test_a_run_that_goes_on_is_the_same_run(tmp_path: Path) -> None:
     first, then, names = Played(), Played(), ("wandb", "mlflow")
-    settings = {"seed": 3, "method": {"rate": 0.1, "steps": None, "zoom": [0.9, 1.1], "flip": True}}
+    settings = {"seed": 3, "method": {"lr": 0.1, "steps": None, "zoom": [0.9, 1.1], "flip": True}}
     begin(first, names, tmp_path / "trackers", "mine", settings).record("epoch", {"epoch": 1.0, "loss": 0.5})
     begin(then, names, tmp_path / "trackers", "mine", settings).record("epoch", {"epoch": 2.0, "loss": 0.4})
     assert first.opened[0][:2] == (
         "striate",
-        {"seed": 3, "method.rate": 0.1, "method.zoom": "[0.9, 1.1]", "method.flip": True},
+        {"seed": 3, "method.lr": 0.1, "method.zoom": "[0.9, 1.1]", "method.flip": True},
     )
     assert first.opened[0][2]["mlflow"]["run_id"] is None
     _, settings_again, how = then.opened[0]

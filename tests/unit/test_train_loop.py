@@ -12,12 +12,12 @@ import torch
 from torch import nn
 
 from striate.core.errors import NonFiniteLossError, WorkerError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.core.seed import generator, uniforms
 from striate.data.augment import augment
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.train.loop import train
-from striate.train.optim import make, set_rate
+from striate.train.optim import make, set_lr
 from striate.train.schedule import drops, share
 
 
@@ -48,16 +48,16 @@ def network() -> nn.Module:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("stop_at", [1, 6, 13, 27])
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, optimizer, stop_at) -> None:
-    plan = Recipe(optimizer=optimizer, rate=0.05, batch=8, epochs=4, clip=1.0, smoothing=0.1)
+    plan = Recipe(optimizer=optimizer, lr=0.05, batch=8, epochs=4, clip_grad_norm=1.0, label_smoothing=0.1)
     whole, parts = network(), network()
-    straight = train(whole, Numbers(), plan, seed=3, listener=Silent())
-    feed = Numbers()
-    feed.stop_at = stop_at
+    straight = train(whole, Numbers(), plan, seed=3, progress=NoProgress())
+    source = Numbers()
+    source.stop_at = stop_at
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(parts, feed, plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+        train(parts, source, plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
     again = network()
-    resumed = train(again, Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+    resumed = train(again, Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
     assert resumed.resumed_at == stop_at
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -67,7 +67,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, optimizer, 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_snapshots_are_the_weights_at_the_end_of_each_cycle(tmp_path, ema) -> None:
     """Also of a run that was stopped in the middle of a cycle; the last is the network that training leaves."""
-    plan = Recipe(rate=0.05, batch=8, epochs=3, ema=ema, schedule=Schedule(kind="cycles", cycles=3))
+    plan = Recipe(lr=0.05, batch=8, epochs=3, ema_decay=ema, schedule=Schedule(kind="cosine_restarts", cycles=3))
     model, state = network(), tmp_path / "state.safetensors"
     kept: dict[int, dict[str, torch.Tensor]] = {}
 
@@ -75,38 +75,38 @@ def test_snapshots_are_the_weights_at_the_end_of_each_cycle(tmp_path, ema) -> No
         assert not model.training
         kept[number] = copy.deepcopy(model.state_dict())
 
-    common = {"seed": 3, "listener": Silent(), "snapshot": keep}
+    common = {"seed": 3, "progress": NoProgress(), "snapshot": keep}
     train(model, Numbers(), plan, **common)
     whole = dict(kept)
     assert sorted(whole) == [1, 2, 3]
     assert all(torch.equal(whole[3][name], value) for name, value in model.state_dict().items())
     assert not torch.equal(whole[1]["0.weight"], whole[2]["0.weight"])
-    feed, model = Numbers(), network()
-    feed.stop_at = 10  # of 7 steps a cycle
+    source, model = Numbers(), network()
+    source.stop_at = 10  # of 7 steps a cycle
     kept.clear()
     with pytest.raises(KeyboardInterrupt):
-        train(model, feed, plan, save_to=state, save_every_s=0, **common)
+        train(model, source, plan, save_to=state, save_every_s=0, **common)
     model = network()
     train(model, Numbers(), plan, save_to=state, save_every_s=0, **common)
     assert all(torch.equal(whole[k][name], value) for k in whole for name, value in kept[k].items())
 
 
 def test_a_state_of_another_plan_is_not_used(tmp_path) -> None:
-    plan = Recipe(rate=0.05, batch=8, epochs=1)
+    plan = Recipe(lr=0.05, batch=8, epochs=1)
     path = tmp_path / "state.safetensors"
-    train(network(), Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a")
-    assert train(network(), Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="b").resumed_at == 0
+    train(network(), Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a")
+    assert train(network(), Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="b").resumed_at == 0
 
 
 def test_training_learns() -> None:
     model = network()
-    curve = train(model, Numbers(), Recipe(rate=0.05, batch=8, epochs=12), seed=0, listener=Silent()).curve
+    curve = train(model, Numbers(), Recipe(lr=0.05, batch=8, epochs=12), seed=0, progress=NoProgress()).curve
     assert curve[-1]["loss"] < 0.6 * curve[0]["loss"]
 
 
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
     with pytest.raises(NonFiniteLossError, match="learning rate"):
-        train(network(), Numbers(), Recipe(rate=1e38, batch=8, epochs=2), seed=0, listener=Silent())
+        train(network(), Numbers(), Recipe(lr=1e38, batch=8, epochs=2), seed=0, progress=NoProgress())
 
 
 def test_uniforms_depend_on_the_sample_alone() -> None:
@@ -123,7 +123,9 @@ def image() -> torch.Tensor:
 
 
 def test_augment_does_not_depend_on_batch_mates() -> None:
-    spec = Augment(flip=True, shift=0.1, zoom=(0.8, 1.3), rotate=15, stretch=1.2, shear=5, brightness=0.2, contrast=0.2)
+    spec = Augment(
+        flip=True, translate=0.1, scale=(0.8, 1.3), rotate=15, aspect_ratio=1.2, shear=5, brightness=0.2, contrast=0.2
+    )
     pixels = image().repeat(5, 1, 1, 1)
     batch = augment(pixels, spec, seed=0, epoch=1, samples=np.arange(5))
     alone = augment(pixels[3:4], spec, seed=0, epoch=1, samples=np.array([3]))
@@ -141,7 +143,7 @@ def test_augment_flips_exactly() -> None:
 
 def test_a_pure_shift_moves_by_whole_shares() -> None:
     """The affine map of a shift alone leaves a linear ramp linear."""
-    out = augment(image(), Augment(shift=0.25), seed=1, epoch=0, samples=np.array([0]))[0, :, :, 0].int()
+    out = augment(image(), Augment(translate=0.25), seed=1, epoch=0, samples=np.array([0]))[0, :, :, 0].int()
     steps = out[16, 9:23].diff()
     assert steps.min() >= 7
     assert steps.max() <= 9
@@ -161,10 +163,10 @@ def states_agree(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_workers_change_nothing() -> None:
-    plan, ours = Recipe(rate=0.05, batch=8, epochs=2), []
+    plan, ours = Recipe(lr=0.05, batch=8, epochs=2), []
     for workers in (0, 2):
         ours.append(network())
-        train(ours[-1], Numbers(), plan, seed=3, listener=Silent(), workers=workers)
+        train(ours[-1], Numbers(), plan, seed=3, progress=NoProgress(), workers=workers)
     assert states_agree(*ours)
 
 
@@ -175,7 +177,7 @@ class Dying(Numbers):
 
 def test_a_worker_that_dies_is_named() -> None:
     with pytest.raises(WorkerError, match=r"died: .*pid"):
-        train(network(), Dying(), Recipe(batch=8, epochs=1), seed=0, listener=Silent(), workers=2)
+        train(network(), Dying(), Recipe(batch=8, epochs=1), seed=0, progress=NoProgress(), workers=2)
 
 
 def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
@@ -188,14 +190,16 @@ def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
         def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
             return self.x[samples].double(), self.y[samples]
 
-    feed = Doubles()
-    plan = Recipe(rate=0.1, momentum=0, weight_decay=0, batch=12, group=4, steps=1, schedule=Schedule(kind="constant"))
-    train(module, feed, plan, seed=5, listener=Silent())
+    source = Doubles()
+    plan = Recipe(
+        lr=0.1, momentum=0, weight_decay=0, batch=12, micro_batch=4, steps=1, schedule=Schedule(kind="constant")
+    )
+    train(module, source, plan, seed=5, progress=NoProgress())
     order = generator(5, "order", 0).permutation(60)[:12]
     means = []
     for part in np.split(order, 3):
         norm = copy.deepcopy(twin[1])
-        x, y = feed.batch(part, 0)
+        x, y = source.batch(part, 0)
         (nn.functional.cross_entropy(twin[2](norm(twin[0](x))), y) / 3).backward()
         means.append(norm.running_mean)
         for name, parameter in norm.named_parameters():
@@ -210,18 +214,18 @@ def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
 
 
 def test_an_average_is_kept_and_goes_on(tmp_path) -> None:
-    plan = Recipe(rate=0.05, batch=8, epochs=4, ema=0.9)
-    whole, parts, feed = network(), network(), Numbers()
-    train(whole, Numbers(), plan, seed=3, listener=Silent())
+    plan = Recipe(lr=0.05, batch=8, epochs=4, ema_decay=0.9)
+    whole, parts, source = network(), network(), Numbers()
+    train(whole, Numbers(), plan, seed=3, progress=NoProgress())
     last = network()
-    train(last, Numbers(), Recipe(rate=0.05, batch=8, epochs=4), seed=3, listener=Silent())
+    train(last, Numbers(), Recipe(lr=0.05, batch=8, epochs=4), seed=3, progress=NoProgress())
     assert not states_agree(whole, last)
-    feed.stop_at = 13
+    source.stop_at = 13
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(parts, feed, plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+        train(parts, source, plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
     again = network()
-    train(again, Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a")
+    train(again, Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a")
     assert states_agree(whole, again)
 
 
@@ -239,15 +243,15 @@ class Spiked(Numbers):
 
 def test_a_loss_that_is_no_number_goes_back_once_with_half_the_rate(tmp_path) -> None:
     path, model = tmp_path / "state.safetensors", network()
-    plan = Recipe(rate=0.05, batch=8, epochs=4)
-    done = train(model, Spiked(11), plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=0)
+    plan = Recipe(lr=0.05, batch=8, epochs=4)
+    done = train(model, Spiked(11), plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
     assert done.halved_at == 10
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
     straight = network()
-    train(straight, Numbers(), plan, seed=3, listener=Silent())
+    train(straight, Numbers(), plan, seed=3, progress=NoProgress())
     assert not states_agree(model, straight)  # the second part ran at half the rate
     with pytest.raises(NonFiniteLossError):
-        train(network(), Spiked(3, 4), plan, seed=3, listener=Silent(), save_to=tmp_path / "b", save_every_s=0)
+        train(network(), Spiked(3, 4), plan, seed=3, progress=NoProgress(), save_to=tmp_path / "b", save_every_s=0)
 
 
 def test_a_signal_saves_first(tmp_path) -> None:
@@ -257,21 +261,21 @@ def test_a_signal_saves_first(tmp_path) -> None:
                 os.kill(os.getpid(), signal.SIGTERM)
             return super().batch(samples, epoch)
 
-    path, plan = tmp_path / "state.safetensors", Recipe(rate=0.05, batch=8, epochs=4)
+    path, plan = tmp_path / "state.safetensors", Recipe(lr=0.05, batch=8, epochs=4)
     with pytest.raises(KeyboardInterrupt):
-        train(network(), Asking(), plan, seed=3, listener=Silent(), save_to=path, signature="a", save_every_s=1e9)
+        train(network(), Asking(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=1e9)
     again, whole = network(), network()
-    resumed = train(again, Numbers(), plan, seed=3, listener=Silent(), save_to=path, signature="a")
+    resumed = train(again, Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a")
     assert resumed.resumes == (10,)
-    train(whole, Numbers(), plan, seed=3, listener=Silent())
+    train(whole, Numbers(), plan, seed=3, progress=NoProgress())
     assert states_agree(again, whole)
 
 
 def test_shifts_of_normalisations_have_a_rate_of_their_own() -> None:
     model = network()
-    optimizer = make(model, Recipe(norm_bias_rate=64.0), {"0.": 0.5, "1.": 0.25})
-    set_rate(optimizer, 0.01)
-    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    optimizer = make(model, Recipe(norm_bias_lr_scale=64.0), {"0.": 0.5, "1.": 0.25})
+    set_lr(optimizer, 0.01)
+    rates = {id(p): micro_batch["lr"] for micro_batch in optimizer.param_groups for p in micro_batch["params"]}
     expected = {
         "0.weight": 0.005,
         "0.bias": 0.005,
@@ -282,13 +286,13 @@ def test_shifts_of_normalisations_have_a_rate_of_their_own() -> None:
     }
     assert {name: rates[id(p)] for name, p in model.named_parameters()} == pytest.approx(expected)
     with pytest.raises(ValueError, match="above 0"):
-        Recipe(norm_bias_rate=0)
+        Recipe(norm_bias_lr_scale=0)
 
 
 def test_schedules() -> None:
-    steps = Schedule(kind="steps", places=(0.5, 0.75))
+    steps = Schedule(kind="step", milestones=(0.5, 0.75))
     assert [share(steps, s, 64000) for s in (0, 31999, 32000, 48000)] == pytest.approx([1, 1, 0.1, 0.01])
-    line = Schedule(kind="line", warmup=0.2)
+    line = Schedule(kind="linear", warmup=0.2)
     assert [share(line, s, 10) for s in (0, 1, 2, 6)] == pytest.approx([0.5, 1, 1, 0.5])
     plateau = Schedule(kind="plateau", patience=2)
     assert drops(plateau, [0.5, 0.6, 0.6, 0.59, 0.61, 0.6, 0.6]) == 2
@@ -296,9 +300,9 @@ def test_schedules() -> None:
 
 
 def test_a_compressed_recipe_keeps_the_places_of_its_falls() -> None:
-    plan = Recipe(steps=64000, schedule=Schedule(kind="steps", places=(0.5, 0.75)))
+    plan = Recipe(steps=64000, schedule=Schedule(kind="step", milestones=(0.5, 0.75)))
     assert plan.compressed(0.25).steps == 16000
     with pytest.raises(ValueError, match="share"):
         plan.compressed(0)
     with pytest.raises(ValueError, match="divides"):
-        Recipe(batch=128, group=48)
+        Recipe(batch=128, micro_batch=48)

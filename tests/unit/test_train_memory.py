@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from striate.core.device import free_bytes, native_bf16, ran_out_of_memory
 from striate.core.errors import OutOfMemoryError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.core.memory import available_bytes
 from striate.records.recipes import Recipe
-from striate.records.results import Group
+from striate.records.results import MicroBatch
 from striate.train.batches import Layout
 from striate.train.loop import train
 from striate.train.objective import Objective
 
-PLAN = Recipe(rate=0.05, batch=16, epochs=3)
+PLAN = Recipe(lr=0.05, batch=16, epochs=3)
 
 
 class Points:
@@ -43,7 +43,7 @@ class Points:
         return self.x[samples], self.y[samples]
 
 
-class Heard(Silent):
+class Recorded(NoProgress):
     """Keeps what it hears."""
 
     def __init__(self) -> None:
@@ -86,12 +86,14 @@ FULL = torch.OutOfMemoryError("CUDA out of memory")
 
 def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
     def sizes(batch: int, samples: int, world: int = 1) -> list[int]:
-        layout: Layout | None = Layout(samples=samples, batch=batch, group=min(batch, samples), seed=0, world=world)
+        layout: Layout | None = Layout(
+            samples=samples, batch=batch, micro_batch=min(batch, samples), seed=0, world=world
+        )
         found = []
         while layout is not None:
-            found.append(layout.group)
-            assert layout.groups * layout.group == min(batch, samples)
-            assert layout.groups % world == 0 or layout.group == min(batch, samples)
+            found.append(layout.micro_batch)
+            assert layout.micro_batches * layout.micro_batch == min(batch, samples)
+            assert layout.micro_batches % world == 0 or layout.micro_batch == min(batch, samples)
             layout = layout.smaller()
         return found
 
@@ -103,65 +105,74 @@ def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
 
 @pytest.mark.parametrize("class_weights", [None, torch.tensor([0.2, 1.0, 3.0])])
 def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_weights: Tensor | None) -> None:
-    whole, parts, heard = network(), network(), Heard()
-    one = train(whole, Points(), PLAN, seed=0, listener=Silent(), class_weights=class_weights)
-    other = train(parts, Points(), PLAN, seed=0, listener=heard, class_weights=class_weights, most=5)
-    assert (one.groups, other.groups) == ((Group(step=0, images=16),), (Group(step=0, images=4),))
+    whole, parts, heard = network(), network(), Recorded()
+    one = train(whole, Points(), PLAN, seed=0, progress=NoProgress(), class_weights=class_weights)
+    other = train(parts, Points(), PLAN, seed=0, progress=heard, class_weights=class_weights, most=5)
+    assert (one.micro_batches, other.micro_batches) == (
+        (MicroBatch(step=0, images=16),),
+        (MicroBatch(step=0, images=4),),
+    )
     assert heard.notes == ["memory does not hold 16 images at a time: 4 groups of 4 images a step"]
     for a, b in zip(weights(whole), weights(parts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_image() -> None:
-    heard = Heard()
-    done = train(network(norm=True), Points(), PLAN, seed=0, listener=heard, most=1)
-    assert done.groups == (Group(step=0, images=2),)
+    heard = Recorded()
+    done = train(network(norm=True), Points(), PLAN, seed=0, progress=heard, most=1)
+    assert done.micro_batches == (MicroBatch(step=0, images=2),)
     assert heard.notes[0].endswith("8 groups of 2 images a step, of which batch statistics are taken")
 
 
 @pytest.mark.parametrize("error", [FULL, RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")])
 def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_path: Path, error: Exception) -> None:
-    whole, parts, heard = network(), network(Narrow(4, error, after=6)), Heard()
-    train(whole, Points(), PLAN, seed=0, listener=Silent())
-    done = train(parts, Points(), PLAN, seed=0, listener=heard, save_to=tmp_path / "state", save_every_s=0)
-    assert done.groups == tuple(Group(step=step, images=n) for step, n in ((0, 16), (6, 8), (6, 4)))
-    assert heard.notes[0].startswith(
-        "memory ran out at 16 images at a time; went back to step 6, and on with 2 groups"
-    )
-    assert heard.events["regrouped"]["group"] == 4
+    whole, parts, heard = network(), network(Narrow(4, error, after=6)), Recorded()
+    train(whole, Points(), PLAN, seed=0, progress=NoProgress())
+    done = train(parts, Points(), PLAN, seed=0, progress=heard, save_to=tmp_path / "state", save_every_s=0)
+    assert done.micro_batches == tuple(MicroBatch(step=step, images=n) for step, n in ((0, 16), (6, 8), (6, 4)))
+    assert heard.notes[0].startswith("memory ran out at 16 images at a time; went back to step 6, and on with 2 groups")
+    assert heard.events["regrouped"]["micro_batch"] == 4
     for a, b in zip(weights(whole), weights(parts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_what_no_halving_helps_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemoryError, match="at 1 images at a time, after step 0"):
-        train(network(Narrow(0, FULL)), Points(), PLAN, seed=0, listener=Silent(), save_to=tmp_path / "state")
+        train(network(Narrow(0, FULL)), Points(), PLAN, seed=0, progress=NoProgress(), save_to=tmp_path / "state")
     with pytest.raises(OutOfMemoryError, match="at 16 images"):  # no state to go back to
-        train(network(Narrow(4, FULL)), Points(), PLAN, seed=0, listener=Silent())
+        train(network(Narrow(4, FULL)), Points(), PLAN, seed=0, progress=NoProgress())
     with pytest.raises(RuntimeError, match="shapes differ"):
         broken = network(Narrow(4, RuntimeError("shapes differ")))
-        train(broken, Points(), PLAN, seed=0, listener=Silent(), save_to=tmp_path / "other")
+        train(broken, Points(), PLAN, seed=0, progress=NoProgress(), save_to=tmp_path / "other")
 
 
 def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: Path) -> None:
     whole, again = network(norm=True), network(norm=True)
-    straight = train(whole, Points(), PLAN, seed=0, listener=Silent(), most=8, precision="bf16")
+    straight = train(whole, Points(), PLAN, seed=0, progress=NoProgress(), most=8, precision="bf16")
     path = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
         first = network(norm=True)
         train(
-            first, Points(11), PLAN, seed=0, listener=Silent(), most=8, precision="bf16", save_to=path, save_every_s=0
+            first,
+            Points(11),
+            PLAN,
+            seed=0,
+            progress=NoProgress(),
+            most=8,
+            precision="bf16",
+            save_to=path,
+            save_every_s=0,
         )
-    resumed = train(again, Points(), PLAN, seed=0, listener=Silent(), most=2, precision="float32", save_to=path)
+    resumed = train(again, Points(), PLAN, seed=0, progress=NoProgress(), most=2, precision="float32", save_to=path)
     assert resumed.resumed_at == 5
-    assert (resumed.groups, resumed.precision) == (straight.groups, "bf16")
-    assert resumed.groups == (Group(step=0, images=8),)
+    assert (resumed.micro_batches, resumed.precision) == (straight.micro_batches, "bf16")
+    assert resumed.micro_batches == (MicroBatch(step=0, images=8),)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
 
 
 def test_weighted_classes_count_alike_in_any_group() -> None:
-    objective = Objective(nn.Identity(), class_weights=torch.tensor([0.5, 2.0]), smoothing=0.1)
+    objective = Objective(nn.Identity(), class_weights=torch.tensor([0.5, 2.0]), label_smoothing=0.1)
     logits, labels = torch.randn(6, 2), torch.tensor([0, 0, 0, 1, 1, 0])
     parts = [objective(logits[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
     torch.testing.assert_close(objective(logits, labels), torch.stack(parts).mean())
@@ -172,13 +183,13 @@ def test_free_memory_is_the_least_of_the_system_and_the_container(tmp_path: Path
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemTotal: 900 kB\nMemAvailable:     500 kB\n")
     assert available_bytes(tmp_path) == 500 * 1024
-    group = tmp_path / "sys/fs/cgroup"
-    group.mkdir(parents=True)
-    (group / "memory.current").write_text("3000\n")
-    (group / "memory.stat").write_text("anon 10\ninactive_file 1000\n")
-    (group / "memory.max").write_text("max\n")
+    micro_batch = tmp_path / "sys/fs/cgroup"
+    micro_batch.mkdir(parents=True)
+    (micro_batch / "memory.current").write_text("3000\n")
+    (micro_batch / "memory.stat").write_text("anon 10\ninactive_file 1000\n")
+    (micro_batch / "memory.max").write_text("max\n")
     assert available_bytes(tmp_path) == 500 * 1024
-    (group / "memory.max").write_text("10000\n")
+    (micro_batch / "memory.max").write_text("10000\n")
     assert available_bytes(tmp_path) == 8000
 
 

@@ -15,7 +15,7 @@ from striate.data.decode import decode
 from striate.data.headers import headers
 from striate.data.index import ImageIndex, scan, survey
 from striate.records.recipes import Augment, recipe
-from striate.tasks.classify.feed import PixelFeed, to_cut_from
+from striate.tasks.classify.source import PixelSource, to_cut_from
 
 
 def photos(folder: Path, sides: list[tuple[int, int]]) -> ImageIndex:
@@ -41,7 +41,7 @@ def test_images_to_cut_from_are_larger_where_they_have_the_pixels(
     tmp_path: Path, crop: tuple[float, float] | None, sides: list[tuple[int, int]], side: int
 ) -> None:
     index = photos(tmp_path, sides)
-    found = to_cut_from(Preprocess(size=(32, 32)), Augment(crop=crop), headers(index), np.arange(len(index)))
+    found = to_cut_from(Preprocess(size=(32, 32)), Augment(crop_scale=crop), headers(index), np.arange(len(index)))
     assert found == Preprocess(size=(side, side), fit="crop" if crop is None else "stretch")
 
 
@@ -53,13 +53,13 @@ def test_parts_are_cut_from_the_whole_image_in_its_own_proportions(tmp_path: Pat
     exif[274] = 6
     Image.fromarray(np.stack([tall, 255 - tall, 3 * wide], 2).astype(np.uint8)).save(place, exif=exif)
     index = survey(tmp_path)
-    varies, seen = Augment(crop=(0.25, 0.25), aspect=1.0), headers(index)
+    varies, seen = Augment(crop_scale=(0.25, 0.25), crop_ratio=1.0), headers(index)
     assert seen.proportions(np.array([0])).tolist() == [4.0]
     cut_from = to_cut_from(Preprocess(size=(32, 32)), varies, seen, np.array([0]))
     pixels = decode(index.read(0), cut_from)[None].repeat(64, 0)
     same = np.zeros(64, np.int64)
-    feed = PixelFeed(pixels, same, varies, seed=0, size=(32, 32), proportions=seen.proportions(same))
-    parts = feed.batch(np.arange(64), 0)[0].numpy().astype(int)
+    source = PixelSource(pixels, same, varies, seed=0, size=(32, 32), proportions=seen.proportions(same))
+    parts = source.batch(np.arange(64), 0)[0].numpy().astype(int)
     across, down = np.ptp(parts[..., 0], (1, 2)), np.ptp(parts[..., 2], (1, 2)) / 3
     # a quarter of 256 x 64 px would be 64 x 64: the whole height, and a quarter of the width
     assert 56 < across.min() <= across.max() < 68
@@ -73,7 +73,7 @@ def test_an_input_that_lies_is_filled_without_distortion_too() -> None:
     pixels = np.stack([wide, wide.T, wide], 2)[None].repeat(8, 0)  # of 100 x 100 px, stretched to twice as wide
     varied = augment(
         torch.from_numpy(pixels[:, ::2].copy()),
-        Augment(crop=(0.25, 0.25), aspect=1.0),
+        Augment(crop_scale=(0.25, 0.25), crop_ratio=1.0),
         seed=0,
         epoch=0,
         samples=np.arange(8),
@@ -86,9 +86,9 @@ def test_an_input_that_lies_is_filled_without_distortion_too() -> None:
 
 def test_a_feed_cuts_to_the_input() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 44, 44, 3), dtype=np.uint8)
-    feed = PixelFeed(pixels, np.arange(6) % 3, recipe("modern").augment, seed=0, classes=3, size=(32, 32))
-    inputs, shares = feed.batch(np.arange(6), 0)
+    source = PixelSource(pixels, np.arange(6) % 3, recipe("modern").augment, seed=0, classes=3, size=(32, 32))
+    inputs, shares = source.batch(np.arange(6), 0)
     assert inputs.shape == (6, 32, 32, 3)
     assert shares.sum(1).tolist() == pytest.approx([1] * 6)
-    assert (feed.batch(np.arange(6), 0)[0] == inputs).all()
-    assert (feed.batch(np.arange(6), 1)[0] != inputs).any()
+    assert (source.batch(np.arange(6), 0)[0] == inputs).all()
+    assert (source.batch(np.arange(6), 1)[0] != inputs).any()

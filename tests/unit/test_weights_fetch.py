@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from striate.core import paths
-from striate.core.errors import CheckpointError, StorageError, UnknownWeightsError, WeightsNotAtHandError
+from striate.core.errors import CheckpointError, StorageError, UnknownWeightsError, WeightsNotFoundError
 from striate.core.preprocess import Preprocess
 from striate.weights import catalogue, download, fetch
 from striate.weights.catalogue import Checkpoint, Copy
@@ -97,15 +97,15 @@ def test_a_download_of_other_content_is_thrown_away(server: Server) -> None:
 
 def test_a_download_that_breaks_off_leaves_nothing(server: Server) -> None:
     server.length = len(CONTENT) + 1
-    with pytest.raises(WeightsNotAtHandError, match="broke off"):
+    with pytest.raises(WeightsNotFoundError, match="broke off"):
         fetch.locate(entry())
     assert not list((paths.home() / "weights").iterdir())
 
 
 def test_nothing_but_https_is_fetched() -> None:
-    with pytest.raises(WeightsNotAtHandError, match="not https"):
+    with pytest.raises(WeightsNotFoundError, match="not https"):
         download.save("http://example.org/a.pth", Path("a.pth"), lambda found: None)
-    with pytest.raises(WeightsNotAtHandError, match="not https"):
+    with pytest.raises(WeightsNotFoundError, match="not https"):
         download._OnlyHttps().redirect_request(None, None, 302, "", {}, "http://example.org/a.pth")
 
 
@@ -117,7 +117,7 @@ def test_a_full_home_is_a_storage_error(server: Server, tmp_path: Path, monkeypa
 
 
 def test_offline_says_what_to_do(folder: Path) -> None:
-    with pytest.raises(WeightsNotAtHandError) as caught:
+    with pytest.raises(WeightsNotFoundError) as caught:
         fetch.locate(entry())
     for part in (
         "resnet18:best",
@@ -127,7 +127,7 @@ def test_offline_says_what_to_do(folder: Path) -> None:
         "which is no folder",
     ):
         assert part in str(caught.value)
-    with pytest.raises(WeightsNotAtHandError, match="cannot be downloaded"):
+    with pytest.raises(WeightsNotFoundError, match="cannot be downloaded"):
         fetch.locate(entry(url=None))
 
 
@@ -195,7 +195,7 @@ def test_the_default_falls_back_to_what_is_at_hand_and_says_so(
 
 def test_with_nothing_at_hand_the_best_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     publish(monkeypatch, entry(), entry("second"))
-    with pytest.raises(WeightsNotAtHandError, match="resnet18:best"):
+    with pytest.raises(WeightsNotFoundError, match="resnet18:best"):
         fetch.pick("resnet18")
     with pytest.raises(UnknownWeightsError, match="no weights are published for mlp"):
         fetch.pick("mlp")
@@ -204,7 +204,7 @@ def test_with_nothing_at_hand_the_best_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_a_tag_named_by_hand_is_never_replaced(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(monkeypatch, entry(), entry("second", sha256="1" * 64))
     (folder / "best.safetensors").write_bytes(CONTENT)
-    with pytest.raises(WeightsNotAtHandError, match="resnet18:second"):
+    with pytest.raises(WeightsNotFoundError, match="resnet18:second"):
         fetch.pick("resnet18", "second")
 
 

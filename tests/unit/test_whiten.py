@@ -76,7 +76,7 @@ def test_the_weights_stay_and_the_bias_learns() -> None:
     network, conv = classifier("airbench94")
     whiten(network, pixels, np.arange(4))
     weight, bias = conv.weight.clone(), conv.bias.detach().clone()  # pyright: ignore[reportOptionalMemberAccess]
-    optimizer = optim.make(network, Recipe(rate=0.1))
+    optimizer = optim.make(network, Recipe(lr=0.1))
     F.cross_entropy(network(torch.from_numpy(pixels)), torch.tensor([0, 1, 2, 0])).backward()
     optimizer.step()
     assert torch.equal(conv.weight, weight)

@@ -33,10 +33,10 @@ def check(
     if out is not None and out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out} is drawn as a PNG image; name a file that ends in .png", param_hint="--out")
     preview = None if augment is None else PreviewPlan(recipe=augment, network=network)
-    with command(debug=debug) as listener:
+    with command(debug=debug) as progress:
         from striate.jobs import check as job
 
-        found = job.run(data, root, listener, preview=preview, out=out)
+        found = job.run(data, root, progress, preview=preview, out=out)
     if json:
         print_json(found)
         return

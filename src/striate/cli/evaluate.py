@@ -25,7 +25,7 @@ def evaluate(
     ] = _DEFAULT.split,
     also: Also = None,
     snapshots: Snapshots = _DEFAULT.snapshots,
-    views: Views = _DEFAULT.views,
+    tta: Views = _DEFAULT.tta,
     root: Root = _DEFAULT.root,
     device: Device = _DEFAULT.device,
     engine: Annotated[EngineName, typer.Option(help="What runs the network.")] = _DEFAULT.engine,
@@ -39,7 +39,7 @@ def evaluate(
             model=model,
             also=tuple(also or ()),
             snapshots=snapshots,
-            views=views,
+            tta=tta,
             data=data,
             root=root,
             split=split,
@@ -49,10 +49,10 @@ def evaluate(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug) as listener:
+    with command(debug=debug) as progress:
         from striate.jobs import evaluate as job
 
-        record = job.run(plan, listener)
+        record = job.run(plan, progress)
     if json:
         print_json(record)
         return

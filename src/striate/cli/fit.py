@@ -78,10 +78,10 @@ def fit(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug, again=lambda folder: _again(out, folder)) as listener:
+    with command(debug=debug, again=lambda folder: _again(out, folder)) as progress:
         from striate.jobs import fit as job
 
-        outcome = job.run(plan, out, listener)
+        outcome = job.run(plan, out, progress)
     if json:
         print_json(outcome.record)
         return

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from striate.core.errors import PlanError
-from striate.records.views import VIEWS
+from striate.records.tta import VIEWS
 
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}

@@ -21,7 +21,7 @@ def predict(
     top: Annotated[int, typer.Option(help="Names an image.", metavar="K", min=1)] = _DEFAULT.top,
     also: Also = None,
     snapshots: Snapshots = _DEFAULT.snapshots,
-    views: Views = _DEFAULT.views,
+    tta: Views = _DEFAULT.tta,
     device: Device = _DEFAULT.device,
     json: Json = False,
     debug: Debug = False,
@@ -35,17 +35,17 @@ def predict(
             model=model,
             also=tuple(also or ()),
             snapshots=snapshots,
-            views=views,
+            tta=tta,
             images=tuple(images),
             top=top,
             device=device,
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug) as listener:
+    with command(debug=debug) as progress:
         from striate.jobs import predict as job
 
-        rows = job.run(plan, listener)
+        rows = job.run(plan, progress)
     failed = [row for row in rows if row.get("error")]
     if json:
         print_json(rows)

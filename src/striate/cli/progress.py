@@ -8,20 +8,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol, TextIO, final
 
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.report.words import count, percent, plural, printable
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress(Listener, Protocol):
+class ProgressDisplay(ProgressCallback, Protocol):
     """A listener that also keeps where the run is written, for the line that an interrupted command ends with."""
 
     folder: str | None
 
 
 @contextmanager
-def following(stream: TextIO) -> Iterator[Progress]:
+def following(stream: TextIO) -> Iterator[ProgressDisplay]:
     """The listener that suits `stream`, for as long as the work takes."""
     if not stream.isatty():
         yield Lines(stream)

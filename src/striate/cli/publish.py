@@ -44,10 +44,10 @@ def publish(
         plan = PublishPlan(
             run=run, licence=licence, to=to, data_licence=data_licence, data_name=data_name, private=private
         )
-    with command(debug=debug) as listener:
+    with command(debug=debug) as progress:
         from striate.jobs import publish as job
 
-        record = job.run(plan, listener)
+        record = job.run(plan, progress)
     if json:
         print_json(record)
         return

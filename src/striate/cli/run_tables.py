@@ -11,12 +11,12 @@ from rich.console import Console
 from striate.cli.tables import open_console, say, tabulate
 from striate.records.results import (
     Candidate,
-    DepthPoint,
     EvalRecord,
     FitRecord,
+    LayerProbe,
+    ModelScore,
     PublishRecord,
     Score,
-    Standing,
     TrainRecord,
 )
 from striate.report.findings import judged_on
@@ -76,7 +76,7 @@ def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
     )
 
 
-def _depth(point: DepthPoint, reused: Sequence[str]) -> tuple[str, ...]:
+def _depth(point: LayerProbe, reused: Sequence[str]) -> tuple[str, ...]:
     state = "kept as it was" if point.stage in reused else ""
     return (point.stage, count(point.channels), percent(point.top1), interval(point.top1_interval), state)
 
@@ -88,9 +88,9 @@ def show_train(record: TrainRecord, folder: Path) -> None:
         f"{record.network}: {plural(record.steps, 'step')}, {duration(record.seconds['total'])}", style="bold"
     )
     _score_lines(console, record.test)
-    for problem in record.data.problems:
-        if problem.kind in GRAVE_PROBLEMS:
-            say(console, f"warning: {problem.detail}", style="yellow")
+    for issue in record.data.issues:
+        if issue.kind in GRAVE_PROBLEMS:
+            say(console, f"warning: {issue.detail}", style="yellow")
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
     if record.snapshots:
         ask = f"striate eval {folder} {record.plan['data']} --snapshots"
@@ -125,11 +125,11 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
     tabulate(console, "By class", ("class", "precision", "recall", "F1", "images"), rows, numbers=(1, 2, 3, 4))
 
 
-def _who(way: Standing) -> str:
-    return way.model if way.views is None else f"{way.model}, {way.views}"
+def _who(way: ModelScore) -> str:
+    return way.model if way.tta is None else f"{way.model}, {way.tta}"
 
 
-def _way(way: Standing) -> tuple[str, ...]:
+def _way(way: ModelScore) -> tuple[str, ...]:
     gain = way.gain
     low, high = (0.0, 0.0) if gain is None else gain.interval
     return (
@@ -195,14 +195,14 @@ def show_check(found: Mapping[str, Any]) -> None:
         numbers=(1,),
     )
     console.print(f"{plural(found['images'], 'image')}, {plural(len(found['classes']), 'class', 'classes')}")
-    if not found["problems"]:
+    if not found["issues"]:
         console.print("no problems found")
-    for problem in found["problems"]:
-        files = problem["files"]
+    for issue in found["issues"]:
+        files = issue["files"]
         named = ", ".join(files[:FEW_FILES]) + (
             f" and {count(len(files) - FEW_FILES)} more" if len(files) > FEW_FILES else ""
         )
-        say(console, f"\n{problem['kind']}: {problem['detail']}", style="yellow")
+        say(console, f"\n{issue['kind']}: {issue['detail']}", style="yellow")
         if files:
             say(console, f"  {named}")
     if "augmented" in found:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from striate.cli.progress import Progress, following
+from striate.cli.progress import ProgressDisplay, following
 from striate.core.errors import StriateError
 from striate.report.words import printable
 
@@ -28,7 +28,7 @@ def say_error(error: StriateError) -> None:
 
 
 @contextmanager
-def command(*, debug: bool, again: Callable[[str | None], str] | None = None) -> Iterator[Progress]:
+def command(*, debug: bool, again: Callable[[str | None], str] | None = None) -> Iterator[ProgressDisplay]:
     """Run a command's work, and turn how it ends into the promised exit code.
 
     Args:

@@ -15,10 +15,10 @@ from striate.cli.options import Debug, Device, Json, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records import recipes
-from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.plans import RuntimeOptions, TrainPlan
 
 _DEFAULT = defaults(TrainPlan)
-_MEANS = TrainMeans()
+_RUNTIME = RuntimeOptions()
 
 
 def train(
@@ -35,13 +35,13 @@ def train(
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the images; without it the recipe's.", metavar="N")
     ] = _DEFAULT.epochs,
-    group: Annotated[
+    micro_batch: Annotated[
         int | None,
         typer.Option(help="Images at a time, as batch statistics take them; processes share groups.", metavar="N"),
-    ] = _DEFAULT.group,
-    share: Annotated[
+    ] = _DEFAULT.micro_batch,
+    schedule_fraction: Annotated[
         float, typer.Option(help="Of the recipe's steps; falls of the rate keep their places.", metavar="S")
-    ] = _DEFAULT.share,
+    ] = _DEFAULT.schedule_fraction,
     validate: Annotated[
         bool, typer.Option("--validate", help="Hold back a validation split, and keep the epoch that is best on it.")
     ] = _DEFAULT.validate,
@@ -56,20 +56,20 @@ def train(
     ] = _DEFAULT.precision,
     workers: Annotated[
         int, typer.Option(help="Processes that prepare images ahead; the numbers are the same.", metavar="N")
-    ] = _MEANS.workers,
+    ] = _RUNTIME.workers,
     compiled: Annotated[
         bool, typer.Option("--compile", help="Run the network through torch.compile.")
-    ] = _MEANS.compiled,
+    ] = _RUNTIME.compiled,
     save_every: Annotated[
         float, typer.Option(help="Seconds of work that a kill may cost.", metavar="SECONDS")
-    ] = _MEANS.save_every_s,
+    ] = _RUNTIME.save_every_s,
     tracker: Annotated[
         list[str] | None,
         typer.Option(help="Also report to tensorboard, wandb or mlflow; may be given again.", metavar="NAME"),
     ] = None,
     max_unreadable: Annotated[
         float, typer.Option(help="Share of images that may be unreadable before the run stops.", metavar="SHARE")
-    ] = _MEANS.max_unreadable,
+    ] = _RUNTIME.max_unreadable,
     out: Annotated[Path | None, typer.Option(help="The run's folder.", metavar="DIR")] = None,
     resume: Annotated[
         Path | None,
@@ -93,8 +93,8 @@ def train(
                 root=root,
                 recipe=recipe,
                 epochs=epochs,
-                group=group,
-                share=share,
+                micro_batch=micro_batch,
+                schedule_fraction=schedule_fraction,
                 seed=seed,
                 precision=precision,  # pyright: ignore[reportArgumentType]  # the plan looks
                 validate=validate,
@@ -108,7 +108,7 @@ def train(
     elif out is not None and out.resolve() != resume.resolve():
         raise typer.BadParameter("a run goes on in its own folder; leave --out out", param_hint="--resume")
     with asked():
-        means = TrainMeans(
+        runtime = RuntimeOptions(
             workers=workers,
             compiled=compiled,
             save_every_s=save_every,
@@ -117,7 +117,7 @@ def train(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as listener:
+    with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as progress:
         from striate.core.device import gpus
         from striate.jobs import train as job
         from striate.train.ranks import launched, speaks
@@ -128,8 +128,8 @@ def train(
         if plan.device in (None, "auto", "cuda") and launched() == 1:
             several = on_every_gpu(plan.method(), gpus(), sys.argv[1:], named=bool(out or resume))
             if several is not None:
-                listener.note(several)
-        outcome = job.run(plan, resume or out, listener, means=means, resume=resume is not None)
+                progress.note(several)
+        outcome = job.run(plan, resume or out, progress, runtime=runtime, resume=resume is not None)
     if not speaks():
         return
     if json:
@@ -152,10 +152,11 @@ def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, nam
     if here < 2:
         return None
     said = f"this machine has {here} GPUs, and one of them is used"
-    groups = recipe.batch // (recipe.group or recipe.batch)
-    if (processes := math.gcd(groups, here)) == 1:
-        why = f"{said}: the recipe's groups of {recipe.batch // groups} images, {groups} a step, cannot be shared"
-        return why if recipe.batch % here else f"{why}; --group {recipe.batch // here} makes groups for each"
+    micro_batches = recipe.batch // (recipe.micro_batch or recipe.batch)
+    if (processes := math.gcd(micro_batches, here)) == 1:
+        size = recipe.batch // micro_batches
+        why = f"{said}: the recipe's {micro_batches} micro-batches of {size} images per step cannot be shared"
+        return why if recipe.batch % here else f"{why}; --micro-batch {recipe.batch // here} makes groups for each"
     line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate", *words]
     return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"
 

@@ -40,7 +40,7 @@ class UnknownWeightsError(StriateError):
     """No catalogue entry, and no file, answers to the given weights."""
 
 
-class WeightsNotAtHandError(StriateError):
+class WeightsNotFoundError(StriateError):
     """The weights exist in the catalogue, yet their file is not here and may not or cannot be fetched."""
 
 

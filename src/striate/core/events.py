@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, final
 
 
-class Listener(Protocol):
+class ProgressCallback(Protocol):
     """Hears of progress. A bar on the command line, a log file, silence in tests."""
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
@@ -22,7 +22,7 @@ class Listener(Protocol):
         """Something a program should keep: an epoch's figures, a candidate's outcome."""
 
 
-class Silent:
+class NoProgress:
     """Hears everything and says nothing; a base for listeners that hear of little."""
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
@@ -39,28 +39,28 @@ class Silent:
 
 
 @final
-class Several:
+class ProgressCallbacks:
     """Passes everything on to several listeners."""
 
-    def __init__(self, *listeners: Listener) -> None:
-        self._listeners = listeners
+    def __init__(self, *callbacks: ProgressCallback) -> None:
+        self._callbacks = callbacks
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
         """Pass the beginning of a phase on."""
-        for each in self._listeners:
+        for each in self._callbacks:
             each.phase(name, total, unit)
 
     def step(self, done: int) -> None:
         """Pass progress on."""
-        for each in self._listeners:
+        for each in self._callbacks:
             each.step(done)
 
     def note(self, message: str, **facts: Any) -> None:
         """Pass a note on."""
-        for each in self._listeners:
+        for each in self._callbacks:
             each.note(message, **facts)
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
         """Pass a record on."""
-        for each in self._listeners:
+        for each in self._callbacks:
             each.record(event, facts)

@@ -11,7 +11,7 @@ from striate.data.headers import Headers, Trait, headers
 from striate.data.image_index import ImageIndex
 from striate.data.layout import TEST, TRAIN, VALIDATION
 from striate.data.split import Splits
-from striate.records.results import Problem
+from striate.records.results import DataIssue
 
 IMBALANCE = 5
 """The largest class having this many times the images of the smallest is worth a warning."""
@@ -42,7 +42,7 @@ def audit(
     unreadable: Mapping[int, str] | None = None,
     *,
     seen: Headers | None = None,
-) -> tuple[Problem, ...]:
+) -> tuple[DataIssue, ...]:
     """Look for what spoils training or its evidence, gravest first.
 
     Args:
@@ -58,7 +58,7 @@ def audit(
     unreadable = unreadable or {}
     usable = np.array([i for i in range(len(index)) if digests[i] and i not in unreadable], dtype=np.int64)
     copies = _copies(digests, usable)
-    problems = [
+    issues = [
         *unreadable_images(index, digests, unreadable),
         *_contradictions(index, copies),
         *_leaks(index, copies),
@@ -67,11 +67,11 @@ def audit(
         *_headers(index, seen or headers(index), usable),
         *_skipped(index),
     ]
-    return tuple(problems)
+    return tuple(issues)
 
 
-def _problem(kind: str, files: Iterable[str], detail: str) -> Problem:
-    return Problem(kind=kind, files=tuple(files)[:MOST_FILES], detail=detail)
+def _issue(kind: str, files: Iterable[str], detail: str) -> DataIssue:
+    return DataIssue(kind=kind, files=tuple(files)[:MOST_FILES], detail=detail)
 
 
 def _names(index: ImageIndex, positions: np.ndarray) -> list[str]:
@@ -90,7 +90,7 @@ def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
     return [group for group in places.values() if len(group) > 1]
 
 
-def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[Problem]:
+def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[DataIssue]:
     """One problem a reason; arguments as those of `audit`."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for i in range(len(index)):
@@ -99,27 +99,25 @@ def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Map
         elif not digests[i]:
             by_reason["it could not be read"].append(index.names[i])
     for reason, files in by_reason.items():
-        yield _problem("unreadable", files, f"{_images(len(files))} left out: {reason}")
+        yield _issue("unreadable", files, f"{_images(len(files))} left out: {reason}")
 
 
-def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[Problem]:
+def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
     found = [group for group in copies if len({int(index.labels[i]) for i in group}) > 1]
     if found:
         first = ", ".join(f"{index.names[i]} ({index.classes[index.labels[i]]})" for i in found[0][:2])
         files = [index.names[i] for group in found for i in group]
-        yield _problem(
-            "contradiction", files, f"{_images(len(found))} stand under more than one class, such as {first}"
-        )
+        yield _issue("contradiction", files, f"{_images(len(found))} stand under more than one class, such as {first}")
 
 
-def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[Problem]:
+def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
     if index.splits is None:
         return
     sides = index.splits
     found = [group for group in copies if len({sides[i] for i in group}) > 1]
     if found:
         files = [index.names[i] for group in found for i in group]
-        yield _problem(
+        yield _issue(
             "leak", files, f"{_images(len(found))} lie in more than one split, so scores on them flatter the model"
         )
     if index.groups is not None:
@@ -129,25 +127,25 @@ def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[Probl
         torn = {group for group, found_in in where.items() if group and len(found_in) > 1}
         if torn:
             files = [index.names[i] for i, group in enumerate(index.groups) if group in torn]
-            yield _problem("leak", files, f"{len(torn)} groups lie in more than one split, such as {min(torn)!r}")
+            yield _issue("leak", files, f"{len(torn)} groups lie in more than one split, such as {min(torn)!r}")
 
 
-def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[Problem]:
+def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
     if copies:
         files = [index.names[i] for group in copies for i in group]
         spare = len(files) - len(copies)
-        yield _problem(
+        yield _issue(
             "duplicate",
             files,
             f"{_images(spare)} repeat another byte for byte; a draw keeps copies on one side",
         )
 
 
-def _classes(index: ImageIndex, usable: np.ndarray, splits: Splits | None) -> Iterable[Problem]:
+def _classes(index: ImageIndex, usable: np.ndarray, splits: Splits | None) -> Iterable[DataIssue]:
     counts = np.bincount(index.labels[usable], minlength=len(index.classes))
     largest, smallest = int(counts.argmax()), int(counts.argmin())
     if counts[largest] >= IMBALANCE * max(int(counts[smallest]), 1):
-        yield _problem(
+        yield _issue(
             "imbalance",
             (),
             f"{index.classes[largest]!r} has {counts[largest]} images, {index.classes[smallest]!r} has "
@@ -155,20 +153,20 @@ def _classes(index: ImageIndex, usable: np.ndarray, splits: Splits | None) -> It
         )
     small = [f"{name!r} ({n})" for name, n in zip(index.classes, counts, strict=True) if n < SMALL_CLASS]
     if small:
-        yield _problem("small_class", (), f"classes with fewer than {SMALL_CLASS} images: {', '.join(small)}")
+        yield _issue("small_class", (), f"classes with fewer than {SMALL_CLASS} images: {', '.join(small)}")
     if splits is not None:
         for side, part in ((TRAIN, splits.train), (VALIDATION, splits.validation), (TEST, splits.test)):
             there = set(index.labels[part].tolist())
             missing = [repr(name) for label, name in enumerate(index.classes) if label not in there]
             if missing:
-                yield _problem("small_class", (), f"the {side} part has no image of {', '.join(missing)}")
+                yield _issue("small_class", (), f"the {side} part has no image of {', '.join(missing)}")
 
 
-def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[Problem]:
+def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[DataIssue]:
     for trait, kind, words in _TRAITS:
         files = _names(index, usable[(seen.traits[usable] & trait) > 0])
         if files:
-            yield _problem(kind, files, f"{_images(len(files))} {words}")
+            yield _issue(kind, files, f"{_images(len(files))} {words}")
     usable = usable[seen.width[usable] > 0]
     if not len(usable):
         return
@@ -179,17 +177,17 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[P
     if odd.any():
         files = _names(index, usable[odd])
         there = f"the usual {usual:.0f} px of the shorter side"
-        yield _problem(
+        yield _issue(
             "size",
             files,
             f"{_images(len(files))} far from {there}, or of an unusual shape",
         )
 
 
-def _skipped(index: ImageIndex) -> Iterable[Problem]:
+def _skipped(index: ImageIndex) -> Iterable[DataIssue]:
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in index.skipped.items():
         by_reason[reason].append(name)
     for reason, files in by_reason.items():
         n = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
-        yield _problem("skipped", files, f"{n} not used: {reason}")
+        yield _issue("skipped", files, f"{n} not used: {reason}")

@@ -20,7 +20,7 @@ from torch import Tensor
 from striate.core.preprocess import IMAGENET_MEAN
 from striate.core.seed import uniforms
 from striate.data import policy
-from striate.data.parts import sides
+from striate.data.crops import sides
 from striate.data.pixels import LUMA, grey, in_parts, sampled, to_bytes, to_floats, to_planes
 from striate.records.recipes import Augment
 
@@ -67,10 +67,10 @@ def augment(
     if recipe.flip == "alternate":
         half = torch.from_numpy(uniforms(samples, 1, seed, "flip")).float()[:, 0]
         draws[:, 0] = 1 - half if epoch % 2 else half
-    if recipe.crop is not None:
+    if recipe.crop_scale is not None:
         height, width = pixels.shape[1:3]
         relative = 1.0 if proportions is None else proportions.numpy() * (height / width)
-        part = sides(recipe.crop, recipe.aspect, samples, seed, "crop", epoch, relative=relative)
+        part = sides(recipe.crop_scale, recipe.crop_ratio, samples, seed, "crop", epoch, relative=relative)
         pixels = _cut(pixels, *part, draws[:, _CROP].numpy(), size or (height, width))
     if recipe.pad:
         pixels = _shifted(pixels, recipe, draws[:, _PAD])
@@ -84,14 +84,14 @@ def augment(
     def both(x: Tensor, draws: Tensor) -> Tensor:
         return to_bytes(_coloured(_placed(x, recipe, draws), recipe, draws))
 
-    if recipe.policy is None:
+    if recipe.rand_augment is None:
         out = in_parts(both, pixels, draws)
     else:
         out = in_parts(place, pixels, draws)
-        policy.apply(out, *recipe.policy, samples=samples, key=(seed, "policy", epoch))
+        policy.apply(out, *recipe.rand_augment, samples=samples, key=(seed, "policy", epoch))
         out = in_parts(colour, out, draws)
-    if recipe.erase:
-        erased = np.flatnonzero(draws[:, _ERASE].numpy() < recipe.erase)
+    if recipe.random_erasing:
+        erased = np.flatnonzero(draws[:, _ERASE].numpy() < recipe.random_erasing)
         part = sides(_ERASED_AREA, _ERASED_ASPECT, samples[erased], seed, "erase", epoch)
         _erase(out, erased, *part, draws[erased][:, _PAINT].numpy())
     return out
@@ -135,8 +135,8 @@ def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     """Mirrored and bent: bytes where pixels only change their places, else floats."""
     if _bends(recipe):
         affine = _affine(recipe, draws, x.shape[1] / x.shape[2])
-        if recipe.border != "mean":
-            return sampled(to_planes(x), affine, recipe.border)
+        if recipe.padding_mode != "mean":
+            return sampled(to_planes(x), affine, recipe.padding_mode)
         outside = _outside(recipe, x.shape[3])[:, None, None]
         return sampled(to_planes(x).sub_(outside), affine, "zeros").add_(outside)
     if recipe.flip:
@@ -154,8 +154,8 @@ def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     """
     n, height, width, channels = x.shape
     down, across = round(recipe.pad * height), round(recipe.pad * width)
-    if recipe.border in _FRAMES:
-        framed = np.pad(x.numpy(), ((0, 0), (down, down), (across, across), (0, 0)), _FRAMES[recipe.border])
+    if recipe.padding_mode in _FRAMES:
+        framed = np.pad(x.numpy(), ((0, 0), (down, down), (across, across), (0, 0)), _FRAMES[recipe.padding_mode])
     else:
         framed = np.empty((n, height + 2 * down, width + 2 * across, channels), np.uint8)
         framed[:] = _outside(recipe, channels).round().to(torch.uint8).numpy()
@@ -170,7 +170,7 @@ def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
 def _outside(recipe: Augment, channels: int) -> Tensor:
     """The colour that lies outside, ``[channels]``."""
     mean = 255 * torch.tensor(IMAGENET_MEAN)
-    if recipe.border == "zeros":
+    if recipe.padding_mode == "zeros":
         return torch.zeros(channels)
     return mean if channels == len(IMAGENET_MEAN) else (mean @ torch.tensor(LUMA)).expand(channels)
 
@@ -178,20 +178,21 @@ def _outside(recipe: Augment, channels: int) -> Tensor:
 def _bends(recipe: Augment) -> bool:
     still = Augment()
     return any(
-        getattr(recipe, name) != getattr(still, name) for name in ("shift", "zoom", "rotate", "stretch", "shear")
+        getattr(recipe, name) != getattr(still, name)
+        for name in ("translate", "scale", "rotate", "aspect_ratio", "shear")
     )
 
 
 def _affine(recipe: Augment, draws: Tensor, aspect: float) -> Tensor:
     """Output to input coordinates, ``[n, 2, 3]``, in the units of `sampled` (sides run from -1 to 1)."""
     signed = draws * 2 - 1
-    low, high = (math.log(z) for z in recipe.zoom)
+    low, high = (math.log(z) for z in recipe.scale)
     zoom = torch.exp(low + (high - low) * draws[:, 1])
-    stretch = torch.exp(signed[:, 2] * math.log(recipe.stretch) / 2)
+    stretch = torch.exp(signed[:, 2] * math.log(recipe.aspect_ratio) / 2)
     angle, shear = signed[:, 3] * math.radians(recipe.rotate), torch.tan(signed[:, 4] * math.radians(recipe.shear))
     mirror = torch.where(draws[:, 0] < 0.5, -1.0, 1.0) if recipe.flip else torch.ones(len(draws))
     across, down = stretch / zoom, 1 / (stretch * zoom)
-    right, below = 2 * recipe.shift * signed[:, 5], 2 * recipe.shift * signed[:, 6]
+    right, below = 2 * recipe.translate * signed[:, 5], 2 * recipe.translate * signed[:, 6]
     cos, sin = torch.cos(angle), torch.sin(angle)
     row_x = torch.stack([cos * across * mirror, (shear * cos - sin) * down * aspect, right], 1)
     row_y = torch.stack([sin * across * mirror / aspect, (shear * sin + cos) * down, below], 1)
@@ -203,7 +204,7 @@ def _coloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
     signed = (draws * 2 - 1).view(len(draws), -1, 1, 1)
     if three and (recipe.saturation or recipe.hue):
         x = to_planes(x)
-    elif recipe.brightness or recipe.contrast or (three and recipe.lighting):
+    elif recipe.brightness or recipe.contrast or (three and recipe.pca_lighting):
         x = to_floats(x)
     if recipe.brightness:
         x = x.mul_(1 + recipe.brightness * signed[:, 7:8])
@@ -215,7 +216,7 @@ def _coloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
         x = x.sub_(luma).mul_(1 + recipe.saturation * signed[:, 9:10]).add_(luma)
     if recipe.hue and three:
         x = (_turned(recipe, draws) @ x.flatten(2)).view_as(x)
-    if recipe.lighting and three:
+    if recipe.pca_lighting and three:
         x = x.add_(_noise(recipe, draws)[:, :, None, None])
     return x
 
@@ -239,7 +240,7 @@ def _noise(recipe: Augment, draws: Tensor) -> Tensor:
     Source:
         Krizhevsky et al. 2012, section 4.1.
     """
-    normal = torch.special.ndtri(draws[:, _LIGHTING].clamp(1e-6, 1 - 1e-6)) * recipe.lighting
+    normal = torch.special.ndtri(draws[:, _LIGHTING].clamp(1e-6, 1 - 1e-6)) * recipe.pca_lighting
     return 255 * (normal * torch.tensor(_DEVIATIONS)) @ torch.tensor(_COMPONENTS).T
 
 

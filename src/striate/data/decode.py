@@ -141,7 +141,7 @@ def decode(
         preprocess: Size, crop, filter and channel order; its mean and std are left to the network's engine.
         fast: Decode JPEGs at the smallest size that is still 1.5 times what is needed, and let large images
             be averaged down before the filter. Quicker on large images, and off by 1 to 2 of 255 in the mean there.
-        max_pixels: DecodedImages with more pixels are refused before they are decoded.
+        max_pixels: Images with more pixels are refused before they are decoded.
 
     Shape:
         uint8 ``[height, width, channels]``, contiguous, channels in the network's order.

@@ -13,14 +13,14 @@ import numpy as np
 from striate.core import atomic, paths
 from striate.core.device import cpu_threads
 from striate.core.errors import CheckpointError, ImageError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.data.image_index import ImageIndex
 
 _SETTLED_NS = 2_000_000_000
 _CHUNK = 64
 
 
-def digests(index: ImageIndex, listener: Listener, *, threads: int | None = None) -> tuple[str, ...]:
+def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | None = None) -> tuple[str, ...]:
     """The sha256 of every image's bytes.
 
     Digests are remembered in the cache folder. An image is read again unless its stamp (size, inode, times of writing
@@ -29,13 +29,13 @@ def digests(index: ImageIndex, listener: Listener, *, threads: int | None = None
 
     Args:
         index: The images.
-        listener: Hears how many are done.
+        progress: Hears how many are done.
         threads: Reading threads; None takes one a processor.
 
     Returns:
         For each image 64 hexadecimal digits, over the shape as well for arrays; "" for an image that cannot be read.
     """
-    listener.phase("digests", len(index), "image")
+    progress.phase("digests", len(index), "image")
     memory = _Memory(index)
     keys = np.zeros((len(index), 2), dtype=np.uint64)
     found: list[str] = [""] * len(index)
@@ -60,7 +60,7 @@ def digests(index: ImageIndex, listener: Listener, *, threads: int | None = None
     try:
         for count in pool.map(fill, range(0, len(index), _CHUNK)):
             done += count
-            listener.step(done)
+            progress.step(done)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
     memory.save(keys, found)

@@ -54,7 +54,7 @@ def batches(
         index: The images.
         positions: Which, in which order.
         preprocess: What the network expects.
-        batch: DecodedImages a batch, at least 1; the last one may have fewer.
+        batch: Images a batch, at least 1; the last one may have fewer.
         threads: Decoding threads; None takes one a processor.
         fast: As in `decode`.
         ahead: Batches that may wait for the taker, at least 1.

@@ -60,7 +60,7 @@ def split(
         index: The images.
         digests: Of their content; an image with "" is excluded.
         seed: Another seed, another draw.
-        per_class: DecodedImages of each class for training and validation together, at least 2: three quarters (rounded up)
+        per_class: Images of each class for training and validation together, at least 2: three quarters (rounded up)
             train, and at least one validates. Where the source names both parts, or has groups, images keep their
             side. A class with fewer keeps what it has. None uses all. The test part is the same either way.
         exclude: Positions that cannot be used, such as unreadable images.

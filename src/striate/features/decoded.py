@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.features import keys
@@ -40,26 +40,26 @@ class Decoded:
     def decode(
         self,
         positions: np.ndarray,
-        listener: Listener,
+        progress: ProgressCallback,
         *,
-        most_unreadable: int | None = None,
-        besides: Mapping[int, str] | None = None,
+        max_unreadable: int | None = None,
+        known_unreadable: Mapping[int, str] | None = None,
     ) -> dict[int, str]:
         """Decode what is not there yet.
 
         Args:
             positions: Of the images.
-            listener: Hears of progress.
-            most_unreadable: So many unreadable ones are borne; None bears any number.
-            besides: DecodedImages that could not be read before, reason by position; they count too.
+            progress: Hears of progress.
+            max_unreadable: So many unreadable ones are borne; None bears any number.
+            known_unreadable: Images that could not be read before, reason by position; they count too.
 
         Returns:
-            What cannot be read, with the reason; `besides` is among it.
+            What cannot be read, with the reason; `known_unreadable` is among it.
 
         Raises:
             DataError: There are more; the message names them.
         """
-        before = dict(besides or {})
+        before = dict(known_unreadable or {})
         if not len(positions):
             return before
         done = fill(
@@ -70,10 +70,10 @@ class Decoded:
             self._preprocess,
             lambda pixels: pixels,
             batch=_BATCH,
-            listener=listener,
+            progress=progress,
             fast=self._fast,
-            most_unreadable=most_unreadable,
-            besides=before,
+            max_unreadable=max_unreadable,
+            known_unreadable=before,
             phase="decoding images",
         )
         return before | done.unreadable

@@ -17,7 +17,7 @@ from torch import nn
 
 from striate.core.device import cpu_threads
 from striate.core.errors import EngineError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.features.fold import folded
 from striate.records.plans import EngineName
 
@@ -76,7 +76,7 @@ class OpenVinoEngine:
 
     Args:
         module: uint8 images to numbers.
-        batch: DecodedImages at a time.
+        batch: Images at a time.
         image: Height, width and channels of one.
         bf16: Whether products are taken in bfloat16.
     """
@@ -119,19 +119,19 @@ def make(
     device: torch.device,
     sample: np.ndarray,
     groups: Sequence[int],
-    listener: Listener,
+    progress: ProgressCallback,
 ) -> tuple[Engine, Agreement]:
     """The engine asked for, or the fastest that agrees with eager float32 on a sample.
 
     Args:
         module: uint8 images to numbers.
-        batch: DecodedImages at a time.
+        batch: Images at a time.
         image: Height, width and channels of one.
         engine: ``auto`` takes OpenVINO float32 on processors and PyTorch elsewhere or where OpenVINO cannot go.
         device: Of the run.
         sample: Decoded images, ``[n, h, w, channels]``, n at least 1.
         groups: Lengths of the parts of the output that are compared each for itself (one a stage); they add up to it.
-        listener: Hears when the engine is not the first choice.
+        progress: Hears when the engine is not the first choice.
 
     Raises:
         EngineError: An engine asked for by name cannot run here.
@@ -152,7 +152,7 @@ def make(
         note = f"OpenVINO's features agreed only to a cosine of {agreement.cosine:.4f}, so PyTorch runs instead"
     except EngineError as error:
         note = f"{error.message}; PyTorch runs instead"
-    listener.note(note)
+    progress.note(note)
     agreement = _compare(fallback, batch, sample, reference, groups)
     return fallback, Agreement(engine=fallback.name, cosine=agreement.cosine, images=agreement.images, note=note)
 

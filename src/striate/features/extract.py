@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import DataError, ImageError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.index import ImageIndex
@@ -31,8 +31,8 @@ class Pass:
     """What a pass did.
 
     Args:
-        computed: DecodedImages that went through.
-        found: DecodedImages whose rows were there already.
+        computed: Images that went through.
+        found: Images whose rows were there already.
         unreadable: Reason by position in the index.
         waited_s: Seconds the network stood idle for want of images.
         seconds: In all.
@@ -115,10 +115,10 @@ def fill(
     run: Callable[[np.ndarray], np.ndarray],
     *,
     batch: int,
-    listener: Listener,
+    progress: ProgressCallback,
     fast: bool = False,
-    most_unreadable: int | None = None,
-    besides: Mapping[int, str] | None = None,
+    max_unreadable: int | None = None,
+    known_unreadable: Mapping[int, str] | None = None,
     phase: str = "images through the network",
 ) -> Pass:
     """See to it that `store` has a row for every image.
@@ -133,12 +133,12 @@ def fill(
         digests: sha256 of every image of the index.
         preprocess: How they are decoded.
         run: Up to `batch` decoded images to their rows.
-        batch: DecodedImages at a time.
-        listener: Hears of progress.
+        batch: Images at a time.
+        progress: Hears of progress.
         fast: Whether images are reduced by the fast filter.
-        most_unreadable: More unreadable images than this make the pass fail; None allows any number. The network then
+        max_unreadable: More unreadable images than this make the pass fail; None allows any number. The network then
             runs no more, yet the other images are looked at, so that the error names all.
-        besides: DecodedImages found to be unreadable before, reason by position: they count too. None when there are none.
+        known_unreadable: Images already known to be unreadable, reason by position. They count too.
         phase: What the listener is told is going on.
 
     Raises:
@@ -146,16 +146,16 @@ def fill(
     """
     began = time.monotonic()
     unreadable: dict[int, str] = {}
-    before = dict(besides or {})
+    before = dict(known_unreadable or {})
     waited = 0.0
 
     def too_many() -> bool:
-        return most_unreadable is not None and len(before | unreadable) > most_unreadable
+        return max_unreadable is not None and len(before | unreadable) > max_unreadable
 
     with store.writing():
         first = {of_image(digests[p]): int(p) for p in reversed(positions)}  # of equal images one runs
         missing = sorted(p for key, p in first.items() if key not in store)
-        listener.phase(phase, len(missing), "image")
+        progress.phase(phase, len(missing), "image")
         keys: list[bytes] = []
         rows: list[np.ndarray] = []
         readable: list[bool] = []
@@ -173,7 +173,7 @@ def fill(
                 waited += each.waited_s
                 unreadable |= each.failed
                 done += len(each.positions)
-                listener.step(done)
+                progress.step(done)
                 if too_many():
                     continue
                 rows.append(run(each.pixels))

@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.data.loaders import batches
-from striate.data.views import canvas, see
+from striate.data.tta import canvas, see
 from striate.features import engines
 from striate.features.extract import sample
 from striate.records.plans import EngineName
-from striate.records.views import PLAIN, ViewSet
+from striate.records.tta import NO_TTA, TTAPolicy
 
 WORTH_COMPILING = 200
 """Images below which the seconds that OpenVINO needs to compile a network are not won back."""
@@ -46,20 +46,20 @@ def first(outputs: np.ndarray) -> np.ndarray:
     return outputs[0]
 
 
-def over(
+def predict_batches(
     module: nn.Module,
     preprocess: Preprocess,
     index: ImageIndex,
     positions: Sequence[int] | np.ndarray,
     *,
     width: int,
-    listener: Listener,
+    progress: ProgressCallback,
     phase: str,
     batch: int = 32,
     engine: EngineName = "auto",
     device: torch.device | None = None,
     fast: bool = False,
-    views: ViewSet = PLAIN,
+    tta: TTAPolicy = NO_TTA,
     join: Callable[[np.ndarray], np.ndarray] = first,
 ) -> Outputs:
     """Run `module` over images.
@@ -70,17 +70,17 @@ def over(
         index: The images.
         positions: Which of them, in the order of the rows.
         width: Length of one row.
-        listener: Hears of progress.
+        progress: Hears of progress.
         phase: What the listener is told is going on.
-        batch: DecodedImages at a time.
+        batch: Images at a time.
         engine: As `engines.make` takes it; few images run on PyTorch unless another is named.
         device: Where; None is the processor.
         fast: Whether images are reduced by the fast filter.
-        views: How often each image is looked at, and how.
+        tta: How often each image is looked at, and how.
         join: From the views' outputs, ``[views, n, width]``, to the rows.
     """
     wanted = [int(p) for p in positions]
-    whole, some = canvas(preprocess, views), sample(index, wanted, preprocess, 4)
+    whole, some = canvas(preprocess, tta), sample(index, wanted, preprocess, 4)
     runner, agreement = engines.make(
         module,
         batch=batch,
@@ -89,21 +89,21 @@ def over(
         device=device or torch.device("cpu"),
         sample=some,
         groups=[width],
-        listener=listener,
+        progress=progress,
     )
     rows: list[np.ndarray] = []
     kept: list[int] = []
     unreadable: dict[int, str] = {}
-    listener.phase(phase, len(wanted), "image")
+    progress.phase(phase, len(wanted), "image")
     done = 0
     with closing(batches(index, wanted, whole, batch=batch, fast=fast)) as stream:
         for each in stream:
-            seen = [engines.run_padded(runner, see(each.pixels, view, preprocess.size), batch) for view in views.views]
+            seen = [engines.run_padded(runner, see(each.pixels, view, preprocess.size), batch) for view in tta.views]
             readable = [p not in each.failed for p in each.positions]
             rows.append(join(np.stack(seen))[readable])
             kept += [int(p) for p, ok in zip(each.positions, readable, strict=True) if ok]
             unreadable |= each.failed
             done += len(each.positions)
-            listener.step(done)
+            progress.step(done)
     values = np.concatenate(rows) if rows else np.empty((0, width), dtype=np.float32)
     return Outputs(values=values, positions=np.array(kept, dtype=np.int64), unreadable=unreadable, agreement=agreement)

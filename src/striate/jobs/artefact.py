@@ -13,8 +13,8 @@ from striate.core.device import pick
 from striate.core.errors import CheckpointError, ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
-from striate.data.views import canvas, see
-from striate.records.views import PLAIN, ViewSet, view_set
+from striate.data.tta import canvas, see
+from striate.records.tta import NO_TTA, TTAPolicy, tta_policy
 from striate.tasks.classify.ensemble import Ensemble, ImageLike, Predictor, log_mean_of_views
 from striate.tasks.classify.network import Classifier
 from striate.weights import open_model
@@ -32,7 +32,7 @@ class TrainedClassifier(Predictor):
         classes: Names in the order of the outputs.
         temperature: What logits are divided by.
         labels: What published outputs mean, where the model is a published one.
-        views: How often it looks at an image, and how.
+        tta: How often it looks at an image, and how.
         name: What people know it by; empty where it has none.
         folder: Of the run that it comes from; None for others.
         device: Where it runs.
@@ -49,7 +49,7 @@ class TrainedClassifier(Predictor):
         *,
         temperature: float = 1.0,
         labels: LabelSet | None = None,
-        views: ViewSet = PLAIN,
+        tta: TTAPolicy = NO_TTA,
         name: str = "",
         folder: Path | None = None,
         device: torch.device | None = None,
@@ -60,10 +60,10 @@ class TrainedClassifier(Predictor):
         self.preprocess = preprocess
         self.temperature = temperature
         self.labels = labels
-        self.views = views
+        self.tta = tta
         self.name = name
         self.folder = folder
-        self._canvas = canvas(preprocess, views)
+        self._canvas = canvas(preprocess, tta)
         self._places = {each: place for place, each in enumerate(self.classes)}
 
     def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
@@ -73,10 +73,10 @@ class TrainedClassifier(Predictor):
             ImageError: One of them cannot be read; the message names it.
         """
         pixels = np.stack([decode(_raw(each), self._canvas) for each in images])
-        seen = [see(pixels, view, self.preprocess.size) for view in self.views.views]
+        seen = [see(pixels, view, self.preprocess.size) for view in self.tta.views]
         with torch.inference_mode():
             logits = [self.network(torch.from_numpy(each).to(self.device)).float().cpu().numpy() for each in seen]
-        return log_mean_of_views(np.stack(logits), self.views.weights, self.temperature)
+        return log_mean_of_views(np.stack(logits), self.tta.weights, self.temperature)
 
     def place(self, name: str) -> int | None:
         """The output that a class's name means: of a published model by synset, name or number."""
@@ -94,13 +94,13 @@ def _raw(image: ImageLike) -> bytes | np.ndarray:
         raise ImageError(f"cannot read {path}: {reason}", hint="give the path of an image file") from error
 
 
-def load(model: str | Path, *, views: str | None = None, device: str | None = None) -> TrainedClassifier:
+def load(model: str | Path, *, tta: str | None = None, device: str | None = None) -> TrainedClassifier:
     """A trained or published model, ready to use.
 
     Args:
         model: The folder of a run, a file of weights in it (``runs/x/snapshots/2.safetensors``), ``NAME[:WEIGHTS]``, or
             ``hub:OWNER/NAME[@REVISION]``.
-        views: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        tta: Name of a way to look at each image several times (``records/views.py``); None looks once.
         device: As `core.device.pick` takes it; None is the processor.
 
     Raises:
@@ -109,7 +109,7 @@ def load(model: str | Path, *, views: str | None = None, device: str | None = No
         WeightsNotAtHandError: The files are not here and cannot be fetched.
         UnknownModelError: Neither a folder nor a network has that name.
     """
-    where, seen = pick(device or "cpu"), view_set(views)
+    where, seen = pick(device or "cpu"), tta_policy(tta)
     opened = open_model(str(model))
     if opened.labels is None:
         hint = f"fit a head first: striate fit DATA --backbone {model}"
@@ -120,7 +120,7 @@ def load(model: str | Path, *, views: str | None = None, device: str | None = No
         opened.labels.names,
         temperature=opened.found.card.temperature if opened.found else 1.0,
         labels=None if opened.found else opened.labels,  # of our own models the names alone count
-        views=seen,
+        tta=seen,
         name=str(model),
         folder=opened.found.folder if opened.found else None,
         device=where,
@@ -128,7 +128,7 @@ def load(model: str | Path, *, views: str | None = None, device: str | None = No
 
 
 def members(
-    models: Sequence[str | Path], *, snapshots: bool = False, views: str | None = None, device: str | None = None
+    models: Sequence[str | Path], *, snapshots: bool = False, tta: str | None = None, device: str | None = None
 ) -> list[TrainedClassifier]:
     """Several models, ready to use.
 
@@ -136,7 +136,7 @@ def members(
         models: Each as `load` takes it.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run, the last
             cycle's first.
-        views: As `load` takes it.
+        tta: As `load` takes it.
         device: As `load` takes it.
 
     Raises:
@@ -150,25 +150,25 @@ def members(
             hint = "train with snapshots: striate train NAME DATA --snapshots 6"
             raise CheckpointError(f"{named[0]} holds no snapshots", hint=hint)
         named[:1] = kept
-    return [load(each, views=views, device=device) for each in named]
+    return [load(each, tta=tta, device=device) for each in named]
 
 
 def ensemble(
-    models: Sequence[str | Path], *, snapshots: bool = False, views: str | None = None, device: str | None = None
+    models: Sequence[str | Path], *, snapshots: bool = False, tta: str | None = None, device: str | None = None
 ) -> Ensemble:
     """Several models as one, by the mean of their probabilities.
 
     Args:
         models: Run folders or published models of the same classes, of any architecture.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run.
-        views: Name of a way to look at each image several times; None looks once.
+        tta: Name of a way to look at each image several times; None looks once.
         device: As `load` takes it.
 
     Raises:
         PlanError: The models do not know the same classes.
         StriateError: As `load`.
     """
-    return Ensemble(members(models, snapshots=snapshots, views=views, device=device))
+    return Ensemble(members(models, snapshots=snapshots, tta=tta, device=device))
 
 
 def _number(snapshot: Path) -> tuple[int, str]:

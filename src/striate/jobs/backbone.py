@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from striate.core.errors import ImageError, WeightsNotAtHandError
+from striate.core.errors import ImageError, WeightsNotFoundError
 from striate.data.decode import probe
 from striate.data.index import ImageIndex
 from striate.weights.fetch import pick
@@ -35,6 +35,6 @@ def suggest(index: ImageIndex) -> tuple[str, str]:
         return "resnet20_cifar", f"small colour images (shorter side {side:.0f} px in the median)"
     try:
         picked = pick("mobilenet_v2", "default", allow_download=True)
-    except WeightsNotAtHandError as error:
+    except WeightsNotFoundError as error:
         return "resnet20_cifar", f"the best bundled one; mobilenet_v2 would suit photos better, but {error.message}"
     return "mobilenet_v2", f"photos (shorter side {side:.0f} px in the median); {picked.note or 'its default weights'}"

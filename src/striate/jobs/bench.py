@@ -10,7 +10,7 @@ from torch import nn
 
 from striate.core.device import cpu_threads, pick
 from striate.core.errors import PlanError
-from striate.core.events import Listener, Silent
+from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs.models import published
 from striate.models import REGISTRY
 from striate.records import zoo
@@ -22,7 +22,7 @@ def run(
     names: Sequence[str] = (),
     device: str | None = None,
     batch: int = 8,
-    listener: Listener | None = None,
+    progress: ProgressCallback | None = None,
     *,
     seconds: float = 1.0,
 ) -> list[BenchRow]:
@@ -31,8 +31,8 @@ def run(
     Args:
         names: Networks, or aliases; empty takes the lightest classifier of every family.
         device: As `core.device.pick` takes it; None takes the fastest at hand.
-        batch: DecodedImages at a time.
-        listener: Hears of progress; None for silence.
+        batch: Images at a time.
+        progress: Hears of progress; None for silence.
         seconds: For about how long each of the two steps is repeated.
 
     Raises:
@@ -41,7 +41,7 @@ def run(
     """
     if batch < 1:
         raise PlanError(f"a batch holds at least 1 image; got {batch}")
-    on, hears = pick(device), listener or Silent()
+    on, hears = pick(device), progress or NoProgress()
     rows = [zoo.find(name) for name in names] or lightest()
     hears.phase("timing", len(rows), "network")
     timings = []

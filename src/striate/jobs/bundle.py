@@ -13,9 +13,9 @@ import torch
 
 import striate
 from striate.core.atomic import write_text
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.data.index import survey
-from striate.features.run import over
+from striate.features.run import predict_batches
 from striate.jobs.artefact import load
 from striate.records import io
 from striate.tasks.classify.metrics import score
@@ -63,8 +63,8 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
     index = survey(plan["data"], root=root or plan["root"])
     test = [i for i, part in enumerate(index.splits or ()) if part == "test"]
     classifier = Classifier(stored, card.preprocess).eval()
-    outputs = over(
-        classifier, card.preprocess, index, test, width=len(card.classes), listener=Silent(), phase="", batch=100
+    outputs = predict_batches(
+        classifier, card.preprocess, index, test, width=len(card.classes), progress=NoProgress(), phase="", batch=100
     )
     top1 = score(outputs.values, index.labels[outputs.positions], index.classes).top1
     pre = card.preprocess

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from striate.core.atomic import write_bytes
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.core.seed import generator
 from striate.data.audit import audit
@@ -26,8 +26,8 @@ from striate.records.plans import PreviewPlan
 from striate.records.recipes import Augment, recipe, title
 from striate.report.sheet import Row, sheet
 from striate.report.words import plural
-from striate.tasks.classify.feed import PixelFeed, to_cut_from
 from striate.tasks.classify.network import natural_preprocess
+from striate.tasks.classify.source import PixelSource, to_cut_from
 
 _BATCH = 64
 _LOOK = Preprocess(size=(16, 16))
@@ -36,7 +36,7 @@ _LOOK = Preprocess(size=(16, 16))
 def run(
     data: str | Path,
     root: str | Path | None,
-    listener: Listener,
+    progress: ProgressCallback,
     *,
     preview: PreviewPlan | None = None,
     out: Path | None = None,
@@ -46,12 +46,12 @@ def run(
     Args:
         data: As `data.index.scan` takes it.
         root: As `data.index.scan` takes it.
-        listener: Hears of progress.
+        progress: Hears of progress.
         preview: What to draw beside that; None draws nothing.
         out: Where; None takes ``<data>-<recipe>.png``.
 
     Returns:
-        ``classes`` (name to count), ``images`` (how many), ``problems`` (rows of `records.results.Problem`), and
+        ``classes`` (name to count), ``images`` (how many), ``issues`` (rows of `records.results.DataIssue`), and
         ``augmented`` (the file) with a preview.
 
     Raises:
@@ -62,27 +62,27 @@ def run(
     varies = None if preview is None else recipe(preview.recipe).augment
     shape = None if preview is None or preview.network is None else REGISTRY.get(preview.network).input
     index = scan(data, root=root)
-    hashes = digests(index, listener)
-    listener.phase("decoding", len(index), "image")
+    hashes = digests(index, progress)
+    progress.phase("decoding", len(index), "image")
     unreadable: dict[int, str] = {}
     done = 0
     for batch in batches(index, range(len(index)), _LOOK, batch=_BATCH):
         unreadable |= batch.failed
         done += len(batch.positions)
-        listener.step(done)
+        progress.step(done)
     seen = headers(index)
-    problems = audit(index, hashes, unreadable=unreadable, seen=seen)
-    found = {"classes": index.counts(), "images": len(index), "problems": to_json(problems)}
+    issues = audit(index, hashes, unreadable=unreadable, seen=seen)
+    found = {"classes": index.counts(), "images": len(index), "issues": to_json(issues)}
     if preview is None or varies is None:
         return found
-    listener.phase("drawing images", 1, "sheet")
+    progress.phase("drawing images", 1, "sheet")
     readable = np.array([p for p in range(len(index)) if p not in unreadable])
     if shape is None:
         side = round(min(seen.middle_side(readable) or preview.side, preview.side))
         shape = (3, side, side)
     path = out or Path(f"{Path(data).name.split('.')[0]}-{title(preview.recipe)}.png")
     write_bytes(path, _drawn(index, seen, readable, preview, varies, natural_preprocess(shape)))
-    listener.step(1)
+    progress.step(1)
     return found | {"augmented": str(path)}
 
 
@@ -99,7 +99,7 @@ def _drawn(
     cut_from = to_cut_from(preprocess, varies, seen, readable)
     pixels = np.stack([decode(index.read(p), cut_from) for p in chosen])
     labels, places = index.labels[chosen], np.arange(len(chosen))
-    feed = PixelFeed(
+    source = PixelSource(
         pixels,
         labels,
         varies,
@@ -109,7 +109,7 @@ def _drawn(
         size=preprocess.size,
         proportions=seen.proportions(chosen),
     )
-    passes = [feed.batch(places, epoch) for epoch in range(preview.passes)]
+    passes = [source.batch(places, epoch) for epoch in range(preview.passes)]
     rows = [
         Row(
             label=index.classes[labels[place]],

@@ -12,50 +12,50 @@ import numpy as np
 
 from striate.core.device import pick
 from striate.core.errors import DataError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, survey
 from striate.features import run as running
 from striate.jobs.artefact import TrainedClassifier, members
 from striate.records.plans import EvalPlan
-from striate.records.results import Difference, EvalRecord, Score, Standing
+from striate.records.results import Difference, EvalRecord, ModelScore, Score
 from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
 from striate.tasks.classify.metrics import paired_difference, score, wilson
 from striate.weights.trained import IMAGES
 
 
-def run(plan: EvalPlan, listener: Listener) -> EvalRecord:
+def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
     """Score runs and published models, and what they come to together.
 
     A published model's outputs are matched to the data's labels by synset, name or number.
 
     Args:
         plan: The models, the data, and which part of it.
-        listener: Hears of progress, of images that could not be read, and of those that a model was trained on.
+        progress: Hears of progress, of images that could not be read, and of those that a model was trained on.
 
     Raises:
         DataError: A label of the data is none of the models', or there is no such part.
         PlanError: The models do not know the same classes, or cannot look at images as asked.
     """
     named = (plan.model, *plan.also)
-    classifiers = members(named, snapshots=plan.snapshots, views=plan.views, device=plan.device)
+    classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
     together = Ensemble(classifiers)
     index = survey(plan.data, root=plan.root)
     place, positions = match(together, index.classes), _part(plan, index)
-    trained_on = _trained_on(classifiers, index, positions, listener)
-    looks = [_looked(each, index, positions, plan, listener) for each in classifiers]
+    trained_on = _trained_on(classifiers, index, positions, progress)
+    looks = [_looked(each, index, positions, plan, progress) for each in classifiers]
     shared = reduce(np.intersect1d, [each.positions for each in looks])
     labels = place[index.labels[shared]]
     values = [each.values[np.searchsorted(each.positions, shared)] for each in looks]
-    views = [None] if plan.views is None else [None, plan.views]
+    tta = [None] if plan.tta is None else [None, plan.tta]
     singles = [
-        _Way(model=classifier.name, views=name, log_p=log_p[:, look], trained_on=seen)
+        _Way(model=classifier.name, tta=name, log_p=log_p[:, look], trained_on=seen)
         for classifier, log_p, seen in zip(classifiers, together.arrange(values), trained_on, strict=True)
-        for look, name in enumerate(views)
+        for look, name in enumerate(tta)
     ]
     joined = [
-        _Way(model=f"{len(classifiers)} together", views=name, log_p=together.join([each[:, look] for each in values]))
-        for look, name in enumerate(views)
+        _Way(model=f"{len(classifiers)} together", tta=name, log_p=together.join([each[:, look] for each in values]))
+        for look, name in enumerate(tta)
         if len(classifiers) > 1
     ]
     scores = [score(way.log_p, labels, together.classes) for way in (*singles, *joined)]
@@ -94,7 +94,7 @@ class _Way:
     """One way of classifying: who, by which views, and the log-probabilities it gave, ``[n, classes]``."""
 
     model: str
-    views: str | None
+    tta: str | None
     log_p: np.ndarray
     trained_on: int | None = None
 
@@ -115,18 +115,18 @@ def _part(plan: EvalPlan, index: ImageIndex) -> np.ndarray:
 
 
 def _trained_on(
-    classifiers: Sequence[TrainedClassifier], index: ImageIndex, positions: np.ndarray, listener: Listener
+    classifiers: Sequence[TrainedClassifier], index: ImageIndex, positions: np.ndarray, progress: ProgressCallback
 ) -> list[int | None]:
     """How many of the images each one's training saw, as far as its run's folder says; the listener is told."""
     kept = [None if each.folder is None else each.folder / IMAGES for each in classifiers]
     if not any(path is not None and path.is_file() for path in kept):
         return [None] * len(classifiers)
-    hashes = digests(index, listener)
+    hashes = digests(index, progress)
     found: list[int | None] = []
     for classifier, path in zip(classifiers, kept, strict=True):
         count = count_in_set(path, [hashes[p] for p in positions]) if path is not None and path.is_file() else None
         if count:
-            listener.note(
+            progress.note(
                 f"{count:,} of {len(positions):,} images are among those that {classifier.name} was trained on "
                 "or chosen by: its figures are better than new images would give"
             )
@@ -135,41 +135,41 @@ def _trained_on(
 
 
 def _looked(
-    classifier: TrainedClassifier, index: ImageIndex, positions: np.ndarray, plan: EvalPlan, listener: Listener
+    classifier: TrainedClassifier, index: ImageIndex, positions: np.ndarray, plan: EvalPlan, progress: ProgressCallback
 ) -> running.Outputs:
     """Log-probabilities of every image, ``[n, looks, classes]``: as it is, and where there are views, their mean."""
-    views, temperature = classifier.views, classifier.temperature
+    tta, temperature = classifier.tta, classifier.temperature
 
     def looks(logits: np.ndarray) -> np.ndarray:
         plain = log_mean_of_views(logits[:1], [1.0], temperature)
-        several = [log_mean_of_views(logits, views.weights, temperature)] if len(logits) > 1 else []
+        several = [log_mean_of_views(logits, tta.weights, temperature)] if len(logits) > 1 else []
         return np.stack([plain, *several], axis=1).astype(np.float32)
 
-    outputs = running.over(
+    outputs = running.predict_batches(
         classifier.network,
         classifier.preprocess,
         index,
         positions,
         width=len(classifier.classes),
-        listener=listener,
+        progress=progress,
         phase=f"evaluating {classifier.name}",
         batch=plan.batch,
         engine=plan.engine,
         device=pick(plan.device or "cpu"),
-        views=views,
+        tta=tta,
         join=looks,
     )
     for position, reason in sorted(outputs.unreadable.items()):
-        listener.note(f"left out {index.names[position]}: {reason}")
+        progress.note(f"left out {index.names[position]}: {reason}")
     if outputs.agreement.note:
-        listener.note(outputs.agreement.note)
+        progress.note(outputs.agreement.note)
     return outputs
 
 
-def _standing(way: _Way, found: Score, gain: Difference | None) -> Standing:
-    return Standing(
+def _standing(way: _Way, found: Score, gain: Difference | None) -> ModelScore:
+    return ModelScore(
         model=way.model,
-        views=way.views,
+        tta=way.tta,
         top1=found.top1,
         top1_interval=found.top1_interval,
         top1_error=1 - found.top1,

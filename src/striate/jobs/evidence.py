@@ -12,7 +12,7 @@ import numpy as np
 from striate.core.atomic import replacing
 from striate.data.decode import thumbnail
 from striate.data.image_index import ImageIndex
-from striate.records.results import DataSummary, FitRecord, Prediction, Problem, TrainRecord
+from striate.records.results import DataIssue, DataSummary, FitRecord, Prediction, TrainRecord
 from striate.report import html
 from striate.tasks.classify.metrics import log_softmax
 
@@ -20,7 +20,7 @@ PREDICTIONS = "predictions.csv"
 
 
 def summary(
-    source: str, index: ImageIndex, parts: Mapping[str, np.ndarray], problems: tuple[Problem, ...], unreadable: int
+    source: str, index: ImageIndex, parts: Mapping[str, np.ndarray], issues: tuple[DataIssue, ...], unreadable: int
 ) -> DataSummary:
     """How many images there were, class by class.
 
@@ -29,8 +29,8 @@ def summary(
         index: All images.
         parts: Positions of those that could be read, under ``train``, ``validation``, ``test`` and ``unused``; an
             absent part is empty.
-        problems: What was noticed.
-        unreadable: DecodedImages that could not be read.
+        issues: What was noticed.
+        unreadable: Images that could not be read.
     """
     names = ("train", "validation", "test", "unused")
     found = {name: parts.get(name, np.array([], dtype=np.int64)) for name in names}
@@ -44,7 +44,7 @@ def summary(
         test=len(found["test"]),
         unused=len(found["unused"]),
         unreadable=unreadable,
-        problems=problems,
+        issues=issues,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, final
 
 from striate.core.errors import PlanError
-from striate.core.events import Listener, Silent
+from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import fit as job
 from striate.jobs.artefact import TrainedClassifier, load
 from striate.records.plans import FitPlan
@@ -77,7 +77,7 @@ def fit(
     *,
     out: str | Path | None = None,
     budget: str | float | None = None,
-    listener: Listener | None = None,
+    progress: ProgressCallback | None = None,
     **plan: Any,
 ) -> Run:
     """Make a classifier of labelled images, and gather the evidence for trusting it.
@@ -87,12 +87,12 @@ def fit(
         out: The run's folder; None takes the next free ``runs/<data>-<n>``. A run that was stopped goes on, a finished
             one is returned.
         budget: Bound on the whole run: seconds, or ``90s``, ``10m``, ``2h``; None bounds the work instead.
-        listener: Hears of progress; None for silence.
+        progress: Hears of progress; None for silence.
         **plan: Other fields of `records.plans.FitPlan`: ``backbone``, ``per_class``, ``seed``, ...
 
     Raises:
         StriateError: As `jobs.fit.run`.
     """
     asked = FitPlan(data=str(data), budget_s=None if budget is None else seconds(budget), **plan)
-    outcome = job.run(asked, None if out is None else Path(out), listener or Silent())
+    outcome = job.run(asked, None if out is None else Path(out), progress or NoProgress())
     return Run(outcome.folder, outcome.record)

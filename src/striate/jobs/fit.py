@@ -14,13 +14,13 @@ import numpy as np
 from striate.core import paths
 from striate.core.device import pick
 from striate.core.errors import DataError, StriateError
-from striate.core.events import Listener, Several
+from striate.core.events import ProgressCallback, ProgressCallbacks
 from striate.data.audit import audit
 from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
 from striate.features.extract import unread
-from striate.features.run import over
+from striate.features.run import predict_batches
 from striate.jobs import evidence, folder
 from striate.jobs.backbone import suggest
 from striate.jobs.versions import versions
@@ -33,8 +33,8 @@ from striate.tasks.classify import metrics
 from striate.tasks.classify.network import Classifier
 from striate.transfer.advisor import Advisor, Attempt, advise
 from striate.transfer.clock import Clock
+from striate.transfer.context import CachedFeatures, TransferContext
 from striate.transfer.explain import reason
-from striate.transfer.problem import CachedFeatures, Problem
 from striate.weights import Opened, open_model, trained
 
 
@@ -56,13 +56,13 @@ class FitOutcome:
 
 
 @folder.at_work()
-def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
+def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutcome:
     """Carry out a plan, or go on with it.
 
     Args:
         plan: What is asked.
         out: The run's folder; None takes the next free ``runs/<data>-<n>``.
-        listener: Hears of progress.
+        progress: Hears of progress.
 
     Raises:
         DataError: The images cannot be used as they are.
@@ -80,20 +80,20 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
     if name is None:
         name, why = suggest(index)
         notes.append(f"backbone {name}: {why}")
-    opened = open_model(name, listener=listener)
+    opened = open_model(name, progress=progress)
     device = pick(plan.device)
-    hashes = digests(index, listener)
+    hashes = digests(index, progress)
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
     # Only now, so that a slip of the pen in the plan leaves no folder behind that would refuse the mended plan.
     claim = folder.claim("fit", plan, out or folder.next_free(Path(plan.data).name.split(".")[0]))
-    listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
-    listener.record("run", {"folder": str(claim.folder), "state": claim.state})
+    progress = ProgressCallbacks(progress, folder.LogFile(claim.folder / folder.LOG))
+    progress.record("run", {"folder": str(claim.folder), "state": claim.state})
     for note in filter(None, [*notes, opened.note]):
-        listener.note(note)
+        progress.note(note)
 
     clock = Clock(plan.budget_s)
-    problem = Problem(
+    context = TransferContext(
         plan=plan,
         index=index,
         digests=hashes,
@@ -107,51 +107,51 @@ def run(plan: FitPlan, out: Path | None, listener: Listener) -> FitOutcome:
         device=device,
         work=claim.work,
         cache=paths.home() / "features",
-        listener=listener,
+        progress=progress,
     )
-    features = CachedFeatures(problem)
+    features = CachedFeatures(context)
     try:
-        splits, unreadable = _every_image_once(problem, features, splits, unreadable)
+        splits, unreadable = _every_image_once(context, features, splits, unreadable)
     except StriateError:
         folder.release(claim)
         raise
     prepared = time.monotonic()
-    advisor = Advisor(problem, features, clock)
+    advisor = Advisor(context, features, clock)
     winner, attempts = advise(advisor)
     chosen = time.monotonic()
     record, predictions = _conclude(
-        plan, problem, opened, splits, unreadable, features, advisor, winner, attempts, claim
+        plan, context, opened, splits, unreadable, features, advisor, winner, attempts, claim
     )
     seconds = {"total": time.monotonic() - began, "features": prepared - began, "candidates": chosen - prepared}
     record = dataclasses.replace(record, seconds=seconds | {"conclusion": time.monotonic() - chosen})
     evidence.write(claim.folder, record, predictions, index)
     io.write(claim.folder / folder.METRICS, record)  # last: it says that the run is finished
     shutil.rmtree(claim.work, ignore_errors=True)
-    listener.record("finished", {"test_top1": record.test.top1})
+    progress.record("finished", {"test_top1": record.test.top1})
     return FitOutcome(record=record, folder=claim.folder, resumed=claim.state == "unfinished", finished_before=False)
 
 
 def _every_image_once(
-    problem: Problem, features: CachedFeatures, splits: Splits, unread: dict[int, str]
+    context: TransferContext, features: CachedFeatures, splits: Splits, unread: dict[int, str]
 ) -> tuple[Splits, dict[int, str]]:
     """The cached pass, and a look at the test images; unreadable ones are out of the split afterwards.
 
     Returns:
         The split of what can be read, and the reason for every image that cannot.
     """
-    index, listener = problem.index, problem.listener
-    most = math.floor(problem.plan.max_unreadable * (len(index) - len(splits.unused)) + 1e-9)
-    unreadable = unread | problem.unreadable(splits.test, most=most, besides=unread)
+    index, progress = context.index, context.progress
+    most = math.floor(context.plan.max_unreadable * (len(index) - len(splits.unused)) + 1e-9)
+    unreadable = unread | context.unreadable(splits.test, most=most, known_unreadable=unread)
     done = features.run(
-        np.sort(np.concatenate([splits.train, splits.validation])), most_unreadable=most, besides=unreadable
+        np.sort(np.concatenate([splits.train, splits.validation])), max_unreadable=most, known_unreadable=unreadable
     )
-    listener.record(
+    progress.record(
         "features",
         {"computed": done.computed, "found": done.found, "seconds": done.seconds, "seconds_waited": done.waited_s},
     )
     unreadable |= done.unreadable
     splits = _without(splits, unreadable)
-    problem.train, problem.validation = splits.train, splits.validation
+    context.train, context.validation = splits.train, splits.validation
     _require_enough(index, splits)
     return splits, unreadable
 
@@ -176,7 +176,7 @@ def _require_enough(index: ImageIndex, splits: Splits) -> None:
 
 def _conclude(
     plan: FitPlan,
-    problem: Problem,
+    context: TransferContext,
     opened: Opened,
     splits: Splits,
     unreadable: dict[int, str],
@@ -187,40 +187,40 @@ def _conclude(
     claim: folder.Claim,
 ) -> tuple[FitRecord, list[Prediction]]:
     """Train the winner on all labelled images, look at the test images once, and write the model down."""
-    index, listener = problem.index, problem.listener
+    index, progress = context.index, context.progress
     assert winner.build is not None
     assert winner.row.validation is not None
     model, preprocess = winner.build()
-    point = None if winner.row.strategy == "scratch" else advisor.point
+    layer = None if winner.row.strategy == "scratch" else advisor.layer
     start = {"weights": "random"} if winner.row.strategy == "scratch" else opened.start
     card = trained.ModelCard(
         network=opened.name,
         options=opened.options,
-        point=point,
+        layer=layer,
         classes=index.classes,
         preprocess=preprocess,
         temperature=winner.temperature,
         start=start,
         made={"verb": "fit", "data": Path(plan.data).name},
     )
-    write_set(claim.folder / trained.IMAGES, [problem.digests[p] for p in (*splits.train, *splits.validation)])
+    write_set(claim.folder / trained.IMAGES, [context.digests[p] for p in (*splits.train, *splits.validation)])
     trained.save(claim.folder, model, card)
-    outputs = over(
+    outputs = predict_batches(
         Classifier(model, preprocess).eval(),
         preprocess,
         index,
         splits.test,
-        width=problem.classes,
-        listener=listener,
+        width=context.classes,
+        progress=progress,
         phase="the test images, once",
-        device=problem.device,
+        device=context.device,
         fast=plan.fast_resize,
     )
     unreadable = unreadable | outputs.unreadable
     labels = index.labels[outputs.positions]
     test = metrics.score(outputs.values, labels, index.classes, temperature=winner.temperature)
     predictions = evidence.predictions(index, outputs.values, outputs.positions, temperature=winner.temperature)
-    problems = audit(index, problem.digests, splits, unreadable)
+    issues = audit(index, context.digests, splits, unreadable)
     parts = {
         name: np.array([p for p in each if p not in unreadable], dtype=np.int64)
         for name, each in dataclasses.asdict(splits).items()
@@ -240,7 +240,7 @@ def _conclude(
         start=start,
         candidates=tuple(each.row for each in attempts),
         depth=advisor.depth,
-        data=evidence.summary(plan.data, index, parts, problems, len(unreadable)),
+        data=evidence.summary(plan.data, index, parts, issues, len(unreadable)),
         cost=io.to_json(measure(model, (preprocess.in_channels, *preprocess.size)).totals),
         engine=io.to_json(agreement),
         seconds={},

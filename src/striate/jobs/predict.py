@@ -5,30 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from striate.core.errors import ImageError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.jobs.artefact import ensemble
 from striate.records.plans import PredictPlan
 
 
-def run(plan: PredictPlan, listener: Listener) -> list[dict[str, Any]]:
+def run(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
     """A row for every image: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
 
     Args:
         plan: The models, the images, and how many names for each.
-        listener: Hears of progress.
+        progress: Hears of progress.
 
     Raises:
         CheckpointError: A model cannot be used.
         PlanError: The models do not know the same classes.
     """
     named = (plan.model, *plan.also)
-    classifier = ensemble(named, snapshots=plan.snapshots, views=plan.views, device=plan.device)
-    listener.phase("predicting", len(plan.images), "image")
+    classifier = ensemble(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
+    progress.phase("predicting", len(plan.images), "image")
     rows: list[dict[str, Any]] = []
     for number, file in enumerate(plan.images, start=1):
         try:
             rows.append({"file": file, "predictions": classifier.predict(file, plan.top)})
         except ImageError as error:
             rows.append({"file": file, "predictions": [], "error": str(error)})
-        listener.step(number)
+        progress.step(number)
     return rows

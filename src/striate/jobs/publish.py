@@ -8,7 +8,7 @@ from pathlib import Path
 
 from striate.core.atomic import make_folder, write_bytes, write_text
 from striate.core.errors import PlanError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.jobs import folder
 from striate.records import io
 from striate.records.plans import PublishPlan
@@ -19,14 +19,14 @@ from striate.weights import hub, trained
 FILES = (trained.WEIGHTS, trained.CARD, folder.METRICS, model_card.NAME)
 
 
-def run(plan: PublishPlan, listener: Listener) -> PublishRecord:
+def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
     """Write weights, ``model.json``, figures and a model card; nothing in them names a file or folder of this machine.
 
     The report stays here: it shows images and names their files.
 
     Args:
         plan: Which run, where to, under which licence.
-        listener: Hears of progress.
+        progress: Hears of progress.
 
     Raises:
         PlanError: The run is unfinished, or the folder holds something else.
@@ -48,14 +48,14 @@ def run(plan: PublishPlan, listener: Listener) -> PublishRecord:
     published = dataclasses.replace(found.card, licence=str(plan.licence), made=made, start=_public(found.card.start))
     where = to if on_hub else Path(to).resolve().name
     about = model_card.About(data=data, data_licence=plan.data_licence, where=where)
-    listener.phase("checking the weights")
+    progress.phase("checking the weights")
     trained.load(found)  # what is damaged is not given to others
     if not on_hub:
         files = _write(make_folder(Path(to)), found, record, published, about)
         return PublishRecord(to=to, files=files, licence=published.licence)
     with tempfile.TemporaryDirectory() as place:
         files = _write(Path(place), found, record, published, about)
-        listener.phase(f"pushing to {to}")
+        progress.phase(f"pushing to {to}")
         pushed = hub.push(Path(place), to, private=plan.private, message=f"{published.network} trained on {data}")
     return PublishRecord(to=to, files=files, licence=published.licence, commit=pushed.commit, url=pushed.url)
 

@@ -16,7 +16,7 @@ import torch
 from striate.core.atomic import make_folder
 from striate.core.device import free_bytes, native_bf16, pick
 from striate.core.errors import PlanError
-from striate.core.events import Listener, Several, Silent
+from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.data.audit import audit
@@ -32,7 +32,7 @@ from striate.jobs import evidence, folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
-from striate.records.plans import TrainMeans, TrainPlan
+from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Augment, Recipe, title
 from striate.records.results import TrainRecord
 from striate.report.live import LivePage
@@ -40,8 +40,8 @@ from striate.sizing import measure
 from striate.sizing.memory import largest_batch, peak_bytes
 from striate.sizing.trace import on_meta
 from striate.tasks.classify import metrics
-from striate.tasks.classify.feed import PixelFeed, to_cut_from
 from striate.tasks.classify.network import Classifier, natural_preprocess
+from striate.tasks.classify.source import PixelSource, to_cut_from
 from striate.tasks.classify.whiten import first_convolution, whiten
 from striate.train import checkpoint
 from striate.train.loop import train
@@ -84,7 +84,12 @@ def planned(where: Path) -> TrainPlan:
 
 @folder.at_work()
 def run(
-    plan: TrainPlan, out: Path | None, listener: Listener, *, means: TrainMeans | None = None, resume: bool = False
+    plan: TrainPlan,
+    out: Path | None,
+    progress: ProgressCallback,
+    *,
+    runtime: RuntimeOptions | None = None,
+    resume: bool = False,
 ) -> TrainOutcome:
     """Train, or go on with a training that was stopped, to the same weights.
 
@@ -94,12 +99,12 @@ def run(
     Args:
         plan: What is asked.
         out: The run's folder; None takes the next free ``runs/<network>-<n>``.
-        listener: Hears of progress.
-        means: What may be used.
+        progress: Hears of progress.
+        runtime: What may be used.
         resume: Whether there must be a run to go on with.
     """
     began = time.monotonic()
-    means = means or TrainMeans()
+    runtime = runtime or RuntimeOptions()
     where = out or folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
     method = plan.method()
     if folder.look("train", plan, where).state == "finished":
@@ -110,27 +115,27 @@ def run(
         return TrainOutcome(record=record, folder=where)
     if launched() > 1 and out is None:
         raise PlanError("several processes need one folder that they agree on", hint="name it with --out")
-    ranks = Ranks(pick(plan.device), trackers=means.trackers, folder=where / "trackers")
+    ranks = Ranks(pick(plan.device), trackers=runtime.trackers, folder=where / "trackers")
     if not ranks.first:
-        listener = Silent()
+        progress = NoProgress()
     entry = REGISTRY.get(plan.network)
     entry.require("classify")
     index = scan(plan.data, root=plan.root)
     preprocess = natural_preprocess(entry.input)
     torch.manual_seed(derive(plan.seed, "weights"))
     model = entry.classifier(classes=len(index.classes))
-    if not method.aux:
+    if not method.aux_weight:
         model.aux.clear()  # nothing would train them
     network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if method.whiten:
         first_convolution(network)  # refused before anything is decoded
-    hashes = digests(index, listener)
+    hashes = digests(index, progress)
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
     claim = None
     if ranks.first:
         claim = folder.claim("train", plan, where)
-        listener = Several(listener, folder.LogFile(claim.folder / folder.LOG))
+        progress = ProgressCallbacks(progress, folder.LogFile(claim.folder / folder.LOG))
         page = LivePage(
             claim.folder,
             network=plan.network,
@@ -138,25 +143,25 @@ def run(
             data=Path(plan.data).name,
             epochs=folder.logged(claim.folder / folder.LOG, "epoch"),
         )
-        listener.note(f"{page.path} shows how it goes")
-        listener = Several(listener, page)
+        progress.note(f"{page.path} shows how it goes")
+        progress = ProgressCallbacks(progress, page)
         settings = {**io.to_json(plan), "recipe": plan.recipe, "method": io.to_json(method)}
-        listener = Several(listener, ranks.track(where.name, settings))
-        listener.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
+        progress = ProgressCallbacks(progress, ranks.track(where.name, settings))
+        progress.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     ranks.wait()
     claim = claim or folder.look("train", plan, where)
     validates = plan.validate or method.schedule.kind == "plateau"
     training = splits.train if validates else np.sort(np.concatenate([splits.train, splits.validation]))
     looked_at = splits.validation if validates else splits.validation[:0]
-    seen = headers(index) if method.augment.crop is not None else None
+    seen = headers(index) if method.augment.crop_scale is not None else None
     cut_from = to_cut_from(preprocess, method.augment, seen, training)
     images = Decoded(index, hashes, cut_from, claim.work / "pixels")
     held_back = Decoded(index, hashes, preprocess, claim.work / "validation")
     if ranks.first:
-        most = math.floor(means.max_unreadable * len(index) + 1e-9)
+        most = math.floor(runtime.max_unreadable * len(index) + 1e-9)
         for store, positions in ((images, training), (held_back, looked_at)):
-            unreadable = store.decode(positions, listener, most_unreadable=most, besides=unreadable)
-        _tell(index, unreadable, listener)
+            unreadable = store.decode(positions, progress, max_unreadable=most, known_unreadable=unreadable)
+        _tell(index, unreadable, progress)
     ranks.wait()
     kept, held = images.readable(training), held_back.readable(looked_at)
     if method.whiten:
@@ -182,7 +187,7 @@ def run(
     precision = plan.precision if plan.precision != "auto" else "bf16" if native else "float32"
     result = train(
         network,
-        PixelFeed(
+        PixelSource(
             images.pixels,
             labels,
             method.augment,
@@ -194,33 +199,33 @@ def run(
         ),
         method,
         seed=plan.seed,
-        listener=listener,
+        progress=progress,
         ranks=ranks,
         class_weights=torch.tensor(rarity, dtype=torch.float32) if method.balance == "weights" else None,
         chances=rarity[labels] if method.balance == "oversample" else None,
         precision=precision,
         most=_most(network, preprocess, method, precision, ranks.device),
-        compiled=means.compiled,
-        workers=means.workers,
-        save_every_s=means.save_every_s,
+        compiled=runtime.compiled,
+        workers=runtime.workers,
+        save_every_s=runtime.save_every_s,
         save_to=state,
         signature=signature,
         evaluate=best if validates else None,
         snapshot=snapshots,
     )
-    listener.record("trained", {"step": result.resumed_at, "steps": result.steps, "seconds": result.seconds})
+    progress.record("trained", {"step": result.resumed_at, "steps": result.steps, "seconds": result.seconds})
     if validates:
         if ranks.first:
             trained.save_weights(claim.folder / trained.LAST, model)
         model.load_state_dict(checkpoint.read(best.file)[0])
-    logits, positions, lost = _tested(network, preprocess, index, splits.test, ranks, listener)
+    logits, positions, lost = _tested(network, preprocess, index, splits.test, ranks, progress)
     if not ranks.first:
         ranks.finish()
         return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
     card = trained.ModelCard(
         network=entry.name,
         options={},
-        point=None,
+        layer=None,
         classes=index.classes,
         preprocess=preprocess,
         temperature=1.0,
@@ -232,18 +237,18 @@ def run(
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     unreadable = {**unreadable, **lost}
     parts = {"train": kept, "validation": held, "test": positions}
-    problems = audit(index, hashes, splits, unreadable, seen=seen)
+    issues = audit(index, hashes, splits, unreadable, seen=seen)
     record = TrainRecord(
         network=entry.name,
         test=metrics.score(logits, index.labels[positions], index.classes),
-        data=evidence.summary(plan.data, index, parts, problems, len(unreadable)),
+        data=evidence.summary(plan.data, index, parts, issues, len(unreadable)),
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,
         resumes=result.resumes,
         halved_at=result.halved_at,
         precision=result.precision,
-        groups=result.groups,
+        micro_batches=result.micro_batches,
         best_epoch=int(top["epoch"]) if top else None,
         validation=top["top1"] if top else None,
         snapshots=len(cycle_ends(method.schedule, result.steps)),
@@ -273,13 +278,13 @@ def _most(
     model, shape = on_meta(network.model), (preprocess.in_channels, *preprocess.size)
     kept = sum(each.nbytes for each in model.parameters())
     states = 2 if method.optimizer == "adamw" else int(method.optimizer == "rmsprop") + int(method.momentum > 0)
-    room = int(MOST_OF_FREE * free) + kept * (0 if method.ema else 1)  # the network is there already
+    room = int(MOST_OF_FREE * free) + kept * (0 if method.ema_decay else 1)  # the network is there already
     if precision == "bf16":  # weights, gradients and the optimiser's memory stay as they are, beside copies of weights
         model = model.to(torch.bfloat16)
         room -= kept * (2 + states) // 2 + kept // 2
     optimiser = ("sgd", "momentum", "adam")[states]
-    group = method.group or method.batch
-    if peak_bytes(model, shape, batch=group, training=True, optimiser=optimiser) <= room:
+    micro_batch = method.micro_batch or method.batch
+    if peak_bytes(model, shape, batch=micro_batch, training=True, optimiser=optimiser) <= room:
         return None
     return max(1, largest_batch(model, shape, max(1, room), training=True, optimiser=optimiser))
 
@@ -307,7 +312,7 @@ class _Best:
         file: Path,
     ) -> None:
         self._network, self._ranks, self.file = network, ranks, file
-        self._feed = PixelFeed(images.pixels, labels, Augment(), seed=0, rows=images.rows(positions))
+        self._source = PixelSource(images.pixels, labels, Augment(), seed=0, rows=images.rows(positions))
         self._parts = ranks.share(range(len(positions)))
         self._count = len(positions)
 
@@ -315,7 +320,7 @@ class _Best:
         right = 0
         with torch.inference_mode():
             for first in range(0, len(self._parts), _EVALUATED):
-                inputs, labels = self._feed.batch(np.array(self._parts[first : first + _EVALUATED]), 0)
+                inputs, labels = self._source.batch(np.array(self._parts[first : first + _EVALUATED]), 0)
                 found = self._network(inputs.to(self._ranks.device)).argmax(1).cpu()
                 right += int((found == labels).sum())
         top1 = sum(self._ranks.gather(right)) / self._count
@@ -334,7 +339,7 @@ def _tested(
     index: ImageIndex,
     positions: np.ndarray,
     ranks: Ranks,
-    listener: Listener,
+    progress: ProgressCallback,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """The test images through the network; each process runs a part, and every image counts once.
 
@@ -342,23 +347,23 @@ def _tested(
         Logits, the positions that they are of, and the reason for every image that cannot be read.
     """
     mine = ranks.share([int(p) for p in positions])
-    outputs = running.over(
+    outputs = running.predict_batches(
         network.eval(),
         preprocess,
         index,
         mine,
         width=len(index.classes),
-        listener=listener,
+        progress=progress,
         phase="the test images, once",
         batch=_EVALUATED,
         device=ranks.device,
     )
     parts = ranks.gather((outputs.values, outputs.positions, outputs.unreadable))
     lost = {position: why for part in parts for position, why in part[2].items()}
-    _tell(index, lost, listener)
+    _tell(index, lost, progress)
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts]), lost
 
 
-def _tell(index: ImageIndex, unreadable: Mapping[int, str], listener: Listener) -> None:
+def _tell(index: ImageIndex, unreadable: Mapping[int, str], progress: ProgressCallback) -> None:
     for position, why in sorted(unreadable.items()):
-        listener.note(f"left out {index.names[position]}: {why}")
+        progress.note(f"left out {index.names[position]}: {why}")

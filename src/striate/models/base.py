@@ -132,7 +132,7 @@ class StagedModel(Network):
         """The maps of the stages asked for, in order; nothing above the last of them runs.
 
         Args:
-            x: DecodedImages, ``[n, in_channels, h, w]``.
+            x: Images, ``[n, in_channels, h, w]``.
             keep: Names of stages; None keeps all.
         """
         self._check(x)
@@ -260,23 +260,23 @@ class ImageModel(StagedModel):
             head.replace_logits(classes)
         self.classes = classes
 
-    def truncate(self, point: str, classes: int) -> None:
+    def truncate(self, layer: str, classes: int) -> None:
         """Keep the network up to a feature point, with a fresh last layer on it; what lies above is dropped.
 
         Args:
-            point: One of `feature_points`. At the last stage of a network whose head is pooling and ``logits`` alone,
+            layer: One of `feature_layers`. At the last stage of a network whose head is pooling and ``logits`` alone,
                 only the last layer changes.
             classes: Length of the output.
         """
-        if point not in self.feature_points:
-            hint = f"points: {', '.join(self.feature_points)}"
-            raise UnknownModelError(f"this network has no feature point {point!r}", hint=hint)
+        if layer not in self.feature_layers:
+            hint = f"points: {', '.join(self.feature_layers)}"
+            raise UnknownModelError(f"this network has no feature point {layer!r}", hint=hint)
         self.aux = nn.ModuleDict()
-        stage, _, part = point.partition(".")
+        stage, _, part = layer.partition(".")
         if part:
             self.head = self.head.upto(part, classes)
-        elif point != self.stages[-1] or self.head.hidden:
-            for name in self.stages_above(point):
+        elif layer != self.stages[-1] or self.head.hidden:
+            for name in self.stages_above(layer):
                 delattr(self, name)
             self._stage_table = self._stage_table[: self._position(stage) + 1]
             self._frozen &= frozenset(self.stages)
@@ -287,7 +287,7 @@ class ImageModel(StagedModel):
         self.classes = classes
 
     @property
-    def feature_points(self) -> tuple[str, ...]:
+    def feature_layers(self) -> tuple[str, ...]:
         """Where features can be taken: every stage, then the head's parts that learn before ``logits``."""
         return (*self.stages, *(f"head.{part}" for part in self.head.hidden))
 

@@ -59,7 +59,7 @@ class Group:
     scale: float
 
 
-PLAIN: Module = (
+NO_TTA: Module = (
     (Conv(96),),
     (Conv(48), Conv(64, 5)),
     (Conv(64), Conv(96, 3), Conv(96, 3)),
@@ -105,7 +105,7 @@ class InceptionResNetV2Spec:
 
     stem: tuple[int, int, int, int, int] = (32, 32, 64, 80, 192)
     groups: tuple[Group, ...] = (
-        Group(first=PLAIN, residual=A, count=10, scale=0.17),
+        Group(first=NO_TTA, residual=A, count=10, scale=0.17),
         Group(first=REDUCTION_A, residual=B, count=20, scale=0.1),
         Group(first=REDUCTION_B, residual=C, count=10, scale=0.2),
     )

@@ -58,7 +58,7 @@ class ODENetSpec:
         steps: Steps of a solver without control.
         gradients: ``"adjoint"`` solves a second equation backwards, in memory that does not grow with the evaluations;
             ``"direct"`` differentiates through the solver's own steps.
-        most_evaluations: Evaluations in one direction after which the equation is given up.
+        max_evaluations: Evaluations in one direction after which the equation is given up.
     """
 
     width: int = 64
@@ -67,10 +67,10 @@ class ODENetSpec:
     tolerance: float = 1e-3
     steps: int = 1
     gradients: Gradients = "adjoint"
-    most_evaluations: int = 1000
+    max_evaluations: int = 1000
 
     def __post_init__(self) -> None:
-        if min(self.width, self.groups, self.steps, self.most_evaluations) < 1 or self.width % self.groups:
+        if min(self.width, self.groups, self.steps, self.max_evaluations) < 1 or self.width % self.groups:
             raise ValueError(f"sizes and counts are at least 1, and groups divide the width; got {self}")
         known = (*get_args(Adaptive), *get_args(EqualSteps))
         if self.solver not in known:
@@ -144,7 +144,7 @@ class Flow(nn.Module):
 
     def __init__(self, derivative: nn.Module, spec: ODENetSpec) -> None:
         super().__init__()
-        self.derivative = _Counted(derivative, spec.most_evaluations)
+        self.derivative = _Counted(derivative, spec.max_evaluations)
         self.spec = spec
         self.evaluations = 0
 

@@ -89,7 +89,7 @@ def forward(x: Tensor, kernel: Tensor, window: Window | None = None) -> Tensor:
     """The cross-correlation of images with a kernel: ``y[n, j, p] = sum over i, q of x[n, i, p S + q D] k[j, i, q]``.
 
     Args:
-        x: DecodedImages.
+        x: Images.
         kernel: One small image of weights for each output channel and each input channel of its group.
         window: How the kernel slides; None moves it pixel by pixel without padding.
 

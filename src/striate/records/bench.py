@@ -13,7 +13,7 @@ class BenchRow:
         name: Of the network.
         device: What it ran on.
         threads: Processors used on a CPU.
-        batch: DecodedImages at a time.
+        batch: Images at a time.
         input: Channels, height and width of an image.
         forward_ms: An inference step: the batch through the network in evaluation mode, without gradients.
         forward_interval_ms: Of the median.

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from striate.core.errors import PlanError
 from striate.records import recipes
-from striate.records.views import view_set
+from striate.records.tta import tta_policy
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 
@@ -74,8 +74,8 @@ class TrainPlan:
         root: Where the files of a standard set are.
         recipe: Name of a recipe (``recipes/*.toml``), or a file that ends with ``.toml``.
         epochs: Passes over the training images; None takes the recipe's.
-        group: DecodedImages that are run at a time, of which batch statistics are taken; None takes the recipe's.
-        share: Of the recipe's steps; every fall of the rate keeps its place among them.
+        micro_batch: Images that are run at a time, of which batch statistics are taken; None takes the recipe's.
+        schedule_fraction: Of the recipe's steps; every fall of the rate keeps its place among them.
         seed: Of weights, order and augmentation.
         precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` where the device computes
             in it by itself. A run goes on in the one that it began with.
@@ -91,8 +91,8 @@ class TrainPlan:
     root: str | None = None
     recipe: str = "cifar_short"
     epochs: int | None = None
-    group: int | None = None
-    share: float = 1.0
+    micro_batch: int | None = None
+    schedule_fraction: float = 1.0
     seed: int = 0
     precision: Precision = "auto"
     validate: bool = False
@@ -104,10 +104,10 @@ class TrainPlan:
             raise PlanError(f"an ensemble of snapshots takes at least 2; got {self.snapshots}")
         if self.epochs is not None and self.epochs < 1:
             raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
-        if self.group is not None and self.group < 1:
-            raise PlanError(f"a group holds at least 1 image; got {self.group}")
-        if not 0 < self.share <= 1:
-            raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.share}")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise PlanError(f"a group holds at least 1 image; got {self.micro_batch}")
+        if not 0 < self.schedule_fraction <= 1:
+            raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.schedule_fraction}")
         if self.precision not in get_args(Precision):
             raise PlanError(f"precision is auto, float32 or bf16; got {self.precision!r}")
 
@@ -118,22 +118,22 @@ class TrainPlan:
             PlanError: There is no such recipe, or its batch does not part into such groups.
         """
         found = recipes.recipe(self.recipe)
-        if self.group is not None:
-            if found.batch % self.group:
+        if self.micro_batch is not None:
+            if found.batch % self.micro_batch:
                 raise PlanError(
-                    f"the recipe's batch of {found.batch} images does not part into groups of {self.group}",
+                    f"the recipe's batch of {found.batch} images does not part into groups of {self.micro_batch}",
                     hint=f"take a divisor of {found.batch}",
                 )
-            found = replace(found, group=self.group)
+            found = replace(found, micro_batch=self.micro_batch)
         if self.epochs is not None:
             found = replace(found, epochs=self.epochs, steps=None)
         if self.snapshots is not None:
-            found = replace(found, schedule=recipes.Schedule(kind="cycles", cycles=self.snapshots))
-        return found.compressed(self.share)
+            found = replace(found, schedule=recipes.Schedule(kind="cosine_restarts", cycles=self.snapshots))
+        return found.compressed(self.schedule_fraction)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainMeans:
+class RuntimeOptions:
     """What a training run may use; another choice gives the same numbers.
 
     Args:
@@ -168,19 +168,19 @@ class EvalPlan:
         model: A run folder or ``NAME:WEIGHTS``.
         also: Further models of the same classes; all are measured together, and beside that each one alone.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
-        views: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        tta: Name of a way to look at each image several times (``records/views.py``); None looks once.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
         split: Which part of the data; None takes ``test`` where the data names one, else everything.
         device: As `core.device.pick` takes it.
         engine: What runs the network.
-        batch: DecodedImages at a time.
+        batch: Images at a time.
     """
 
     model: str
     also: tuple[str, ...] = ()
     snapshots: bool = False
-    views: str | None = None
+    tta: str | None = None
     data: str
     root: str | None = None
     split: str | None = None
@@ -189,7 +189,7 @@ class EvalPlan:
     batch: int = 32
 
     def __post_init__(self) -> None:
-        view_set(self.views)
+        tta_policy(self.tta)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +200,7 @@ class PredictPlan:
         model: A run folder or ``NAME:WEIGHTS``.
         also: Further models of the same classes; the mean of all probabilities counts.
         snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
-        views: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        tta: Name of a way to look at each image several times (``records/views.py``); None looks once.
         images: Files.
         top: Predictions an image.
         device: As `core.device.pick` takes it.
@@ -209,13 +209,13 @@ class PredictPlan:
     model: str
     also: tuple[str, ...] = ()
     snapshots: bool = False
-    views: str | None = None
+    tta: str | None = None
     images: tuple[str, ...]
     top: int = 5
     device: str | None = None
 
     def __post_init__(self) -> None:
-        view_set(self.views)
+        tta_policy(self.tta)
         if self.top < 1:
             raise PlanError(f"--top is at least 1; got {self.top}")
 
@@ -230,7 +230,7 @@ class PreviewPlan:
         side: In pixels.
         passes: Variations of each image.
         classes: How many are shown at most, evenly spread.
-        rows: DecodedImages in all, where that leaves one a class.
+        rows: Images in all, where that leaves one a class.
         seed: Of the choice and of the variations.
     """
 

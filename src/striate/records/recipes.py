@@ -23,59 +23,71 @@ class Augment:
     Args:
         flip: Whether half of the images are mirrored left to right. ``alternate`` draws which half only once, and
             mirrors the other half in every second epoch, so that two epochs show each image both ways.
-        shift: Largest shift along each side, as a share of it.
+        translate: Largest shift along each side, as a share of it.
         pad: Width of the frame, as a share of each side, with which a window of the image's own size is cut out, by
             whole pixels; papers on CIFAR do that, with 0.125.
-        zoom: Least and largest magnification; below 1 the image shrinks and its border is drawn out.
+        scale: Least and largest magnification; below 1 the image shrinks and its border is drawn out.
         rotate: Largest turn, in degrees.
-        stretch: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
+        aspect_ratio: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
         shear: Largest shear, in degrees.
         brightness: Largest change of brightness, as a share.
         contrast: Largest change of contrast, as a share.
         saturation: Largest change of saturation, as a share.
         hue: Largest turn of the hues, in degrees.
-        lighting: Deviation of the noise along the principal components of ImageNet's colours (AlexNet's is 0.1).
-        crop: Least and largest area of the part that is cut out and drawn to the whole size, as shares; None cuts none.
-        aspect: Largest width over height of that part, relative to the image's, and height over width.
-        policy: Number and strength, from 0 to 10, of the random operations of RandAugment; None applies none.
-        erase: Chance that a rectangle is painted over.
+        pca_lighting: Deviation of the noise along the principal components of ImageNet's colours (AlexNet's is 0.1).
+        crop_scale: Smallest and largest area of a random resized crop, as fractions of the image; None crops nothing.
+        crop_ratio: Largest width over height of that part, relative to the image's, and height over width.
+        rand_augment: Number and strength, from 0 to 10, of the random operations of RandAugment; None applies none.
+        random_erasing: Chance that a rectangle is painted over.
         mixup: The Beta distribution's parameter by which pairs of images are blended; 0 blends none.
         cutmix: That by which a rectangle of one image is laid on another; 0 lays none. With both, each batch draws.
-        border: What lies outside the image: black (``zeros``), ImageNet's mean colour, which is 0 once normalised
+        padding_mode: What lies outside the image: black (``zeros``), ImageNet's mean colour, which is 0 once normalised
             (``mean``), the outermost pixels drawn out (``border``), or the image mirrored (``reflection``).
     """
 
     flip: bool | Literal["alternate"] = False
-    shift: float = 0.0
+    translate: float = 0.0
     pad: float = 0.0
-    zoom: tuple[float, float] = (1.0, 1.0)
+    scale: tuple[float, float] = (1.0, 1.0)
     rotate: float = 0.0
-    stretch: float = 1.0
+    aspect_ratio: float = 1.0
     shear: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
-    lighting: float = 0.0
-    crop: tuple[float, float] | None = None
-    aspect: float = 4 / 3
-    policy: tuple[int, float] | None = None
-    erase: float = 0.0
+    pca_lighting: float = 0.0
+    crop_scale: tuple[float, float] | None = None
+    crop_ratio: float = 4 / 3
+    rand_augment: tuple[int, float] | None = None
+    random_erasing: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
-    border: Literal["zeros", "mean", "border", "reflection"] = "border"
+    padding_mode: Literal["zeros", "mean", "border", "reflection"] = "border"
 
     def __post_init__(self) -> None:
         if self.flip not in (False, True, "alternate"):
             raise ValueError(f"flip is true, false or alternate; got {self.flip!r}")
-        if not 0 < self.zoom[0] <= self.zoom[1] or self.stretch < 1 or min(self.shift, self.pad) < 0:
-            raise ValueError(f"zoom is two factors above 0, stretch at least 1, shift and pad not below 0; got {self}")
-        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
-            raise ValueError(f"crop runs from a least to a largest share of the area, at most 1; got {self.crop}")
-        if self.aspect < 1 or not 0 <= self.erase <= 1 or min(self.mixup, self.cutmix, self.lighting, self.hue) < 0:
-            raise ValueError(f"aspect is at least 1, erase a chance, strengths are not below 0; got {self}")
-        if self.policy is not None and (self.policy[0] < 1 or not 0 <= self.policy[1] <= 10):
-            raise ValueError(f"policy is a number of operations and a strength from 0 to 10; got {self.policy}")
+        if not 0 < self.scale[0] <= self.scale[1] or self.aspect_ratio < 1 or min(self.translate, self.pad) < 0:
+            raise ValueError(
+                f"scale is two factors above 0, aspect_ratio at least 1, translate and pad not below 0; got {self}"
+            )
+        if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError(
+                f"crop_scale runs from a least to a largest share of the area, at most 1; got {self.crop_scale}"
+            )
+        if (
+            self.crop_ratio < 1
+            or not 0 <= self.random_erasing <= 1
+            or min(self.mixup, self.cutmix, self.pca_lighting, self.hue) < 0
+        ):
+            raise ValueError(
+                f"crop_ratio is at least 1, random_erasing a chance, strengths are not below 0; got {self}"
+            )
+        if self.rand_augment is not None and (self.rand_augment[0] < 1 or not 0 <= self.rand_augment[1] <= 10):
+            raise ValueError(
+                f"rand_augment is a number of operations and a strength from 0 to 10; got {self.rand_augment}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,46 +95,46 @@ class Schedule:
     """How the learning rate moves.
 
     Args:
-        kind: After the warm-up: ``cosine`` (half a cosine to 0), ``line`` (straight down to `floor`), ``steps`` (times
-            `factor` at each of `places`, or `every` so often), ``plateau`` (times `factor` whenever validation stood
-            still for `patience` epochs), ``cycles`` (several half cosines, each begun anew; the weights at their ends
-            are kept) or ``constant``.
+        kind: After the warm-up: ``cosine`` (half a cosine to 0), ``linear`` (straight down to `end_factor`), ``step``
+            (times `gamma` at each of `milestones`, or every `step_size`), ``plateau`` (times `gamma` when validation
+            has not improved for `patience` epochs), ``cosine_restarts`` (several half cosines; the weights at the end
+            of each are kept) or ``constant``.
         warmup: Share of all steps over which the rate rises from 0 to its peak.
-        places: Where it falls, as shares of all steps.
-        every: Share of all steps from one fall to the next, in place of `places`.
-        factor: What it is multiplied by there.
-        factors: Those of each of `places`, where they differ; empty takes `factor`.
+        milestones: Where it falls, as shares of all steps.
+        step_size: Share of all steps from one fall to the next, in place of `places`.
+        gamma: What it is multiplied by there.
+        gammas: Those of each of `places`, where they differ; empty takes `factor`.
         patience: Epochs without a new best accuracy.
-        floor: Share of the peak where a straight line ends.
-        cycles: Number of half cosines of kind ``cycles``.
+        end_factor: Share of the peak where a straight line ends.
+        cycles: Number of half cosines of kind ``cosine_restarts``.
     """
 
-    kind: Literal["cosine", "line", "steps", "plateau", "cycles", "constant"] = "cosine"
+    kind: Literal["cosine", "linear", "step", "plateau", "cosine_restarts", "constant"] = "cosine"
     warmup: float = 0.0
-    places: tuple[float, ...] = ()
-    every: float | None = None
-    factor: float = 0.1
-    factors: tuple[float, ...] = ()
+    milestones: tuple[float, ...] = ()
+    step_size: float | None = None
+    gamma: float = 0.1
+    gammas: tuple[float, ...] = ()
     patience: int = 10
-    floor: float = 0.0
+    end_factor: float = 0.0
     cycles: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
             raise ValueError(f"kind is one of {', '.join(_KINDS)}; got {self.kind!r}")
-        if not 0 <= self.warmup < 1 or not all(0 < place < 1 for place in self.places):
-            raise ValueError(f"warmup and places are shares of all steps, below 1; got {self}")
-        if (self.kind == "steps") != (bool(self.places) != (self.every is not None)):
-            raise ValueError("kind 'steps' takes either places or every, and no other kind takes them")
-        if self.every is not None and not 0 < self.every < 1:
-            raise ValueError(f"every is a share of all steps, above 0 and below 1; got {self.every}")
-        if self.cycles < 1 or (self.cycles > 1 and self.kind != "cycles"):
-            raise ValueError(f"kind 'cycles' has 1 cycle or more, and no other kind has several; got {self}")
-        if self.factors and len(self.factors) != len(self.places):
-            raise ValueError(f"each of {len(self.places)} places has a factor; got {len(self.factors)} factors")
+        if not 0 <= self.warmup < 1 or not all(0 < place < 1 for place in self.milestones):
+            raise ValueError(f"warmup and milestones are shares of all steps, below 1; got {self}")
+        if (self.kind == "step") != (bool(self.milestones) != (self.step_size is not None)):
+            raise ValueError("kind 'step' takes either milestones or step_size, and no other kind takes them")
+        if self.step_size is not None and not 0 < self.step_size < 1:
+            raise ValueError(f"step_size is a fraction of all steps, above 0 and below 1; got {self.step_size}")
+        if self.cycles < 1 or (self.cycles > 1 and self.kind != "cosine_restarts"):
+            raise ValueError(f"kind 'cosine_restarts' has 1 cycle or more, and no other kind has several; got {self}")
+        if self.gammas and len(self.gammas) != len(self.milestones):
+            raise ValueError(f"each of {len(self.milestones)} milestones has a gamma; got {len(self.gammas)} gammas")
 
 
-_KINDS = ("cosine", "line", "steps", "plateau", "cycles", "constant")
+_KINDS = ("cosine", "linear", "step", "plateau", "cosine_restarts", "constant")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,21 +143,21 @@ class Recipe:
 
     Args:
         optimizer: ``sgd`` (with momentum), ``rmsprop`` or ``adamw``.
-        rate: Peak learning rate.
+        lr: Peak learning rate.
         momentum: Of SGD and RMSprop.
         nesterov: Whether SGD looks ahead by Nesterov's rule.
-        norm_bias_rate: The rate of the shifts (biases) of normalisations, as a multiple of everything else's.
+        norm_bias_lr_scale: The rate of the shifts (biases) of normalisations, as a multiple of everything else's.
         weight_decay: On the weights of convolutions and dense layers.
-        decay_all: Whether biases and normalisations decay too, as they did in papers before 2017.
-        batch: DecodedImages a step.
-        group: DecodedImages of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
+        decay_norm_and_bias: Whether biases and normalisations decay too, as they did in papers before 2017.
+        batch: Images a step.
+        micro_batch: Images of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
         epochs: Passes over the training images.
         steps: Steps in all, where a paper counts those; None takes `epochs`.
         schedule: How the rate moves.
-        smoothing: Share of the target given to all classes alike (label smoothing).
-        aux: Weight of the loss of each auxiliary head.
-        clip: Largest norm of the gradient; None leaves it alone.
-        ema: Share of the running mean of the weights that stays at each step; None keeps the last weights.
+        label_smoothing: Share of the target given to all classes alike (label smoothing).
+        aux_weight: Weight of the loss of each auxiliary head.
+        clip_grad_norm: Largest norm of the gradient; None leaves it alone.
+        ema_decay: Share of the running mean of the weights that stays at each step; None keeps the last weights.
         balance: ``oversample`` draws every class equally often, ``weights`` counts rare classes more in the loss.
         whiten: Whether the first convolution takes apart the training images' patches into their principal
             directions, each with variance 1, from before the first step, and learns no more than its bias.
@@ -154,21 +166,21 @@ class Recipe:
     """
 
     optimizer: Literal["sgd", "rmsprop", "adamw"] = "sgd"
-    rate: float = 0.1
+    lr: float = 0.1
     momentum: float = 0.9
     nesterov: bool = True
-    norm_bias_rate: float = 1.0
+    norm_bias_lr_scale: float = 1.0
     weight_decay: float = 5e-4
-    decay_all: bool = False
+    decay_norm_and_bias: bool = False
     batch: int = 128
-    group: int | None = None
+    micro_batch: int | None = None
     epochs: int = 20
     steps: int | None = None
     schedule: Schedule = field(default_factory=Schedule)
-    smoothing: float = 0.0
-    aux: float = 0.0
-    clip: float | None = None
-    ema: float | None = None
+    label_smoothing: float = 0.0
+    aux_weight: float = 0.0
+    clip_grad_norm: float | None = None
+    ema_decay: float | None = None
     balance: Literal["none", "oversample", "weights"] = "none"
     whiten: bool = False
     augment: Augment = field(default_factory=Augment)
@@ -180,26 +192,26 @@ class Recipe:
         if self.balance not in ("none", "oversample", "weights"):
             raise ValueError(f"balance is none, oversample or weights; got {self.balance!r}")
         if (
-            min(self.rate, self.norm_bias_rate) <= 0
+            min(self.lr, self.norm_bias_lr_scale) <= 0
             or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1
         ):
             raise ValueError(f"rates, batch, epochs and steps are above 0; got {self}")
-        if self.group is not None and (self.group < 1 or self.batch % self.group):
-            raise ValueError(f"group divides the batch of {self.batch}; got {self.group}")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise ValueError(f"ema is a share above 0 and below 1; got {self.ema}")
+        if self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch):
+            raise ValueError(f"micro_batch divides the batch of {self.batch}; got {self.micro_batch}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ValueError(f"ema_decay is a share above 0 and below 1; got {self.ema_decay}")
 
-    def compressed(self, share: float) -> Recipe:
+    def compressed(self, fraction: float) -> Recipe:
         """The same recipe in a share of its steps: every fall of the rate keeps its place, nothing is cut off.
 
         Args:
-            share: Above 0, at most 1.
+            fraction: Above 0, at most 1.
         """
-        if not 0 < share <= 1:
-            raise ValueError(f"a share of the schedule is above 0 and at most 1; got {share}")
+        if not 0 < fraction <= 1:
+            raise ValueError(f"a share of the schedule is above 0 and at most 1; got {fraction}")
         if self.steps is not None:
-            return replace(self, steps=max(1, round(self.steps * share)))
-        return replace(self, epochs=max(1, round(self.epochs * share)))
+            return replace(self, steps=max(1, round(self.steps * fraction)))
+        return replace(self, epochs=max(1, round(self.epochs * fraction)))
 
 
 @cache

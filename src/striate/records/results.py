@@ -9,7 +9,7 @@ Strategy = Literal["head", "finetune", "scratch"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class DataIssue:
     """Something about the data that a person should know.
 
     Args:
@@ -49,7 +49,7 @@ class Score:
     """How a model does on labelled images. Shares run from 0 to 1.
 
     Args:
-        n: DecodedImages.
+        n: Images.
         top1: Share whose likeliest class is right.
         top1_interval: 95 % interval of it (Wilson).
         top5: Share whose label is among the five likeliest; of fewer classes, among all but none.
@@ -91,12 +91,12 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ModelScore:
     """One of the ways of classifying that an evaluation sets side by side. Shares run from 0 to 1.
 
     Args:
         model: As it was named, or what an ensemble is made of.
-        views: Name of the views whose probabilities were averaged; None for a single look.
+        tta: Name of the views whose probabilities were averaged; None for a single look.
         top1: Share whose likeliest class is right.
         top1_interval: 95 % interval of it (Wilson).
         top1_error: What it leaves.
@@ -106,12 +106,12 @@ class Standing:
         loss: Mean negative log-likelihood in nats.
         ece: Expected calibration error.
         gain: Beyond the first single network with a single look; None for that one itself.
-        trained_on: DecodedImages among those evaluated that the network's training or its choices saw; None for ensembles,
+        trained_on: Images among those evaluated that the network's training or its choices saw; None for ensembles,
             and where that is not known.
     """
 
     model: str
-    views: str | None
+    tta: str | None
     top1: float
     top1_interval: tuple[float, float]
     top1_error: float
@@ -133,12 +133,12 @@ class EvalRecord(Score):
         ensemble: All of them together, in the same way; empty where there is one network.
     """
 
-    single: tuple[Standing, ...] = ()
-    ensemble: tuple[Standing, ...] = ()
+    single: tuple[ModelScore, ...] = ()
+    ensemble: tuple[ModelScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DepthPoint:
+class LayerProbe:
     """Accuracy of a linear probe on one stage's pooled features, cross-validated on the training images.
 
     Args:
@@ -147,7 +147,7 @@ class DepthPoint:
         top1: Mean accuracy over the folds.
         top1_interval: 95 % interval.
         loss: Mean negative log-likelihood in nats.
-        strength: The inverse regularisation that was chosen.
+        C: The inverse regularisation that was chosen.
     """
 
     stage: str
@@ -155,7 +155,7 @@ class DepthPoint:
     top1: float
     top1_interval: tuple[float, float]
     loss: float
-    strength: float
+    C: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,13 +210,13 @@ class DataSummary:
     Args:
         source: As the user named it; empty in records of before it was kept, and `counts` too.
         classes: Names in the order of the model's outputs.
-        counts: DecodedImages of each class: name to ``{train, validation, test, unused}``.
-        train: DecodedImages trained on.
-        validation: DecodedImages that choices were made by.
-        test: DecodedImages looked at once.
+        counts: Images of each class: name to ``{train, validation, test, unused}``.
+        train: Images trained on.
+        validation: Images that choices were made by.
+        test: Images looked at once.
         unused: Readable images left out by ``--per-class``.
-        unreadable: DecodedImages that could not be read.
-        problems: What a person should know.
+        unreadable: Images that could not be read.
+        issues: What a person should know.
     """
 
     classes: tuple[str, ...]
@@ -227,7 +227,7 @@ class DataSummary:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     unused: int = 0
     unreadable: int = 0
-    problems: tuple[Problem, ...] = ()
+    issues: tuple[DataIssue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +263,7 @@ class FitRecord:
     validation: Score
     chosen: Chosen
     candidates: tuple[Candidate, ...]
-    depth: tuple[DepthPoint, ...]
+    depth: tuple[LayerProbe, ...]
     data: DataSummary
     cost: dict[str, Any]
     engine: dict[str, Any]
@@ -276,7 +276,7 @@ class FitRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class MicroBatch:
     """How many images of a step were run at a time.
 
     Args:
@@ -302,8 +302,8 @@ class TrainRecord:
         resumes: The steps from which the run went on after it had been stopped.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
         precision: Of the arithmetic, as it ran.
-        groups: From which step on how many images were run at a time, and batch statistics taken of; the recipe's
-            batch is made of as many such groups as it takes.
+        micro_batches: The micro-batch sizes in use, each with its first step. Batch-norm statistics are those of a
+            micro-batch; gradients accumulate over the micro-batches of a batch.
         best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
         validation: Accuracy of that epoch on the validation images.
         snapshots: Weights kept, one file a cycle of the rate.
@@ -324,7 +324,7 @@ class TrainRecord:
     resumes: tuple[int, ...] = ()
     halved_at: int | None = None
     precision: str = "float32"
-    groups: tuple[Group, ...] = ()
+    micro_batches: tuple[MicroBatch, ...] = ()
     best_epoch: int | None = None
     validation: float | None = None
     snapshots: int = 0

@@ -112,7 +112,7 @@ class Fits:
 
     Args:
         peak_bytes: The most that is held at once for one image.
-        largest_batch: DecodedImages at once; 0 where not one fits.
+        largest_batch: Images at once; 0 where not one fits.
         largest_side: Of one square image, to within a sixty-fourth; 0 where none fits.
     """
 

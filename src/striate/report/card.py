@@ -69,7 +69,7 @@ def render(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> st
     Returns:
         A Markdown document.
     """
-    plain = dataclasses.replace(record, data=dataclasses.replace(record.data, problems=()))  # their words name files
+    plain = dataclasses.replace(record, data=dataclasses.replace(record.data, issues=()))  # their words name files
     own = isinstance(record, TrainRecord)
     found = verdict.judge_training(plain) if isinstance(plain, TrainRecord) else verdict.judge(plain)
     return (
@@ -86,14 +86,14 @@ def render(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> st
             dataset=HUB_DATASETS.get(about.data),
             steps=in_words(card.preprocess),
             code=in_torch(card.preprocess, card.temperature, about.where),
-            noticed={problem.kind: len(problem.files) for problem in record.data.problems},
+            noticed={issue.kind: len(issue.files) for issue in record.data.issues},
             settings=_settings(record.recipe) if own else (),
             rows=record.test.per_class if len(card.classes) <= MOST_CLASSES else (),
         )
     )
 
 
-_ALWAYS = (("", "optimizer"), ("", "rate"), ("", "momentum"), ("", "batch"), ("", "weight_decay"), ("schedule", "kind"))
+_ALWAYS = (("", "optimizer"), ("", "lr"), ("", "momentum"), ("", "batch"), ("", "weight_decay"), ("schedule", "kind"))
 """Settings that are shown where they are the default too."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from striate.records.results import Bin, DepthPoint
+from striate.records.results import Bin, LayerProbe
 from striate.report.words import interval, percent, plural, printable
 
 MOST_LEVEL_LABELS = 6
@@ -55,7 +55,7 @@ def around(shares: Sequence[float], *, start: float = 0.0, stop: float = 100.0) 
     return Scale(low=round(max(low, 0.0), 1), high=round(min(high, 1.0), 1), start=start, stop=stop)
 
 
-def depth(points: Sequence[DepthPoint], reused: Sequence[str], above: str) -> Markup:
+def depth(points: Sequence[LayerProbe], reused: Sequence[str], above: str) -> Markup:
     """Accuracy of a linear probe against depth, with the cut marked.
 
     Args:
@@ -111,7 +111,7 @@ class Panel:
 PANELS = (
     Panel(figure="loss", title="training loss, nats", form=lambda value: f"{value:.3g}", low=0.0),
     Panel(figure="top1", title="right on validation", form=percent),
-    Panel(figure="rate", title="rate", form=lambda value: f"{value:.2g}", low=0.0),
+    Panel(figure="lr", title="lr", form=lambda value: f"{value:.2g}", low=0.0),
 )
 
 

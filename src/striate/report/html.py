@@ -72,9 +72,9 @@ def render(
             wrong=round(record.test.n * (1 - record.test.top1)),
             folder=folder,
             name=Path(record.data.source).name or record.data.source,
-            most_rows=MOST_ROWS,
-            most_files=MOST_FILES,
-            most_problems=MOST_PROBLEMS,
+            max_rows=MOST_ROWS,
+            max_files=MOST_FILES,
+            max_issues=MOST_PROBLEMS,
             **own,
         )
     )

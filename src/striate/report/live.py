@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, final
 
 from striate.core.atomic import write_text
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.report import charts
 from striate.report.html import NAME, pages
 
@@ -18,7 +18,7 @@ EVERY_S = 10
 
 
 @final
-class LivePage(Silent):
+class LivePage(NoProgress):
     """Hears of a training, and keeps ``report.html`` in its folder up to date.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from striate.records.recipes import title
-from striate.records.results import Candidate, FitRecord, Problem, Score, TrainRecord
+from striate.records.results import Candidate, DataIssue, FitRecord, Score, TrainRecord
 from striate.report.words import interval, percent, plural, sentence
 
 FEW_TEST_IMAGES = 100
@@ -49,7 +49,7 @@ def judge(record: FitRecord) -> Verdict:
             f"Validation said {percent(record.validation.top1)}, above the whole test interval: the choice fitted the "
             "validation images, or the two differ in kind."
         )
-    return _judge(record.test, record.data.problems, choice, sentence(record.chosen.note), more)
+    return _judge(record.test, record.data.issues, choice, sentence(record.chosen.note), more)
 
 
 def judge_training(record: TrainRecord) -> Verdict:
@@ -61,10 +61,10 @@ def judge_training(record: TrainRecord) -> Verdict:
         choice += f" These are the weights of epoch {record.best_epoch}, the best on the validation images."
     halved = record.halved_at
     note = "" if halved is None else f"The rate was halved at step {halved:,}, where the loss was no number."
-    return _judge(record.test, record.data.problems, choice, note, [])
+    return _judge(record.test, record.data.issues, choice, note, [])
 
 
-def _judge(test: Score, problems: Sequence[Problem], choice: str, note: str, more: Sequence[str]) -> Verdict:
+def _judge(test: Score, issues: Sequence[DataIssue], choice: str, note: str, more: Sequence[str]) -> Verdict:
     majority = _majority(test)
     better = test.top1_interval[0] > majority[1]
     if better:
@@ -83,7 +83,7 @@ def _judge(test: Score, problems: Sequence[Problem], choice: str, note: str, mor
         note=note,
         better_than_majority=better,
         majority=majority,
-        warnings=tuple(dict.fromkeys([*_warnings(test, problems, better, majority), *more])),
+        warnings=tuple(dict.fromkeys([*_warnings(test, issues, better, majority), *more])),
     )
 
 
@@ -118,17 +118,15 @@ def _majority(test: Score) -> tuple[str, float]:
     return (commonest.label, commonest.n / test.n)
 
 
-def _warnings(test: Score, problems: Sequence[Problem], better: bool, majority: tuple[str, float]) -> list[str]:
+def _warnings(test: Score, issues: Sequence[DataIssue], better: bool, majority: tuple[str, float]) -> list[str]:
     found: list[str] = []
     if not better:
         found.append(
             f"Not better than a constant answer as far as these images can tell: '{majority[0]}' alone gives "
             f"{percent(majority[1])}. Do not use this classifier before it has more images or better ones."
         )
-    for problem in sorted(
-        (p for p in problems if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)
-    ):
-        found.append(sentence(problem.detail))
+    for issue in sorted((p for p in issues if p.kind in GRAVE_PROBLEMS), key=lambda p: GRAVE_PROBLEMS.index(p.kind)):
+        found.append(sentence(issue.detail))
     if test.n < FEW_TEST_IMAGES:
         width = 100 * (test.top1_interval[1] - test.top1_interval[0])
         found.append(

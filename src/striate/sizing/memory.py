@@ -62,7 +62,7 @@ def peak_bytes(
     Args:
         model: A network of striate.models, on any device; it is not changed. Frozen stages are frozen here too.
         shape: Channels, height and width of the images.
-        batch: DecodedImages at once.
+        batch: Images at once.
         training: Whether it is a step of training (cross-entropy, gradients given up before the pass) or a forward pass
             without gradients.
         optimiser: ``sgd``, ``momentum`` or ``adam``; they keep 0, 1 or 2 tensors for every parameter.
@@ -92,7 +92,7 @@ def kept_bytes(model: nn.Module, shape: Shape, *, batch: int = 1) -> dict[str, i
     Args:
         model: A network of striate.models, on any device; it is not changed.
         shape: Channels, height and width of the images.
-        batch: DecodedImages at once.
+        batch: Images at once.
     """
     copied = on_meta(model)
     makers = _Makers()

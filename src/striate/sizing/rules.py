@@ -123,7 +123,7 @@ MAPS = ("n", "c", "h", "w")
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ReceptiveField:
     """What the positions of a tensor see of the image, and where in the tensor they lie.
 
     Args:
@@ -149,59 +149,61 @@ class Sight:
         return Field(h, w)
 
 
-def _convolution(operation: Operation, sight: Sight) -> Sight | None:
+def _convolution(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     kernel = operation.arguments["weight"]
     if kernel.ndim != 4:
         return None
     sides = (kernel.shape[2], kernel.shape[3])
     if operation.arguments["transposed"]:
-        return _spread(operation, sight, sides)
-    return _window(operation, sight, sides, operation.pair("stride"))
+        return _spread(operation, rf, sides)
+    return _window(operation, rf, sides, operation.pair("stride"))
 
 
-def _pool(operation: Operation, sight: Sight) -> Sight | None:
-    return _window(operation, sight, operation.pair("kernel_size"), operation.pair("stride", default="kernel_size"))
+def _pool(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
+    return _window(operation, rf, operation.pair("kernel_size"), operation.pair("stride", default="kernel_size"))
 
 
-def _window(operation: Operation, sight: Sight, kernel: tuple[int, int], stride: tuple[int, int]) -> Sight | None:
-    if sight.dims != MAPS:
+def _window(
+    operation: Operation, rf: ReceptiveField, kernel: tuple[int, int], stride: tuple[int, int]
+) -> ReceptiveField | None:
+    if rf.dims != MAPS:
         return None
     padding = operation.pair("padding")
     dilation = operation.pair("dilation") if "dilation" in operation.arguments else (1, 1)
     axes = [
         axis.window(k, stride=s, before=p, dilation=d, count=count)
         for axis, k, s, p, d, count in zip(
-            (sight.field.h, sight.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
+            (rf.field.h, rf.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
         )
     ]
-    return Sight(Field(*axes))
+    return ReceptiveField(Field(*axes))
 
 
-def _spread(operation: Operation, sight: Sight, kernel: tuple[int, int]) -> Sight | None:
-    if sight.dims != MAPS:
+def _spread(operation: Operation, rf: ReceptiveField, kernel: tuple[int, int]) -> ReceptiveField | None:
+    if rf.dims != MAPS:
         return None
     stride, padding, dilation = (operation.pair(name) for name in ("stride", "padding", "dilation"))
     h, w = (
         axis.spread(k, stride=s, before=p, dilation=d, count=count)
         for axis, k, s, p, d, count in zip(
-            (sight.field.h, sight.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
+            (rf.field.h, rf.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
         )
     )
-    return None if h is None or w is None else Sight(Field(h, w))
+    return None if h is None or w is None else ReceptiveField(Field(h, w))
 
 
-def _nearest(operation: Operation, sight: Sight) -> Sight | None:
+def _nearest(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     """Upsampling that repeats positions: a transposed window as wide as its step."""
     axes = []
-    for axis, count in zip((sight.field.h, sight.field.w), operation.sides, strict=True):
+    for axis, count in zip((rf.field.h, rf.field.w), operation.sides, strict=True):
         factor, rest = divmod(count, axis.count)
-        if rest or sight.dims != MAPS:
+        if rest or rf.dims != MAPS:
             return None
         axes.append(axis.spread(factor, stride=factor, count=count))
-    return Sight(Field(*axes))
+    return ReceptiveField(Field(*axes))
 
 
-def _adaptive_pool(operation: Operation, sight: Sight) -> Sight | None:
+def _adaptive_pool(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     """Where windows differ in size, the largest counts."""
 
     def pooled(axis: Axis, count: int) -> Axis:
@@ -210,66 +212,68 @@ def _adaptive_pool(operation: Operation, sight: Sight) -> Sight | None:
         kernel = max(end - start for start, end in zip(starts, ends, strict=True))
         return axis.window(kernel, stride=max(1, axis.count // count), count=count)
 
-    if sight.dims != MAPS:
+    if rf.dims != MAPS:
         return None
     height, width = operation.sides
-    return Sight(Field(pooled(sight.field.h, height), pooled(sight.field.w, width)))
+    return ReceptiveField(Field(pooled(rf.field.h, height), pooled(rf.field.w, width)))
 
 
-def _reduction(operation: Operation, sight: Sight) -> Sight:
+def _reduction(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
     """A mean, a norm, ...: over positions it sees them all, over channels nothing new."""
-    given = len(sight.dims)
+    given = len(rf.dims)
     dims = operation.arguments.get("dim")
     along = {dims % given} if isinstance(dims, int) else {axis % given for axis in dims or range(given)}
-    field = sight.along("".join(sight.at(axis) for axis in along), Axis.whole)
+    field = rf.along("".join(rf.at(axis) for axis in along), Axis.whole)
     if operation.output.ndim == given:
-        return Sight(field, sight.dims)
-    return Sight(field, tuple(letters for axis, letters in enumerate(sight.dims) if axis not in along))
+        return ReceptiveField(field, rf.dims)
+    return ReceptiveField(field, tuple(letters for axis, letters in enumerate(rf.dims) if axis not in along))
 
 
-def _pad(operation: Operation, sight: Sight) -> Sight:
-    pads, field = operation.arguments["pad"], sight.field
+def _pad(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
+    pads, field = operation.arguments["pad"], rf.field
     for back, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True), start=1):  # the last axis first
-        letters = sight.at(-back)
-        field = Sight(field).along(letters, lambda a, b=before, c=after: a.window(1, before=b, count=a.count + b + c))
-    return Sight(field, sight.dims)
+        letters = rf.at(-back)
+        field = ReceptiveField(field).along(
+            letters, lambda a, b=before, c=after: a.window(1, before=b, count=a.count + b + c)
+        )
+    return ReceptiveField(field, rf.dims)
 
 
-def _slice(operation: Operation, sight: Sight) -> Sight | None:
+def _slice(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     dim, given = operation.arguments["dim"], operation.arguments["self"].shape
-    letters = sight.at(dim)
+    letters = rf.at(dim)
     if len(letters) > 1 and operation.output.shape != given:
         return None
     step, first = operation.arguments["step"], operation.arguments["start"] or 0
     first, count = max(first + given[dim], 0) if first < 0 else first, operation.output.shape[dim]
     if letters == "c" and step == 1:
-        return _part(sight, first, first + count)
-    return Sight(sight.along(letters, lambda a: a.window(1, stride=step, before=-first, count=count)), sight.dims)
+        return _part(rf, first, first + count)
+    return ReceptiveField(rf.along(letters, lambda a: a.window(1, stride=step, before=-first, count=count)), rf.dims)
 
 
-def _part(sight: Sight, first: int, end: int) -> Sight | None:
+def _part(rf: ReceptiveField, first: int, end: int) -> ReceptiveField | None:
     """Channels from `first` to before `end`."""
     found, start = [], 0
-    for channels, field in sight.parts:
+    for channels, field in rf.parts:
         if start < end and start + channels > first:
             found.append((min(start + channels, end) - max(start, first), field))
         start += channels
     if not found:
-        return Sight(sight.field, sight.dims)
+        return ReceptiveField(rf.field, rf.dims)
     field = meet(field for _, field in found)
-    return None if field is None else Sight(field, sight.dims, tuple(found))
+    return None if field is None else ReceptiveField(field, rf.dims, tuple(found))
 
 
-def _split(operation: Operation, sight: Sight) -> Sight | None:
+def _split(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     """Groups of channels."""
-    return sight if sight.at(operation.arguments["dim"]) in ("c", "") else None
+    return rf if rf.at(operation.arguments["dim"]) in ("c", "") else None
 
 
-def _view(operation: Operation, sight: Sight) -> Sight | None:
+def _view(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     """The same elements in other dimensions: positions that are merged with channels are read all at once."""
-    sizes = {"n": 1, "h": sight.field.h.count, "w": sight.field.w.count}
+    sizes = {"n": 1, "h": rf.field.h.count, "w": rf.field.w.count}
     rest: list[tuple[str, int]] = []
-    for letters, size in zip(sight.dims, operation.arguments["self"].shape, strict=True):
+    for letters, size in zip(rf.dims, operation.arguments["self"].shape, strict=True):
         others = math.prod(sizes.get(letter, 1) for letter in letters)
         for letter in letters or "c":
             rest.append((letter, sizes[letter] if letter in sizes else size // others))
@@ -290,31 +294,31 @@ def _view(operation: Operation, sight: Sight) -> Sight | None:
             name = rest.pop(0)[0]
         dims.append(name)
     merged = "".join(name for name in dims if "c" in name)
-    return Sight(sight.along(merged, Axis.whole), tuple("c" if "c" in name else name for name in dims))
+    return ReceptiveField(rf.along(merged, Axis.whole), tuple("c" if "c" in name else name for name in dims))
 
 
-def _permute(operation: Operation, sight: Sight) -> Sight:
-    dims, arguments = list(sight.dims), operation.arguments
+def _permute(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
+    dims, arguments = list(rf.dims), operation.arguments
     if "dims" in arguments:
-        return Sight(sight.field, tuple(dims[axis] for axis in arguments["dims"]))
+        return ReceptiveField(rf.field, tuple(dims[axis] for axis in arguments["dims"]))
     one, other = arguments.get("dim0", 0), arguments.get("dim1", -1)
     if len(dims) > 1:
         dims[one], dims[other] = dims[other], dims[one]
-    return Sight(sight.field, tuple(dims))
+    return ReceptiveField(rf.field, tuple(dims))
 
 
-def _dense(operation: Operation, sight: Sight) -> Sight | None:
+def _dense(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
     """A dense layer reads channels, row by row."""
-    if set(sight.at(-1)) & {"h", "w"} and sight.field.counts != (1, 1):
+    if set(rf.at(-1)) & {"h", "w"} and rf.field.counts != (1, 1):
         return None
-    return Sight(sight.field, sight.dims)  # every output reads all channels
+    return ReceptiveField(rf.field, rf.dims)  # every output reads all channels
 
 
-def _same(_operation: Operation, sight: Sight) -> Sight:
-    return sight
+def _same(_operation: Operation, rf: ReceptiveField) -> ReceptiveField:
+    return rf
 
 
-SIGHT_RULES: dict[Any, Callable[[Operation, Sight], Sight | None]] = {
+SIGHT_RULES: dict[Any, Callable[[Operation, ReceptiveField], ReceptiveField | None]] = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _pool,
     aten.avg_pool2d: _pool,
@@ -347,7 +351,7 @@ SIGHT_RULES: dict[Any, Callable[[Operation, Sight], Sight | None]] = {
 }
 
 
-def sight_after(operation: Operation, sights: list[Sight]) -> Sight | None:
+def rf_after(operation: Operation, sights: list[ReceptiveField]) -> ReceptiveField | None:
     """What the positions of an operation's output see, None where no rule is known.
 
     Args:
@@ -361,13 +365,13 @@ def sight_after(operation: Operation, sights: list[Sight]) -> Sight | None:
     if packet is aten.cat and sights[0].at(operation.arguments["dim"]) != "c":
         return None
     if packet is aten.cat or torch.Tag.pointwise in operation.function.tags:
-        field = meet(sight.field for sight in sights)
+        field = meet(rf.field for rf in sights)
         dims = list(dict.fromkeys(s.dims for s in sights if field and s.field.counts == field.counts))
         if len(dims) > 1 and field is not None and field.counts == (1, 1):  # a single position lies anywhere
             dims = [max(dims, key=lambda each: (len(each), len("".join(each))))]  # what says most of where
         parts: list[tuple[int, Field]] = []
         if packet is aten.cat and len(sights) == len(operation.arguments["tensors"]):
-            for each, sight in zip(operation.arguments["tensors"], sights, strict=True):
-                parts += sight.parts or [(each.shape[operation.arguments["dim"]], sight.field)]
-        return Sight(field, dims.pop(), tuple(parts)) if field is not None and len(dims) == 1 else None
+            for each, rf in zip(operation.arguments["tensors"], sights, strict=True):
+                parts += rf.parts or [(each.shape[operation.arguments["dim"]], rf.field)]
+        return ReceptiveField(field, dims.pop(), tuple(parts)) if field is not None and len(dims) == 1 else None
     return None

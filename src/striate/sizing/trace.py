@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from striate.records.sizes import LayerRow
 from striate.sizing import rules
 from striate.sizing.field import Field
-from striate.sizing.rules import Sight
+from striate.sizing.rules import ReceptiveField
 from striate.sizing.shapes import plain_result
 
 ONE_LAYER = (nn.LocalResponseNorm,)
@@ -88,8 +88,8 @@ class _Tracer(TorchDispatchMode):
         self._path: list[tuple[str, nn.Module]] = []
         self._paid: set[nn.Module] = set()
         # Sights by tensor. The tensors are kept too, so that an address is never used twice; they have no memory.
-        self._sights: dict[int, tuple[Tensor, Sight | None]] = {}
-        self._know(image, Sight(Field.of_image(image.shape[-2], image.shape[-1])))
+        self._sights: dict[int, tuple[Tensor, ReceptiveField | None]] = {}
+        self._know(image, ReceptiveField(Field.of_image(image.shape[-2], image.shape[-1])))
 
     # ------------------------------------------------------------------ where
 
@@ -142,8 +142,8 @@ class _Tracer(TorchDispatchMode):
             return
         output = operation.output
         sights = [self._sights[id(each)][1] for each in inputs]
-        known = [sight for sight in sights if sight is not None]
-        self._know(output, rules.sight_after(operation, known) if len(known) == len(sights) else None)
+        known = [rf for rf in sights if rf is not None]
+        self._know(output, rules.rf_after(operation, known) if len(known) == len(sights) else None)
         kind = rules.kind(operation)
         in_place = any(output is each for each in inputs)
         idle = (
@@ -176,12 +176,12 @@ class _Tracer(TorchDispatchMode):
             padding=None if field is None else field.padding,
         )
 
-    def _know(self, tensor: Tensor, sight: Sight | None) -> None:
-        self._sights[id(tensor)] = (tensor, sight)
+    def _know(self, tensor: Tensor, rf: ReceptiveField | None) -> None:
+        self._sights[id(tensor)] = (tensor, rf)
 
     def _field(self, tensor: Tensor) -> Field | None:
-        sight = self._sights[id(tensor)][1]
-        return None if sight is None else sight.field
+        rf = self._sights[id(tensor)][1]
+        return None if rf is None else rf.field
 
 
 def _tensors(arguments: Any) -> list[Tensor]:

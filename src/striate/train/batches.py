@@ -17,7 +17,7 @@ from striate.core.errors import WorkerError
 from striate.core.seed import generator
 
 
-class Feed(Protocol):
+class BatchSource(Protocol):
     """The training images, numbered from 0."""
 
     def __len__(self) -> int:
@@ -43,8 +43,8 @@ class Layout:
 
     Args:
         samples: Training images.
-        batch: DecodedImages a step.
-        group: DecodedImages of which a normalisation takes its statistics: those of one pass.
+        batch: Images a step.
+        micro_batch: Images of which a normalisation takes its statistics: those of one pass.
         seed: Of the order.
         chances: How often an image is drawn relative to others, ``[samples]``; None takes each once an epoch.
         rank: The number of this process.
@@ -53,7 +53,7 @@ class Layout:
 
     samples: int
     batch: int
-    group: int
+    micro_batch: int
     seed: int
     chances: np.ndarray | None = None
     rank: int = 0
@@ -65,21 +65,21 @@ class Layout:
         return steps_an_epoch(self.samples, self.batch)
 
     @property
-    def groups(self) -> int:
+    def micro_batches(self) -> int:
         """Groups a step, of all processes."""
-        return max(1, min(self.batch, self.samples) // self.group)
+        return max(1, min(self.batch, self.samples) // self.micro_batch)
 
     @property
     def passes(self) -> int:
         """Groups a step of this process."""
-        return self.groups // self.world
+        return self.micro_batches // self.world
 
     def smaller(self) -> Layout | None:
         """The same steps in groups of at most half the size; None where a group is a single image."""
         images = min(self.batch, self.samples)
-        for group in range(self.group // 2, 0, -1):
-            halved = replace(self, group=group)
-            if images % group == 0 and halved.groups % self.world == 0:
+        for micro_batch in range(self.micro_batch // 2, 0, -1):
+            halved = replace(self, micro_batch=micro_batch)
+            if images % micro_batch == 0 and halved.micro_batches % self.world == 0:
                 return halved
         return None
 
@@ -92,11 +92,11 @@ class Layout:
 
 
 @final
-class _Groups(Dataset[tuple[Tensor, Tensor]]):
+class _MicroBatches(Dataset[tuple[Tensor, Tensor]]):
     """Group number ``step * passes + k`` of this process."""
 
-    def __init__(self, feed: Feed, layout: Layout) -> None:
-        self.feed = feed
+    def __init__(self, source: BatchSource, layout: Layout) -> None:
+        self.source = source
         self.layout = layout
         self._order, self._epoch = np.empty(0, dtype=np.int64), -1
 
@@ -107,18 +107,18 @@ class _Groups(Dataset[tuple[Tensor, Tensor]]):
             self._order, self._epoch = self.layout.order(epoch), epoch
         batch = self._order[index * self.layout.batch : (index + 1) * self.layout.batch]
         part = self.layout.rank * self.layout.passes + k
-        parts = np.array_split(batch, self.layout.groups)
-        return self.feed.batch(parts[part], epoch)
+        parts = np.array_split(batch, self.layout.micro_batches)
+        return self.source.batch(parts[part], epoch)
 
 
 @contextmanager
-def groups(
-    feed: Feed, layout: Layout, *, first: int, last: int, workers: int
+def micro_batches(
+    source: BatchSource, layout: Layout, *, first: int, last: int, workers: int
 ) -> Iterator[Iterator[tuple[Tensor, Tensor]]]:
     """This process's groups of the steps from `first` to before `last`.
 
     Args:
-        feed: The images.
+        source: The images.
         layout: How they are parted.
         first: The first step; earlier ones cost nothing.
         last: The step to stop before.
@@ -128,7 +128,7 @@ def groups(
         WorkerError: A worker died.
     """
     numbers = range(first * layout.passes, last * layout.passes)
-    data = _Groups(feed, layout)
+    data = _MicroBatches(source, layout)
     if workers == 0:
         yield (data[number] for number in numbers)
         return

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 
 from striate.core.device import ran_out_of_memory
 from striate.core.errors import NonFiniteLossError, OutOfMemoryError, PlanError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.interrupt import Pending, deferred
 from striate.core.seed import derive
 from striate.records.recipes import Recipe
-from striate.records.results import Group
+from striate.records.results import MicroBatch
 from striate.train import optim, schedule
-from striate.train.batches import Feed, Layout, groups, steps_an_epoch
+from striate.train.batches import BatchSource, Layout, micro_batches, steps_an_epoch
 from striate.train.objective import Objective
 from striate.train.ranks import Ranks
 from striate.train.state import State
@@ -46,11 +46,11 @@ class Trained:
         steps: Optimiser steps in all.
         resumed_at: The step this process began with; 0 for a fresh run.
         resumes: The steps from which processes before and with this one went on.
-        curve: A row an epoch: ``epoch, loss``, the ``rate`` of its last step, and what `evaluate` gave.
+        curve: A row an epoch: ``epoch, loss``, the ``lr`` of its last step, and what `evaluate` gave.
         seconds: Time of the whole training, earlier processes included.
         halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
         precision: Of the arithmetic.
-        groups: The images that were run at a time, and of which statistics were taken, from which step on.
+        micro_batches: The images that were run at a time, and of which statistics were taken, from which step on.
     """
 
     steps: int
@@ -60,7 +60,7 @@ class Trained:
     seconds: float
     halved_at: int | None
     precision: str
-    groups: tuple[Group, ...]
+    micro_batches: tuple[MicroBatch, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +83,13 @@ def total_steps(recipe: Recipe, samples: int) -> int:
 
 def train(
     module: nn.Module,
-    feed: Feed,
+    source: BatchSource,
     recipe: Recipe,
     *,
     seed: int,
-    listener: Listener,
+    progress: ProgressCallback,
     ranks: Ranks | None = None,
-    scales: Mapping[str, float] | None = None,
+    lr_scales: Mapping[str, float] | None = None,
     class_weights: Tensor | None = None,
     chances: np.ndarray | None = None,
     precision: str = "float32",
@@ -109,16 +109,16 @@ def train(
     Args:
         module: Inputs to logits, ``[n, classes]``, on the device to train on. Parameters without ``requires_grad`` stay
             as they are.
-        feed: The training images.
+        source: The training images.
         recipe: How.
         seed: Of order and dropout.
-        listener: Hears of steps and epochs.
+        progress: Hears of steps and epochs.
         ranks: The processes that train together; None is this one alone.
-        scales: Share of the rate for parameters whose name begins with a key.
+        lr_scales: Share of the rate for parameters whose name begins with a key.
         class_weights: Factor of each class in the loss, ``[classes]``.
         chances: How often each image is drawn relative to others, ``[len(feed)]``; None takes each once an epoch.
         precision: ``float32``, or ``bf16`` for the arithmetic alone. A run that goes on keeps that of its state.
-        most: DecodedImages that fit into memory at a time. A larger group is halved until it is within them, more groups
+        most: Images that fit into memory at a time. A larger group is halved until it is within them, more groups
             make up the batch, and statistics are those of the smaller groups. A run that goes on keeps the groups of
             its state. None fits any.
         compiled: Whether the network runs through ``torch.compile``.
@@ -144,39 +144,43 @@ def train(
     ranks = ranks or Ranks(device)
     state = State(
         module,
-        optim.make(module, recipe, scales),
+        optim.make(module, recipe, lr_scales),
         recipe,
-        steps=total_steps(recipe, len(feed)),
+        steps=total_steps(recipe, len(source)),
         file=save_to,
         signature=signature,
         writes=ranks.first,
     )
-    run = _Run(state, feed, ranks, device, seed, chances)
+    run = _Run(state, source, ranks, device, seed, chances)
     run.objective = Objective(
-        module, smoothing=recipe.smoothing, aux=recipe.aux, class_weights=class_weights, precision=precision
+        module,
+        label_smoothing=recipe.label_smoothing,
+        aux=recipe.aux_weight,
+        class_weights=class_weights,
+        precision=precision,
     ).to(device)
-    if run.layout.group == 1:
-        one = feed.batch(run.layout.order(0)[:1], 0)
+    if run.layout.micro_batch == 1:
+        one = source.batch(run.layout.order(0)[:1], 0)
         require_several_values(run.objective, *(each.to(device) for each in one))
     run.wrapped = run.ranks.wrap(run.objective)
     if compiled:
         run.wrapped = torch.compile(run.wrapped)  # pyright: ignore[reportAttributeAccessIssue]
     state.restore()
-    run.settle(precision, most, listener)
+    run.settle(precision, most, progress)
     first = state.progress.step
-    listener.phase("training", state.steps, "step")
+    progress.phase("training", state.steps, "step")
     with deferred(patient=run.ranks.world > 1) as pending:
         while state.progress.step < state.steps:
             setback = None
             try:
-                run.go(listener, evaluate, snapshot, pending, workers, save_every_s)
+                run.go(progress, evaluate, snapshot, pending, workers, save_every_s)
             except (NonFiniteLossError, RuntimeError, MemoryError) as error:
                 setback = run.setback(error)  # and forget the error, which holds on to the step's tensors
             if setback is not None:
-                run.go_back(setback, listener)
+                run.go_back(setback, progress)
     module.eval()
-    if state.average is not None:
-        state.average.keep()
+    if state.ema is not None:
+        state.ema.keep()
     found = state.progress
     return Trained(
         steps=state.steps,
@@ -186,7 +190,7 @@ def train(
         seconds=found.seconds,
         halved_at=found.halved_at,
         precision=found.precision,
-        groups=tuple(Group(**each) for each in found.groups),
+        micro_batches=tuple(MicroBatch(**each) for each in found.micro_batches),
     )
 
 
@@ -196,39 +200,40 @@ class _Run:
 
     objective: Objective
     wrapped: nn.Module
-    grouped: bool
+    uses_batch_statistics: bool
     """Whether normalisations take statistics of each group."""
 
     def __init__(
         self,
         state: State,
-        feed: Feed,
+        source: BatchSource,
         ranks: Ranks,
         device: torch.device,
         seed: int,
         chances: np.ndarray | None,
     ) -> None:
         self.state, self.module, self.recipe, self.steps = state, state.module, state.recipe, state.steps
-        self.feed, self.ranks, self.device, self.seed = feed, ranks, device, seed
+        self.source, self.ranks, self.device, self.seed = source, ranks, device, seed
         recipe = state.recipe
         self.layout = Layout(
-            samples=len(feed),
+            samples=len(source),
             batch=recipe.batch,
-            group=min(recipe.group or recipe.batch, max(1, len(feed))),
+            micro_batch=min(recipe.micro_batch or recipe.batch, max(1, len(source))),
             seed=seed,
             chances=chances,
             rank=ranks.rank,
             world=ranks.world,
         )
-        if self.layout.groups % ranks.world:
+        if self.layout.micro_batches % ranks.world:
             raise PlanError(
-                f"{ranks.world} processes cannot share {self.layout.groups} groups of {self.layout.group} images",
-                hint=f"take a --group that divides {recipe.batch // ranks.world}, or start fewer processes",
+                f"{ranks.world} processes cannot share {self.layout.micro_batches} micro-batches of "
+                f"{self.layout.micro_batch} images",
+                hint=f"take a --micro-batch that divides {recipe.batch // ranks.world}, or start fewer processes",
             )
 
     def go(
         self,
-        listener: Listener,
+        progress: ProgressCallback,
         evaluate: Callable[[], dict[str, float]] | None,
         snapshot: Callable[[int], None] | None,
         pending: Pending,
@@ -246,11 +251,11 @@ class _Run:
         self.module.train()
         cycles = schedule.cycle_ends(self.recipe.schedule, self.steps)
         fallen, unread = schedule.drops(self.recipe.schedule, self._history()), torch.zeros((), device=self.device)
-        with groups(self.feed, self.layout, first=now.step, last=self.steps, workers=workers) as batches:
+        with micro_batches(self.source, self.layout, first=now.step, last=self.steps, workers=workers) as batches:
             for step in range(now.step, self.steps):
-                rate = self.recipe.rate * schedule.share(self.recipe.schedule, step, self.steps, fallen)
-                rate *= 1.0 if now.halved_at is None else 0.5
-                optim.set_rate(self.state.optimizer, rate)
+                lr = self.recipe.lr * schedule.share(self.recipe.schedule, step, self.steps, fallen)
+                lr *= 1.0 if now.halved_at is None else 0.5
+                optim.set_lr(self.state.optimizer, lr)
                 unread += self._step(step, batches, statistics)
                 last = step == self.steps - 1
                 ends = last or (step + 1) % per_epoch == 0
@@ -261,11 +266,11 @@ class _Run:
                     now.loss += self._read(unread, step)
                     unread.zero_()
                 now.step = step + 1
-                listener.step(step + 1)
+                progress.step(step + 1)
                 now.seconds = time.monotonic() - began
                 if ends:
                     pace = (now.step - epoch_first) * self.recipe.batch / (time.monotonic() - epoch_began)
-                    due |= self._end_epoch(step, rate, pace, listener, evaluate)
+                    due |= self._end_epoch(step, lr, pace, progress, evaluate)
                     epoch_began, epoch_first = time.monotonic(), now.step
                     fallen = schedule.drops(self.recipe.schedule, self._history())
                 if snapshot is not None and now.step in cycles:
@@ -287,20 +292,22 @@ class _Run:
         passes = self.layout.passes
         for k in range(passes):
             inputs, labels = next(batches)
-            number = step * self.layout.groups + self.layout.rank * passes + k
+            number = step * self.layout.micro_batches + self.layout.rank * passes + k
             torch.manual_seed(derive(self.seed, "step", number))
             last = k == passes - 1
             with nullcontext() if last else self.ranks.unsynchronised(self.wrapped):
                 loss = self.wrapped(inputs.to(self.device, non_blocking=True), labels.to(self.device)) / passes
                 loss.backward()
             total += loss.detach()
-            statistics.end_group()
+            statistics.end_micro_batch()
         statistics.end_step()
-        if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], self.recipe.clip)
+        if self.recipe.clip_grad_norm is not None:
+            nn.utils.clip_grad_norm_(
+                [p for g in optimizer.param_groups for p in g["params"]], self.recipe.clip_grad_norm
+            )
         optimizer.step()
-        if self.state.average is not None:
-            self.state.average.update(step)
+        if self.state.ema is not None:
+            self.state.ema.update(step)
         return total
 
     def _read(self, unread: Tensor, step: int) -> float:
@@ -309,16 +316,16 @@ class _Run:
             epoch = step // self.layout.steps_an_epoch + 1
             raise NonFiniteLossError(
                 f"the loss became {value} at step {step} of {self.steps} (epoch {epoch})",
-                hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken images",
+                hint=f"lower the learning rate (now {self.recipe.lr:g}), or look for broken images",
             )
         return value
 
     def _end_epoch(
         self,
         step: int,
-        rate: float,
+        lr: float,
         pace: float,
-        listener: Listener,
+        progress: ProgressCallback,
         evaluate: Callable[[], dict[str, float]] | None,
     ) -> bool:
         """Look at the validation images.
@@ -329,21 +336,21 @@ class _Run:
         """
         now, before = self.state.progress, self._history()
         epoch, index = divmod(step, self.layout.steps_an_epoch)
-        row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1), "rate": rate}
+        row = {"epoch": float(epoch + 1), "loss": now.loss / (index + 1), "lr": lr}
         if evaluate is not None:
             self.state.require_finite()
             with self._evaluated():
                 row |= evaluate()
         now.curve.append(row)
         now.loss = 0.0
-        listener.record("epoch", {**row, "images_per_s": pace})  # the pace is told, not kept: a curve has no times
+        progress.record("epoch", {**row, "images_per_s": pace})  # the pace is told, not kept: a curve has no times
         return "top1" in row and row["top1"] > max(before, default=-1.0)
 
     @contextmanager
     def _evaluated(self) -> Iterator[None]:
         """Within this the network is in evaluation mode, with averaged weights where the recipe averages them."""
         self.module.eval()
-        with self.state.average.applied() if self.state.average is not None else nullcontext():
+        with self.state.ema.applied() if self.state.ema is not None else nullcontext():
             yield
         self.module.train()
 
@@ -352,23 +359,23 @@ class _Run:
 
     # ------------------------------------------------------------------ what a machine affords, and what goes wrong
 
-    def settle(self, precision: str, most: int | None, listener: Listener) -> None:
+    def settle(self, precision: str, most: int | None, progress: ProgressCallback) -> None:
         """Take up the precision and the groups that a state began with, or those that this machine affords."""
         now = self.state.progress
-        self.grouped = has_statistics(self.module.train())
-        if not now.groups:
+        self.uses_batch_statistics = has_statistics(self.module.train())
+        if not now.micro_batches:
             limits = [each for each in self.ranks.gather(most) if each is not None]
-            asked, now.precision = self.layout.group, precision
-            while limits and self.layout.group > min(limits) and (smaller := self._smaller()) is not None:
+            asked, now.precision = self.layout.micro_batch, precision
+            while limits and self.layout.micro_batch > min(limits) and (smaller := self._smaller()) is not None:
                 self.layout = smaller
-            now.groups = [asdict(Group(step=0, images=self.layout.group))]
-            if self.layout.group < asked:
-                listener.note(
-                    f"memory does not hold {asked} images at a time: {self._in_groups(self.layout)}",
+            now.micro_batches = [asdict(MicroBatch(step=0, images=self.layout.micro_batch))]
+            if self.layout.micro_batch < asked:
+                progress.note(
+                    f"memory does not hold {asked} images at a time: {self._in_micro_batches(self.layout)}",
                     asked=asked,
-                    images=self.layout.group,
+                    images=self.layout.micro_batch,
                 )
-        self.layout = replace(self.layout, group=now.groups[-1]["images"])
+        self.layout = replace(self.layout, micro_batch=now.micro_batches[-1]["images"])
         self.objective.precision = now.precision
 
     def setback(self, error: Exception) -> _Setback:
@@ -384,16 +391,16 @@ class _Run:
             return _Setback(reason=error.message)
         if not ran_out_of_memory(error):
             raise error
-        reason = f"memory ran out at {self.layout.group} images at a time"
+        reason = f"memory ran out at {self.layout.micro_batch} images at a time"
         smaller = self._smaller()
         if smaller is None or self.state.file is None or self.ranks.world > 1:
             raise OutOfMemoryError(
                 f"{reason}, after step {self.state.progress.step} of {self.steps}",
-                hint="take a smaller --group, smaller images or a smaller network, or --precision bf16",
+                hint="take a smaller --micro-batch, smaller images or a smaller network, or --precision bf16",
             ) from error
         return _Setback(reason=reason, layout=smaller)
 
-    def go_back(self, setback: _Setback, listener: Listener) -> None:
+    def go_back(self, setback: _Setback, progress: ProgressCallback) -> None:
         """Take the last state up again, and do otherwise from there on."""
         self.ranks.wait()
         self.state.go_back()
@@ -406,18 +413,18 @@ class _Run:
             event, otherwise = "halved", "half the rate"
         else:
             self.layout = setback.layout
-            now.groups.append(asdict(Group(step=now.step, images=self.layout.group)))
-            event, otherwise = "regrouped", self._in_groups(self.layout)
-        listener.note(f"{setback.reason}; went back to step {now.step}, and on with {otherwise}", step=now.step)
-        listener.record(event, {"step": now.step, "reason": setback.reason, "group": self.layout.group})
+            now.micro_batches.append(asdict(MicroBatch(step=now.step, images=self.layout.micro_batch)))
+            event, otherwise = "regrouped", self._in_micro_batches(self.layout)
+        progress.note(f"{setback.reason}; went back to step {now.step}, and on with {otherwise}", step=now.step)
+        progress.record(event, {"step": now.step, "reason": setback.reason, "micro_batch": self.layout.micro_batch})
         self.state.save()
 
     def _smaller(self) -> Layout | None:
         """Groups of half the size; None where there are none, or no statistics could be taken of them."""
         smaller = self.layout.smaller()
-        return None if smaller is None or (smaller.group == 1 and self.grouped) else smaller
+        return None if smaller is None or (smaller.micro_batch == 1 and self.uses_batch_statistics) else smaller
 
-    def _in_groups(self, layout: Layout) -> str:
+    def _in_micro_batches(self, layout: Layout) -> str:
         """What smaller groups mean, in words."""
-        words = f"{layout.groups} groups of {layout.group} images a step"
-        return f"{words}, of which batch statistics are taken" if self.grouped else words
+        words = f"{layout.micro_batches} groups of {layout.micro_batch} images a step"
+        return f"{words}, of which batch statistics are taken" if self.uses_batch_statistics else words

@@ -19,7 +19,7 @@ class Objective(nn.Module):
 
     Args:
         module: Inputs to logits.
-        smoothing: Share of the target given to all classes alike.
+        label_smoothing: Share of the target given to all classes alike.
         aux: Weight of each auxiliary head's loss.
         class_weights: Factor of each class's images in the loss, ``[classes]``; None counts all alike.
         precision: Of the arithmetic; ``bf16`` keeps weights, sums and losses in float32.
@@ -31,14 +31,14 @@ class Objective(nn.Module):
         self,
         module: nn.Module,
         *,
-        smoothing: float = 0.0,
+        label_smoothing: float = 0.0,
         aux: float = 0.0,
         class_weights: Tensor | None = None,
         precision: str = "float32",
     ) -> None:
         super().__init__()
         self.module = module
-        self.smoothing = smoothing
+        self.label_smoothing = label_smoothing
         self.aux = aux
         self.precision = precision
         self._depthwise = depthwise.worthwhile(module)
@@ -67,7 +67,9 @@ class Objective(nn.Module):
         logits = logits.float() if logits.dtype == torch.bfloat16 else logits
         labels = labels.to(logits.dtype) if labels.is_floating_point() else labels
         if self.class_weights is None:
-            return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+            return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         # over the images and not over their weights, so that a step is the same in however many groups
-        total = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.smoothing, reduction="sum")
+        total = F.cross_entropy(
+            logits, labels, self.class_weights, label_smoothing=self.label_smoothing, reduction="sum"
+        )
         return total / len(labels)

@@ -13,40 +13,40 @@ from striate.records.recipes import Recipe
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-def make(module: nn.Module, recipe: Recipe, scales: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
+def make(module: nn.Module, recipe: Recipe, lr_scales: Mapping[str, float] | None = None) -> torch.optim.Optimizer:
     """The recipe's optimiser over every parameter of `module` that takes a gradient.
 
     Args:
         module: What is trained.
         recipe: Names the optimiser, its rates and its decay. Parameters of one dimension (biases, normalisations) decay
             only where it says so.
-        scales: Share of the rate for parameters whose name begins with a key; the longest key wins, 1 without one.
+        lr_scales: Share of the rate for parameters whose name begins with a key; the longest key wins, 1 without one.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     shifts = {id(layer.bias) for layer in module.modules() if isinstance(layer, _NORMS)}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            key = max((k for k in scales or {} if name.startswith(k)), key=len, default=None)
-            scale = 1.0 if key is None or scales is None else scales[key]
+            key = max((k for k in lr_scales or {} if name.startswith(k)), key=len, default=None)
+            lr_scale = 1.0 if key is None or lr_scales is None else lr_scales[key]
             if id(parameter) in shifts:
-                scale *= recipe.norm_bias_rate
-            groups.setdefault((scale, recipe.decay_all or parameter.ndim > 1), []).append(parameter)
+                lr_scale *= recipe.norm_bias_lr_scale
+            groups.setdefault((lr_scale, recipe.decay_norm_and_bias or parameter.ndim > 1), []).append(parameter)
     settings: list[dict[str, Any]] = [
-        {"params": each, "scale": scale, "weight_decay": recipe.weight_decay if decays else 0.0}
-        for (scale, decays), each in groups.items()
+        {"params": each, "lr_scale": lr_scale, "weight_decay": recipe.weight_decay if decays else 0.0}
+        for (lr_scale, decays), each in groups.items()
     ]
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(settings, lr=recipe.rate)
+        return torch.optim.AdamW(settings, lr=recipe.lr)
     if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(settings, lr=recipe.rate, alpha=0.9, eps=1e-3, momentum=recipe.momentum)
+        return torch.optim.RMSprop(settings, lr=recipe.lr, alpha=0.9, eps=1e-3, momentum=recipe.momentum)
     nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(settings, lr=recipe.rate, momentum=recipe.momentum, nesterov=nesterov)
+    return torch.optim.SGD(settings, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group its share of `rate`."""
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group its share of `lr`."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
+        group["lr"] = lr * group["lr_scale"]
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, final
 import torch
 from torch import Tensor, nn
 
-from striate.core.events import Listener, Silent
+from striate.core.events import NoProgress, ProgressCallback
 from striate.train.trackers import begin, require
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class Ranks:
         each = math.ceil(len(items) / self.world)
         return items[self.rank * each : (self.rank + 1) * each]
 
-    def track(self, title: str, settings: Mapping[str, Any]) -> Listener:
+    def track(self, title: str, settings: Mapping[str, Any]) -> ProgressCallback:
         """A listener that hands every epoch's figures to the trackers. Those without trackers get a silent one.
 
         Args:
@@ -114,7 +114,7 @@ class Ranks:
             settings: What it was asked to do.
         """
         if not self._trackers:
-            return Silent()
+            return NoProgress()
         assert self._folder is not None, "trackers need a folder"
         return begin(self._accelerator, self._trackers, self._folder, title, settings)
 

@@ -20,8 +20,9 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
 
     Source:
         Warm-up: Goyal et al. 2017 (arXiv 1706.02677), section 2.2. ``cosine``: Loshchilov and Hutter 2016, SGDR (arXiv
-        1608.03983), equation 5, one cycle. ``cycles``: Huang et al. 2017 (arXiv 1704.00109), equation 2. ``steps`` and
-        ``plateau``: He et al. 2015, sections 4.2 and 3.4. ``line``: Smith 2017, Super-Convergence (arXiv 1708.07120).
+        1608.03983), equation 5, one cycle. ``cosine_restarts``: Huang et al. 2017 (arXiv 1704.00109), equation 2.
+        ``step`` and ``plateau``: He et al. 2015, sections 4.2 and 3.4. ``linear``: Smith 2017, Super-Convergence (arXiv
+        1708.07120).
     """
     rise = round(schedule.warmup * steps)
     if step < rise:
@@ -30,31 +31,31 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
     match schedule.kind:
         case "cosine":
             return 0.5 * (1 + math.cos(math.pi * done))
-        case "cycles":
+        case "cosine_restarts":
             ends = cycle_ends(schedule, steps)
             place = bisect_right(ends, step)
             first = ends[place - 1] if place else rise
             return 0.5 * (1 + math.cos(math.pi * (step - first) / (ends[place] - first)))
-        case "line":
-            return 1 - (1 - schedule.floor) * done
-        case "steps":
+        case "linear":
+            return 1 - (1 - schedule.end_factor) * done
+        case "step":
             return math.prod(_factors(schedule, step, steps))
         case "plateau":
-            return schedule.factor**drops
+            return schedule.gamma**drops
         case "constant":
             return 1.0
 
 
 def cycle_ends(schedule: Schedule, steps: int) -> tuple[int, ...]:
-    """The numbers of steps after which a cycle of the rate is over, ascending; none but for kind ``cycles``.
+    """The numbers of steps after which a cycle of the rate is over, ascending; none but for kind ``cosine_restarts``.
 
     A cycle takes a step at least, so that very few steps make fewer cycles.
 
     Example:
-        >>> cycle_ends(Schedule(kind="cycles", cycles=3), 100)
+        >>> cycle_ends(Schedule(kind="cosine_restarts", cycles=3), 100)
         (33, 67, 100)
     """
-    if schedule.kind != "cycles":
+    if schedule.kind != "cosine_restarts":
         return ()
     rise = round(schedule.warmup * steps)
     ends = {rise + round(k * (steps - rise) / schedule.cycles) for k in range(1, schedule.cycles + 1)}
@@ -63,10 +64,10 @@ def cycle_ends(schedule: Schedule, steps: int) -> tuple[int, ...]:
 
 def _factors(schedule: Schedule, step: int, steps: int) -> list[float]:
     """What the rate was multiplied by at the falls so far."""
-    if schedule.every is not None:
-        return [schedule.factor] * int(step / (schedule.every * steps) + 1e-9)
-    factors = schedule.factors or [schedule.factor] * len(schedule.places)
-    return [factor for place, factor in zip(schedule.places, factors, strict=True) if step >= round(place * steps)]
+    if schedule.step_size is not None:
+        return [schedule.gamma] * int(step / (schedule.step_size * steps) + 1e-9)
+    factors = schedule.gammas or [schedule.gamma] * len(schedule.milestones)
+    return [factor for place, factor in zip(schedule.milestones, factors, strict=True) if step >= round(place * steps)]
 
 
 def drops(schedule: Schedule, history: Sequence[float]) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from striate.core.errors import NonFiniteLossError, StorageError
 from striate.records.recipes import Recipe
 from striate.train import checkpoint, optim
-from striate.train.average import Average
+from striate.train.ema import Average
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Progress:
         resumes: The steps from which processes went on.
         halved_at: The step from which on the rate is halved; None where it never was.
         precision: Of the arithmetic.
-        groups: Fields of a `Group` for each size of the groups so far.
+        micro_batches: Fields of a `MicroBatch` for each size of the groups so far.
     """
 
     step: int = 0
@@ -37,7 +37,7 @@ class Progress:
     resumes: list[int] = field(default_factory=list)
     halved_at: int | None = None
     precision: str = ""
-    groups: list[dict[str, int]] = field(default_factory=list)
+    micro_batches: list[dict[str, int]] = field(default_factory=list)
 
 
 @final
@@ -66,7 +66,7 @@ class State:
         writes: bool,
     ) -> None:
         self.module, self.optimizer, self.recipe, self.steps = module, optimizer, recipe, steps
-        self.average = None if recipe.ema is None else Average(module, recipe.ema)
+        self.ema = None if recipe.ema_decay is None else Average(module, recipe.ema_decay)
         self.file, self._signature, self._writes = file, signature, writes
         self.progress = Progress()
 
@@ -81,7 +81,7 @@ class State:
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteLossError(
                     f"{name.partition(':')[2]} holds what is no number after step {self.progress.step} of {self.steps}",
-                    hint=f"lower the learning rate (now {self.recipe.rate:g}), or look for broken images",
+                    hint=f"lower the learning rate (now {self.recipe.lr:g}), or look for broken images",
                 )
 
     def save(self) -> None:
@@ -124,14 +124,14 @@ class State:
             parts[part][rest] = tensor
         self.module.load_state_dict(parts["module"])
         optim.restore(self.optimizer, self.module, parts["optimizer"])
-        if self.average is not None:
-            self.average.restore(parts["average"])
+        if self.ema is not None:
+            self.ema.restore(parts["average"])
         facts.pop("signature")
         self.progress = Progress(**facts)
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"module:{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"optimizer:{name}": t for name, t in optim.state_tensors(self.optimizer, self.module).items()}
-        if self.average is not None:
-            tensors |= {f"average:{name}": tensor for name, tensor in self.average.state().items()}
+        if self.ema is not None:
+            tensors |= {f"average:{name}": tensor for name, tensor in self.ema.state().items()}
         return tensors

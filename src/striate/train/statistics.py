@@ -90,7 +90,7 @@ class Statistics:
             self._sums = [torch.zeros_like(each) for each in self._live]
 
     @torch.no_grad()
-    def end_group(self) -> None:
+    def end_micro_batch(self) -> None:
         """Take what a group made of them, and put back what it started from."""
         if self._needed:
             for total, live in zip(self._sums, self._live, strict=True):

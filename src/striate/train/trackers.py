@@ -11,7 +11,7 @@ from typing import Any, Protocol, final
 
 from striate.core.atomic import make_folder
 from striate.core.errors import MissingExtraError
-from striate.core.events import Silent
+from striate.core.events import NoProgress
 from striate.records import io
 
 PROJECT = "striate"
@@ -87,7 +87,7 @@ def begin(
 
 
 @final
-class Tracked(Silent):
+class Tracked(NoProgress):
     """Hears of epochs, and passes their figures on.
 
     Args:

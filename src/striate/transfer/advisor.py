@@ -23,17 +23,17 @@ from striate.core.seed import derive
 from striate.features import keys, run
 from striate.models.base import ImageModel
 from striate.records.recipes import Recipe, recipe
-from striate.records.results import Candidate, DepthPoint
+from striate.records.results import Candidate, LayerProbe
 from striate.records.sizes import LayerRow
 from striate.tasks.classify import metrics
-from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
+from striate.tasks.classify.source import PixelSource
 from striate.train.batches import steps_an_epoch
 from striate.train.loop import train
 from striate.transfer import probe
 from striate.transfer.clock import Clock
+from striate.transfer.context import CachedFeatures, TransferContext
 from striate.transfer.finetune import finetune
-from striate.transfer.problem import CachedFeatures, Problem
 from striate.transfer.work import PASSES_OVER_MACS, training_seconds
 
 CROSS_AT_MOST = 1000
@@ -78,24 +78,24 @@ class Advisor:
     """Tries what is worth trying.
 
     Args:
-        problem: Data, network and means.
+        context: Data, network and means.
         features: The cached pass, already run.
         clock: The budget.
     """
 
-    def __init__(self, problem: Problem, features: CachedFeatures, clock: Clock) -> None:
-        self.problem = problem
+    def __init__(self, context: TransferContext, features: CachedFeatures, clock: Clock) -> None:
+        self.context = context
         self.features = features
         self.clock = clock
-        grey = problem.preprocess.in_channels == 1
+        grey = context.preprocess.in_channels == 1
         self.tuning = recipe("finetune_grey" if grey else "finetune")
         self.from_nothing = recipe("scratch_grey" if grey else "scratch")
-        self.labelled = np.sort(np.concatenate([problem.train, problem.validation]))
+        self.labelled = np.sort(np.concatenate([context.train, context.validation]))
         self.folds = self._folds()
         self.held = np.concatenate([held for _, held in self.folds])
         self.choices: dict[str, probe.Choice] = {}
-        self.depth: tuple[DepthPoint, ...] = ()
-        self.point = ""
+        self.depth: tuple[LayerProbe, ...] = ()
+        self.layer = ""
 
     @property
     def crossed(self) -> bool:
@@ -105,132 +105,132 @@ class Advisor:
     @property
     def final(self) -> np.ndarray:
         """Images that a trained winner is trained on in the end."""
-        return self.labelled if self.crossed else self.problem.train
+        return self.labelled if self.crossed else self.context.train
 
     def _folds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Images to fit on and images to judge by: several pairs where there are few images, else the split."""
-        problem = self.problem
+        context = self.context
         if len(self.labelled) > CROSS_AT_MOST:
-            return [(problem.train, problem.validation)]
-        fold = probe.fold_of(problem.labels(self.labelled), problem.plan.seed, folds=FOLDS)
+            return [(context.train, context.validation)]
+        fold = probe.fold_of(context.labels(self.labelled), context.plan.seed, folds=FOLDS)
         return [(self.labelled[fold != f], self.labelled[fold == f]) for f in range(FOLDS)]
 
     def probe(self) -> None:
         """Accuracy by depth on the training images, and the point at which features are best."""
-        problem = self.problem
+        context = self.context
         images = self.final
-        points = problem.model.feature_points
-        problem.listener.phase("probing every stage", len(points), "stage")
+        layers = context.model.feature_layers
+        context.progress.phase("probing every stage", len(layers), "stage")
         self.choices, self.depth = probe.by_depth(
-            lambda point: self.features.at(point, images),
-            points,
-            problem.labels(images),
-            problem.classes,
-            seed=problem.plan.seed,
+            lambda layer: self.features.at(layer, images),
+            layers,
+            context.labels(images),
+            context.classes,
+            seed=context.plan.seed,
         )
-        self.point = min(points, key=lambda p: self.choices[p].loss)
+        self.layer = min(layers, key=lambda p: self.choices[p].loss)
 
     # ------------------------------------------------------------------ candidates
 
     def head(self) -> Attempt:
         """A linear head on frozen features at the best point."""
-        problem, began = self.problem, time.monotonic()
-        logits = [self._linear(fit).logits(self.features.at(self.point, held)).numpy() for fit, held in self.folds]
+        context, began = self.context, time.monotonic()
+        logits = [self._linear(fit).logits(self.features.at(self.layer, held)).numpy() for fit, held in self.folds]
         kept = self._skeleton().stages
         row = Candidate(
             strategy="head",
             reused_stages=kept,
-            reason=f"logistic regression on the pooled features of {self.point}",
-            input_px=problem.preprocess.size,
+            reason=f"logistic regression on the pooled features of {self.layer}",
+            input_px=context.preprocess.size,
             epochs=1,
-            macs=float(len(self.labelled)) * sum(row.macs for s in kept for row in problem.rows_by_stage[s]),
+            macs=float(len(self.labelled)) * sum(row.macs for s in kept for row in context.rows_by_stage[s]),
             seconds=time.monotonic() - began,
         )
-        return self._judged(row, np.concatenate(logits), lambda: (self._with_head(self.labelled), problem.preprocess))
+        return self._judged(row, np.concatenate(logits), lambda: (self._with_head(self.labelled), context.preprocess))
 
-    def tuned(self, thawed: int) -> Attempt:
-        """The head, then the `thawed` top stages trained with it."""
-        problem = self.problem
+    def tuned(self, unfrozen: int) -> Attempt:
+        """The head, then the `unfrozen` top stages trained with it."""
+        context = self.context
         stages = self._skeleton().stages
-        trained = stages[len(stages) - thawed :]
-        frozen = stages[: len(stages) - thawed]
-        rows = [row for stage in trained for row in problem.rows_by_stage[stage]]
-        epochs, lack, foretold = self._epochs(rows, self.tuning)
+        trained = stages[len(stages) - unfrozen :]
+        frozen = stages[: len(stages) - unfrozen]
+        rows = [row for stage in trained for row in context.rows_by_stage[stage]]
+        epochs, skip_reason, estimated_s = self._epochs(rows, self.tuning)
         row = Candidate(
-            strategy="finetune", reused_stages=frozen, trained_stages=trained, input_px=problem.preprocess.size
+            strategy="finetune", reused_stages=frozen, trained_stages=trained, input_px=context.preprocess.size
         )
-        if lack:
-            return Attempt(row=dataclasses.replace(row, status="skipped", reason=lack))
+        if skip_reason:
+            return Attempt(row=dataclasses.replace(row, status="skipped", reason=skip_reason))
         plan = dataclasses.replace(self.tuning, epochs=epochs)
         row = dataclasses.replace(row, macs=self._training_macs(rows, epochs))
         cut = frozen[-1] if frozen else None
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
             model = self._with_head(positions)
-            images = problem.pixels(positions, problem.preprocess, "pixels")
-            state = problem.work / f"{name}-{thawed}.safetensors"
+            images = context.pixels(positions, context.preprocess, "pixels")
+            state = context.work / f"{name}-{unfrozen}.safetensors"
             result = finetune(
                 model,
-                problem.preprocess,
+                context.preprocess,
                 images,
                 plan,
                 cut=cut,
-                seed=problem.plan.seed,
+                seed=context.plan.seed,
                 state=state,
-                maps=problem.work,
-                device=problem.device,
-                listener=problem.listener,
-                engine=problem.plan.engine,
+                maps=context.work,
+                device=context.device,
+                progress=context.progress,
+                engine=context.plan.engine,
             )
             return model, result.curve, result.seconds
 
-        return self._trained(row, plan, foretold, problem.preprocess, build)
+        return self._trained(row, plan, estimated_s, context.preprocess, build)
 
-    def cheap(self, thawed: int) -> bool:
-        """Whether training the `thawed` top stages costs little of what the plan allows."""
-        stages = self._skeleton().stages[-thawed:]
-        rows = [row for stage in stages for row in self.problem.rows_by_stage[stage]]
-        return 0 < self._epochs(rows, self.tuning)[2] <= CHEAP * self.problem.plan.work
+    def cheap(self, unfrozen: int) -> bool:
+        """Whether training the `unfrozen` top stages costs little of what the plan allows."""
+        stages = self._skeleton().stages[-unfrozen:]
+        rows = [row for stage in stages for row in self.context.rows_by_stage[stage]]
+        return 0 < self._epochs(rows, self.tuning)[2] <= CHEAP * self.context.plan.work
 
     def scratch(self) -> Attempt:
         """The same network from random weights, under the budget that fine-tuning has."""
-        problem = self.problem
+        context = self.context
         preprocess = self._affordable()
-        rows = problem.rows_at(preprocess.size)
-        row = Candidate(strategy="scratch", trained_stages=problem.model.stages, input_px=preprocess.size)
-        epochs, lack, foretold = self._epochs(rows, self.from_nothing)
-        if lack:
-            return Attempt(row=dataclasses.replace(row, status="skipped", reason=lack))
+        rows = context.rows_at(preprocess.size)
+        row = Candidate(strategy="scratch", trained_stages=context.model.stages, input_px=preprocess.size)
+        epochs, skip_reason, estimated_s = self._epochs(rows, self.from_nothing)
+        if skip_reason:
+            return Attempt(row=dataclasses.replace(row, status="skipped", reason=skip_reason))
         plan = dataclasses.replace(self.from_nothing, epochs=epochs)
         row = dataclasses.replace(row, macs=self._training_macs(rows, epochs))
 
         def build(positions: np.ndarray, name: str) -> tuple[ImageModel, tuple[dict[str, float], ...], float]:
-            torch.manual_seed(derive(problem.plan.seed, "scratch"))
-            model = problem.entry.classifier(
-                classes=problem.classes, in_channels=preprocess.in_channels, options=problem.options
+            torch.manual_seed(derive(context.plan.seed, "scratch"))
+            model = context.entry.classifier(
+                classes=context.classes, in_channels=preprocess.in_channels, options=context.options
             )
             model.aux.clear()  # of use in longer trainings than these
-            module = Classifier(model, preprocess).to(problem.device)
-            images = problem.pixels(positions, preprocess, "pixels")
-            feed = PixelFeed(
+            module = Classifier(model, preprocess).to(context.device)
+            images = context.pixels(positions, preprocess, "pixels")
+            source = PixelSource(
                 images.pixels,
                 images.labels,
                 plan.augment,
-                seed=problem.plan.seed,
+                seed=context.plan.seed,
                 names=images.names,
             )
             result = train(
                 module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
-                feed,
+                source,
                 plan,
-                seed=problem.plan.seed,
-                listener=problem.listener,
-                save_to=problem.work / f"{name}.safetensors",
+                seed=context.plan.seed,
+                progress=context.progress,
+                save_to=context.work / f"{name}.safetensors",
                 signature=keys.of_folder(recipe=plan, preprocess=preprocess, images=list(images.digests)),
             )
             return model, result.curve, result.seconds
 
-        return self._trained(row, plan, foretold, preprocess, build)
+        return self._trained(row, plan, estimated_s, preprocess, build)
 
     # ------------------------------------------------------------------ parts
 
@@ -240,15 +240,15 @@ class Advisor:
         All folds together may spend what the plan allows a candidate.
         """
         a_pass = training_seconds(rows) * self._fitted
-        epochs = min(method.epochs, int(self.problem.plan.work / a_pass))
+        epochs = min(method.epochs, int(self.context.plan.work / a_pass))
         if epochs < LEAST_EPOCHS:
-            times = LEAST_EPOCHS * a_pass / self.problem.plan.work
+            times = LEAST_EPOCHS * a_pass / self.context.plan.work
             return (
                 epochs,
                 f"{LEAST_EPOCHS} passes need {times:.1f} times the work that the plan allows: raise --budget",
                 0,
             )
-        return epochs, self.clock.lacks(epochs * a_pass), epochs * a_pass
+        return epochs, self.clock.skip_reason(epochs * a_pass), epochs * a_pass
 
     @property
     def _fitted(self) -> int:
@@ -260,16 +260,16 @@ class Advisor:
 
     def _skeleton(self) -> ImageModel:
         """A copy of the pretrained network up to the best point, with a fresh head."""
-        model = copy.deepcopy(self.problem.model)
-        model.truncate(self.point, self.problem.classes)
+        model = copy.deepcopy(self.context.model)
+        model.truncate(self.layer, self.context.classes)
         return model
 
     def _linear(self, positions: np.ndarray) -> probe.Linear:
         return probe.train_linear(
-            self.features.at(self.point, positions),
-            self.problem.labels(positions),
-            self.problem.classes,
-            self.choices[self.point].strength,
+            self.features.at(self.layer, positions),
+            self.context.labels(positions),
+            self.context.classes,
+            self.choices[self.layer].C,
         )
 
     def _with_head(self, positions: np.ndarray) -> ImageModel:
@@ -282,16 +282,16 @@ class Advisor:
 
     def _affordable(self) -> Preprocess:
         """The largest images at which the budget affords `SCRATCH_EPOCHS` passes."""
-        full = self.problem.preprocess
-        least = self.problem.model.min_side
+        full = self.context.preprocess
+        least = self.context.model.min_side
         preprocess = full
         for share in (1.0, 0.75, 0.5, 0.375, 0.25):
             height, width = (max(least, round(side * share / 8) * 8 if share < 1 else side) for side in full.size)
             size = (height, width)
             resize = None if full.resize is None else max(*size, round(full.resize * size[0] / full.size[0]))
             preprocess = dataclasses.replace(full, size=size, resize=resize)
-            a_pass = training_seconds(self.problem.rows_at(size)) * self._fitted
-            if SCRATCH_EPOCHS * a_pass <= self.problem.plan.work or min(size) <= least:
+            a_pass = training_seconds(self.context.rows_at(size)) * self._fitted
+            if SCRATCH_EPOCHS * a_pass <= self.context.plan.work or min(size) <= least:
                 break
         return preprocess
 
@@ -299,7 +299,7 @@ class Advisor:
         self,
         row: Candidate,
         plan: Recipe,
-        foretold: float,
+        estimated_s: float,
         preprocess: Preprocess,
         build: Callable[[np.ndarray, str], tuple[ImageModel, tuple[dict[str, float], ...], float]],
     ) -> Attempt:
@@ -311,7 +311,7 @@ class Advisor:
                 spent += seconds
         except NonFiniteLossError as error:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=error.message))
-        self.clock.learn(foretold, spent)
+        self.clock.learn(estimated_s, spent)
         row = dataclasses.replace(
             row,
             epochs=plan.epochs,
@@ -328,27 +328,27 @@ class Advisor:
 
     def logits(self, model: ImageModel, preprocess: Preprocess, positions: np.ndarray, phase: str) -> np.ndarray:
         """Logits of readable images, ``[n, classes]``."""
-        problem = self.problem
-        return run.over(
+        context = self.context
+        return run.predict_batches(
             Classifier(model, preprocess).eval(),
             preprocess,
-            problem.index,
+            context.index,
             positions,
-            width=problem.classes,
-            listener=problem.listener,
+            width=context.classes,
+            progress=context.progress,
             phase=phase,
-            device=problem.device,
-            fast=problem.plan.fast_resize,
+            device=context.device,
+            fast=context.plan.fast_resize,
         ).values
 
     def _judged(
         self, row: Candidate, logits: np.ndarray, build: Callable[[], tuple[ImageModel, Preprocess]]
     ) -> Attempt:
-        labels = self.problem.labels(self.held)
+        labels = self.context.labels(self.held)
         temperature = metrics.fit_temperature(logits, labels)
-        score = metrics.score(logits, labels, self.problem.index.classes, temperature=temperature)
+        score = metrics.score(logits, labels, self.context.index.classes, temperature=temperature)
         row = dataclasses.replace(row, validation=score)
-        self.problem.listener.record("candidate", {"strategy": row.strategy, "top1": score.top1, "loss": score.loss})
+        self.context.progress.record("candidate", {"strategy": row.strategy, "top1": score.top1, "loss": score.loss})
         return Attempt(row=row, logits=logits, temperature=temperature, loss=score.loss, build=build)
 
 
@@ -366,16 +366,16 @@ def advise(advisor: Advisor) -> tuple[Attempt, list[Attempt]]:
     advisor.probe()
     best = advisor.head()
     attempts = [best]
-    for thawed in range(1, len(best.row.reused_stages) + 1):
-        if attempts[-1] is not best and not advisor.cheap(thawed):
+    for unfrozen in range(1, len(best.row.reused_stages) + 1):
+        if attempts[-1] is not best and not advisor.cheap(unfrozen):
             break
-        attempt = advisor.tuned(thawed)
+        attempt = advisor.tuned(unfrozen)
         attempts.append(attempt)
         if attempt.build is None:
             break
         if better(attempt, best):
             best = attempt
-    if advisor.problem.plan.scratch:
+    if advisor.context.plan.scratch:
         attempt = advisor.scratch()
         attempts.append(attempt)
         if attempt.build is not None and better(attempt, best):

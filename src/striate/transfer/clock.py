@@ -21,17 +21,17 @@ class Clock:
         self.budget_s = budget_s
         self.slowness = 1.0
 
-    def learn(self, foretold: float, seconds: float) -> None:
+    def learn(self, estimated_s: float, seconds: float) -> None:
         """Take notice of how fast this machine trains."""
         if seconds > 1:
-            self.slowness = seconds / foretold
+            self.slowness = seconds / estimated_s
 
-    def lacks(self, foretold: float) -> str:
+    def skip_reason(self, estimated_s: float) -> str:
         """Why work that is foretold to take so many seconds cannot be begun; empty when it can."""
         if self.budget_s is None:
             return ""
         left = self.budget_s * (1 - self.RESERVE) - (time.monotonic() - self.began)
-        needed = foretold * self.slowness
+        needed = estimated_s * self.slowness
         if needed <= left:
             return ""
         return f"needs about {needed:.0f} s of the budget's remaining {max(0.0, left):.0f} s"

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
 from striate.features import engines, keys
@@ -27,9 +27,9 @@ from striate.models.base import ImageModel
 from striate.nn.input import InputNormalization
 from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
-from striate.tasks.classify.feed import PixelFeed
 from striate.tasks.classify.network import Classifier
-from striate.train.batches import Feed
+from striate.tasks.classify.source import PixelSource
+from striate.train.batches import BatchSource
 from striate.train.loop import Trained, train
 from striate.transfer.rates import falling
 
@@ -63,7 +63,7 @@ class Frozen:
         pixels: Decoded images; the first few are those on which engines are compared.
         engine: The engine asked for.
         device: Where it runs.
-        listener: Hears when another engine runs.
+        progress: Hears when another engine runs.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Frozen:
         pixels: np.ndarray,
         engine: EngineName,
         device: torch.device,
-        listener: Listener,
+        progress: ProgressCallback,
     ) -> None:
-        self.cut, self._device, self._listener = cut, device, listener
+        self.cut, self._device, self._progress = cut, device, progress
         self._engine: EngineName = engine
         self._module = _FrozenStages(model, preprocess, cut).to(device)
         self._sample = np.array(pixels[:4])  # a copy: torch takes no read-only arrays
@@ -97,13 +97,13 @@ class Frozen:
             device=self._device,
             sample=self._sample,
             groups=[int(np.prod(self.shape))],
-            listener=self._listener,
+            progress=self._progress,
         )
         return found
 
 
 @final
-class MapFeed:
+class MapSource:
     """Maps at the cut, several views of each image.
 
     Args:
@@ -128,7 +128,7 @@ class MapFeed:
 
 
 @final
-class FrozenFeed:
+class FrozenStageSource:
     """Images that run through the frozen stages when it is their turn.
 
     Args:
@@ -137,7 +137,7 @@ class FrozenFeed:
         batch: How many those are.
     """
 
-    def __init__(self, images: Feed, engine: engines.Engine, batch: int) -> None:
+    def __init__(self, images: BatchSource, engine: engines.Engine, batch: int) -> None:
         self.images = images
         self.engine = engine
         self.size = batch
@@ -183,7 +183,7 @@ def finetune(
     state: Path,
     maps: Path,
     device: torch.device,
-    listener: Listener,
+    progress: ProgressCallback,
     engine: EngineName = "auto",
     fixed_statistics: bool = True,
 ) -> Trained:
@@ -199,7 +199,7 @@ def finetune(
         state: File of training's state.
         maps: Folder of the maps at the cut; those that are there already serve again.
         device: Where to train.
-        listener: Hears of progress.
+        progress: Hears of progress.
         engine: What runs the frozen stages.
         fixed_statistics: Whether the batch statistics of the trained stages stay as pretraining left them.
     """
@@ -208,22 +208,22 @@ def finetune(
     signature = keys.of_folder(
         weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, images=list(images.digests)
     )
-    feed: Feed = PixelFeed(images.pixels, images.labels, recipe.augment, seed=seed, names=images.names)
+    source: BatchSource = PixelSource(images.pixels, images.labels, recipe.augment, seed=seed, names=images.names)
     module: nn.Module = Classifier(model, preprocess).to(device)
     if cut is not None:
         module = model.cut(cut)[1]
-        frozen = Frozen(model, preprocess, cut, images.pixels, engine, device, listener)
-        feed = _cached(frozen, images, recipe, seed, maps, listener) or FrozenFeed(
-            feed, frozen.engine(recipe.batch, recipe.epochs * len(images.labels)), recipe.batch
+        frozen = Frozen(model, preprocess, cut, images.pixels, engine, device, progress)
+        source = _cached(frozen, images, recipe, seed, maps, progress) or FrozenStageSource(
+            source, frozen.engine(recipe.batch, recipe.epochs * len(images.labels)), recipe.batch
         )
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     result = train(
         module,
-        feed,
+        source,
         recipe,
         seed=seed,
-        listener=listener,
-        scales=falling(trained, "model."),
+        progress=progress,
+        lr_scales=falling(trained, "model."),
         save_to=state,
         signature=signature,
     )
@@ -232,8 +232,8 @@ def finetune(
 
 
 def _cached(
-    frozen: Frozen, images: DecodedImages, recipe: Recipe, seed: int, folder: Path, listener: Listener
-) -> MapFeed | None:
+    frozen: Frozen, images: DecodedImages, recipe: Recipe, seed: int, folder: Path, progress: ProgressCallback
+) -> MapSource | None:
     """Maps at the cut for a few views of every image; None where they would take too much room."""
     count = len(images.labels)
     views = min(MOST_VIEWS, recipe.epochs)
@@ -247,9 +247,9 @@ def _cached(
         if missing:
             # chosen for all views and not for the missing ones, so that what goes on runs on what it began with
             engine = frozen.engine(_BATCH, views * count)
-            _fill(store, engine, images, recipe, seed, wanted, missing, listener)
+            _fill(store, engine, images, recipe, seed, wanted, missing, progress)
     places = np.stack([store.places(row) for row in wanted])
-    return MapFeed(store.view(), places, images.labels)
+    return MapSource(store.view(), places, images.labels)
 
 
 def _fill(
@@ -260,10 +260,10 @@ def _fill(
     seed: int,
     wanted: list[list[bytes]],
     missing: list[tuple[int, int]],
-    listener: Listener,
+    progress: ProgressCallback,
 ) -> None:
     """Run the missing views through the frozen stages; equal images share a row, the first one's."""
-    listener.phase("views through the frozen stages", len(missing), "view")
+    progress.phase("views through the frozen stages", len(missing), "view")
     done, added, names = 0, set[bytes](), images.names
     fresh: list[bytes] = []
     rows: list[np.ndarray] = []
@@ -282,4 +282,4 @@ def _fill(
         if len(rows) == _BATCHES_A_WRITE or done == len(missing):  # each writing waits for the disk
             store.append(fresh, np.concatenate(rows), [True] * len(fresh))
             fresh, rows = [], []
-        listener.step(done)
+        progress.step(done)

@@ -38,7 +38,7 @@ def fit(
     x: Tensor,
     labels: Tensor,
     classes: int,
-    strength: float,
+    C: float,
     *,
     share: Tensor | None = None,
     start: Tensor | None = None,
@@ -51,7 +51,7 @@ def fit(
         x: Standardised features, float32 ``[n, d]``.
         labels: int64 ``[n]``.
         classes: Number of classes k.
-        strength: Inverse regularisation C, in scikit-learn's scale: the penalty is against the sum over samples.
+        C: Inverse regularisation C, in scikit-learn's scale: the penalty is against the sum over samples.
         share: Weight of every sample in every problem, ``[problems, n]``; None is one problem with all samples.
         start: Where to begin, of the result's shape; None begins at 0.
         tolerance: A problem is done when its gradient's norm falls below this share of its norm at 0.
@@ -68,7 +68,7 @@ def fit(
     problems = share.shape[0]
     counts = share.sum(1)
     target = F.one_hot(labels, classes).to(x.dtype)
-    penalty = (1.0 / (counts * strength)).view(problems, 1)
+    penalty = (1.0 / (counts * C)).view(problems, 1)
 
     def objective(w: Tensor) -> tuple[Tensor, Tensor]:
         flat = w[:, :d].permute(1, 0, 2).reshape(d, problems * classes)

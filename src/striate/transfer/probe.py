@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.core.seed import generator
-from striate.records.results import DepthPoint
+from striate.records.results import LayerProbe
 from striate.tasks.classify.metrics import wilson
 from striate.transfer.logistic import Linear, fit
 
-STRENGTHS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 FOLDS = 5
 MOST_FOR_CHOICE = 5000
 """Samples that strengths are chosen on; more of them change the choice little and cost much."""
@@ -55,7 +55,7 @@ class Choice:
     """What cross-validation said of one feature point.
 
     Args:
-        strength: The inverse regularisation with the least loss.
+        C: The inverse regularisation with the least loss.
         loss: Mean negative log-likelihood over the left-out samples, in nats.
         correct: Left-out samples classified rightly.
         n: Left-out samples.
@@ -63,7 +63,7 @@ class Choice:
         samples: Which samples took part.
     """
 
-    strength: float
+    C: float
     loss: float
     correct: int
     n: int
@@ -106,8 +106,8 @@ def cross_validate(x: Tensor, labels: np.ndarray, classes: int, *, seed: int) ->
     left_out = torch.from_numpy(folds)
     best: Choice | None = None
     start, rises = None, 0
-    for strength in STRENGTHS:
-        start = fit(scaled, target, classes, strength, share=share, start=start, tolerance=1e-3, iterations=60)
+    for C in CS:
+        start = fit(scaled, target, classes, C, share=share, start=start, tolerance=1e-3, iterations=60)
         log_p = torch.empty(len(samples), classes)
         for fold, w in enumerate(start):
             rows = left_out == fold
@@ -115,9 +115,7 @@ def cross_validate(x: Tensor, labels: np.ndarray, classes: int, *, seed: int) ->
         loss = float(F.nll_loss(log_p, target))
         if best is None or loss < best.loss:
             correct = int((log_p.argmax(1) == target).sum())
-            best = Choice(
-                strength=strength, loss=loss, correct=correct, n=len(samples), log_probabilities=log_p, samples=samples
-            )
+            best = Choice(C=C, loss=loss, correct=correct, n=len(samples), log_probabilities=log_p, samples=samples)
             rises = 0
         else:
             rises += 1
@@ -127,45 +125,45 @@ def cross_validate(x: Tensor, labels: np.ndarray, classes: int, *, seed: int) ->
     return best
 
 
-def train_linear(x: Tensor, labels: np.ndarray, classes: int, strength: float) -> Linear:
+def train_linear(x: Tensor, labels: np.ndarray, classes: int, C: float) -> Linear:
     """A linear classifier of raw features, fitted on all samples at a given strength.
 
     Args:
         x: Raw features, float32 ``[n, d]``.
         labels: int64 ``[n]``.
         classes: Number of classes.
-        strength: Inverse regularisation, as `cross_validate` chooses it.
+        C: Inverse regularisation, as `cross_validate` chooses it.
     """
     scaler = Standardiser.of(x)
-    w = fit(scaler(x), torch.from_numpy(labels), classes, strength)[0]
+    w = fit(scaler(x), torch.from_numpy(labels), classes, C)[0]
     return scaler.undo(Linear(w[:-1], w[-1]))
 
 
 def by_depth(
-    features: Callable[[str], Tensor], points: Sequence[str], labels: np.ndarray, classes: int, *, seed: int
-) -> tuple[dict[str, Choice], tuple[DepthPoint, ...]]:
+    features: Callable[[str], Tensor], layers: Sequence[str], labels: np.ndarray, classes: int, *, seed: int
+) -> tuple[dict[str, Choice], tuple[LayerProbe, ...]]:
     """Probe every feature point.
 
     Args:
         features: From a point's name to the training images' raw features there, float32 ``[n, d]``.
-        points: Names, from the image upwards.
+        layers: Names, from the image upwards.
         labels: int64 ``[n]``.
         classes: Number of classes.
         seed: Of the folds.
     """
     choices: dict[str, Choice] = {}
-    rows: list[DepthPoint] = []
-    for point in points:
-        x = features(point)
-        choice = choices[point] = cross_validate(x, labels, classes, seed=seed)
+    rows: list[LayerProbe] = []
+    for layer in layers:
+        x = features(layer)
+        choice = choices[layer] = cross_validate(x, labels, classes, seed=seed)
         rows.append(
-            DepthPoint(
-                stage=point,
+            LayerProbe(
+                stage=layer,
                 channels=x.shape[1],
                 top1=choice.correct / choice.n,
                 top1_interval=wilson(choice.correct, choice.n),
                 loss=choice.loss,
-                strength=choice.strength,
+                C=choice.C,
             )
         )
     return choices, tuple(rows)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.core.errors import CheckpointError, PlanError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, DenseModel, Entry, ImageModel
 from striate.records.results import LoadRecord
@@ -81,7 +81,7 @@ def open_model(
     classes: int | None = None,
     in_channels: int | None = None,
     allow_download: bool = True,
-    listener: Listener | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Opened:
     """Build the network that weights need, load them, and say what they mean.
 
@@ -93,7 +93,7 @@ def open_model(
         in_channels: 1 or 3; where the weights take the other, the first convolution is folded (`weights.adapt`).
             None takes what the weights do.
         allow_download: Whether files may be fetched.
-        listener: Hears of the download; None for silence.
+        progress: Hears of the download; None for silence.
 
     Raises:
         UnknownModelError: No network has the name.
@@ -103,7 +103,7 @@ def open_model(
         PlanError: The weights cannot take images of so many channels.
     """
     network, tag = split_name(name)
-    found = trained.find(tag, allow_download=allow_download, listener=listener) if tag is not None else None
+    found = trained.find(tag, allow_download=allow_download, progress=progress) if tag is not None else None
     if found is not None:
         entry = REGISTRY.get(network or found.card.network)
         trained.require_network(found, entry.name)
@@ -112,7 +112,7 @@ def open_model(
         assert network is not None  # what has none is a folder
         entry = REGISTRY.get(network)
         entry.require("classify")
-        opened = _open(entry, pick(entry.name, tag, allow_download=allow_download, listener=listener))
+        opened = _open(entry, pick(entry.name, tag, allow_download=allow_download, progress=progress))
     model, preprocess, known = opened.model, opened.preprocess, opened.labels
     if in_channels not in (None, preprocess.in_channels):
         if {in_channels, preprocess.in_channels} != {1, 3}:
@@ -133,7 +133,7 @@ def create_model(
     *,
     classes: int | None = None,
     in_channels: int | None = None,
-    listener: Listener | None = None,
+    progress: ProgressCallback | None = None,
 ) -> ImageModel | DenseModel:
     """Build a network by name.
 
@@ -145,7 +145,7 @@ def create_model(
             layer.
         in_channels: Channels of the images; None takes the published number. For others than the weights' the first
             convolution is folded: grey and colour exactly, any other number as `weights.adapt.to_bands` says.
-        listener: Hears of a download; None for silence.
+        progress: Hears of a download; None for silence.
 
     Returns:
         The network: in training mode with random weights, in evaluation mode with published ones.
@@ -171,8 +171,8 @@ def create_model(
         return model
     full = tag if network is None else f"{network}:{tag}"
     if in_channels is None or in_channels in (1, 3):
-        return open_model(full, classes=classes, in_channels=in_channels, listener=listener).model
-    model = open_model(full, classes=classes, listener=listener).model
+        return open_model(full, classes=classes, in_channels=in_channels, progress=progress).model
+    model = open_model(full, classes=classes, progress=progress).model
     to_bands(model, in_channels)
     return model
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from striate.core import atomic
-from striate.core.errors import WeightsNotAtHandError
-from striate.core.events import Listener, Silent
+from striate.core.errors import WeightsNotFoundError
+from striate.core.events import NoProgress, ProgressCallback
 from striate.weights.catalogue import Checkpoint
 
 TIMEOUT_S = 10.0
@@ -37,14 +37,14 @@ def address(checkpoint: Checkpoint) -> str:
     return hf_hub_url(checkpoint.hub, "model.safetensors")
 
 
-def save(url: str, target: Path, accept: Callable[[str], None], listener: Listener | None = None) -> str:
+def save(url: str, target: Path, accept: Callable[[str], None], progress: ProgressCallback | None = None) -> str:
     """Fetch `url` into `target`.
 
     Args:
         url: Begins with ``https://``, and so must every redirection.
         target: The file to write; its folder exists.
         accept: Called with the content's sha256 before the file takes its place; raises to refuse it.
-        listener: Hears of the progress, in bytes; None for silence.
+        progress: Hears of the progress, in bytes; None for silence.
 
     Returns:
         The content's sha256.
@@ -53,7 +53,7 @@ def save(url: str, target: Path, accept: Callable[[str], None], listener: Listen
         WeightsNotAtHandError: The network, or the server, does not give the file.
         StorageError: The file cannot be written.
     """
-    listener = listener or Silent()
+    progress = progress or NoProgress()
     _require_https(url)
     request = urllib.request.Request(url, headers={"User-Agent": "striate"})
     sha256, done = hashlib.sha256(), 0
@@ -64,7 +64,7 @@ def save(url: str, target: Path, accept: Callable[[str], None], listener: Listen
     with response, atomic.replacing(target) as stream:
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isdecimal() else None
-        listener.phase(f"downloading {target.name}", total, "byte")
+        progress.phase(f"downloading {target.name}", total, "byte")
         while True:
             try:  # apart from the writing, whose errors mean something else
                 chunk = response.read(_CHUNK_BYTES)
@@ -75,20 +75,20 @@ def save(url: str, target: Path, accept: Callable[[str], None], listener: Listen
             stream.write(chunk)
             sha256.update(chunk)
             done += len(chunk)
-            listener.step(done)
+            progress.step(done)
         if total is not None and done != total:
-            raise WeightsNotAtHandError(f"{url} broke off after {done} of {total} bytes", hint="try again")
+            raise WeightsNotFoundError(f"{url} broke off after {done} of {total} bytes", hint="try again")
         accept(sha256.hexdigest())
     return sha256.hexdigest()
 
 
 def _require_https(url: str) -> None:
     if not url.startswith("https://"):
-        raise WeightsNotAtHandError(f"{url} is not https, and weights are fetched by nothing else")
+        raise WeightsNotFoundError(f"{url} is not https, and weights are fetched by nothing else")
 
 
-def _failed(url: str, error: Exception) -> WeightsNotAtHandError:
+def _failed(url: str, error: Exception) -> WeightsNotFoundError:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
-    return WeightsNotAtHandError(
+    return WeightsNotFoundError(
         f"{url} cannot be fetched ({reason})", hint="try again with a network, or name a folder in STRIATE_WEIGHTS"
     )

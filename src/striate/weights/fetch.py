@@ -14,8 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from striate.core import atomic, paths
-from striate.core.errors import CheckpointError, StorageError, UnknownWeightsError, WeightsNotAtHandError
-from striate.core.events import Listener
+from striate.core.errors import CheckpointError, StorageError, UnknownWeightsError, WeightsNotFoundError
+from striate.core.events import ProgressCallback
 from striate.weights import download
 from striate.weights.catalogue import Checkpoint, entries_for, find
 
@@ -40,7 +40,9 @@ class Picked:
     note: str = ""
 
 
-def pick(name: str, tag: str | None = None, *, allow_download: bool = True, listener: Listener | None = None) -> Picked:
+def pick(
+    name: str, tag: str | None = None, *, allow_download: bool = True, progress: ProgressCallback | None = None
+) -> Picked:
     """Choose weights for a network, and bring their file here.
 
     Args:
@@ -48,7 +50,7 @@ def pick(name: str, tag: str | None = None, *, allow_download: bool = True, list
         tag: A catalogue tag, or the path of a file; None or ``"default"`` takes the best entry. Where that cannot be
             downloaded, the best entry whose file is at hand is taken instead, and the note says so.
         allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
-        listener: Hears of the download; None for silence.
+        progress: Hears of the download; None for silence.
 
     Raises:
         UnknownWeightsError: The network has no such weights, or none at all.
@@ -60,18 +62,18 @@ def pick(name: str, tag: str | None = None, *, allow_download: bool = True, list
         if named.is_file() and tag.lower() not in {each.tag.lower() for each in entries_for(name)}:
             return _from_path(name, named)
         checkpoint = find(name, tag)
-        path, found = _locate(checkpoint, listener, allow_download)
+        path, found = _locate(checkpoint, progress, allow_download)
         return Picked(checkpoint=checkpoint, path=path, sha256=found, note=checkpoint.note)
     known = entries_for(name)
     if not known:
         raise UnknownWeightsError(f"no weights are published for {name}", hint="leave weights out to begin at random")
     try:
-        path, found = _locate(known[0], listener, allow_download)
-    except WeightsNotAtHandError as error:
+        path, found = _locate(known[0], progress, allow_download)
+    except WeightsNotFoundError as error:
         instead = next((each for each in known if at_hand(each)), None)
         if instead is None:
             raise
-        path, found = _locate(instead, listener, allow_download=False)
+        path, found = _locate(instead, progress, allow_download=False)
         aside = f" ({instead.note})" if instead.note else ""
         note = f"the best weights at hand, {instead.name}{aside}, are used: {error.message}"
         return Picked(checkpoint=instead, path=path, sha256=found, note=note)
@@ -89,12 +91,12 @@ def at_hand(checkpoint: Checkpoint) -> bool:
     return _seek(checkpoint) is not None
 
 
-def locate(checkpoint: Checkpoint, listener: Listener | None = None, *, allow_download: bool = True) -> Path:
+def locate(checkpoint: Checkpoint, progress: ProgressCallback | None = None, *, allow_download: bool = True) -> Path:
     """The entry's file on this machine, downloaded if need be, its sha256 checked.
 
     Args:
         checkpoint: The entry.
-        listener: Hears of the download; None for silence.
+        progress: Hears of the download; None for silence.
         allow_download: Whether the file may be fetched (``STRIATE_OFFLINE`` forbids it too).
 
     Raises:
@@ -102,10 +104,10 @@ def locate(checkpoint: Checkpoint, listener: Listener | None = None, *, allow_do
         CheckpointError: The file is not what the catalogue promises.
         StorageError: The download cannot be written.
     """
-    return _locate(checkpoint, listener, allow_download)[0]
+    return _locate(checkpoint, progress, allow_download)[0]
 
 
-def _locate(checkpoint: Checkpoint, listener: Listener | None, allow_download: bool) -> tuple[Path, str]:
+def _locate(checkpoint: Checkpoint, progress: ProgressCallback | None, allow_download: bool) -> tuple[Path, str]:
     path = _seek(checkpoint)
     if path is not None:
         return path, verify(checkpoint, path)
@@ -114,14 +116,14 @@ def _locate(checkpoint: Checkpoint, listener: Listener | None, allow_download: b
     if lost:
         place += f" (it names {', '.join(lost)}, which is no folder)"
     if not checkpoint.fetchable:
-        raise WeightsNotAtHandError(f"{checkpoint.name} is not here and cannot be downloaded", hint=place)
+        raise WeightsNotFoundError(f"{checkpoint.name} is not here and cannot be downloaded", hint=place)
     if paths.offline() or not allow_download:
-        raise WeightsNotAtHandError(
+        raise WeightsNotFoundError(
             f"{checkpoint.name} is not here and downloads are off", hint=f"unset STRIATE_OFFLINE, or {place}"
         )
     target = atomic.make_folder(paths.home() / "weights") / checkpoint.file
     url = download.address(checkpoint)
-    return target, download.save(url, target, lambda found: _agree(checkpoint, target, found), listener)
+    return target, download.save(url, target, lambda found: _agree(checkpoint, target, found), progress)
 
 
 def _seek(checkpoint: Checkpoint) -> Path | None:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import striate
 from striate.core import paths
 from striate.core.atomic import make_folder
-from striate.core.errors import PlanError, StriateError, WeightsNotAtHandError
-from striate.core.events import Listener
+from striate.core.errors import PlanError, StriateError, WeightsNotFoundError
+from striate.core.events import ProgressCallback
 
 PREFIX = "hub:"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -88,14 +88,16 @@ def parse(text: str) -> tuple[str, str | None]:
     return match[1], match[2]
 
 
-def fetch(text: str, names: Sequence[str], *, allow_download: bool = True, listener: Listener | None = None) -> Fetched:
+def fetch(
+    text: str, names: Sequence[str], *, allow_download: bool = True, progress: ProgressCallback | None = None
+) -> Fetched:
     """Bring files of a repository here, and no others; what is here of the commit is not fetched again.
 
     Args:
         text: ``hub:OWNER/NAME[@REVISION]``; without a revision the newest, or where downloads are off the one at hand.
         names: The files.
         allow_download: Whether they may be fetched (``STRIATE_OFFLINE`` forbids it too).
-        listener: Hears of it; None for silence.
+        progress: Hears of it; None for silence.
 
     Raises:
         WeightsNotAtHandError: They are not here and cannot be fetched, or the repository does not have them.
@@ -103,9 +105,9 @@ def fetch(text: str, names: Sequence[str], *, allow_download: bool = True, liste
     """
     repository, revision = parse(text)
     offline = paths.offline() or not allow_download
-    if listener is not None and not offline:
-        listener.phase(f"asking the hub for {repository}")
-    with _explained(f"{text} cannot be fetched", WeightsNotAtHandError, offline=offline):
+    if progress is not None and not offline:
+        progress.phase(f"asking the hub for {repository}")
+    with _explained(f"{text} cannot be fetched", WeightsNotFoundError, offline=offline):
         folder = Path(
             connect().snapshot_download(
                 repository,
@@ -117,7 +119,7 @@ def fetch(text: str, names: Sequence[str], *, allow_download: bool = True, liste
         )
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        raise WeightsNotAtHandError(
+        raise WeightsNotFoundError(
             f"{text} has no {' and no '.join(missing)}",
             hint="striate reads what striate publish pushed; other networks are named NAME:WEIGHTS",
         )
@@ -135,7 +137,7 @@ def require_pushable(text: str) -> str:
     if revision is not None:
         raise PlanError(f"a revision cannot be pushed to: {text}", hint=f"leave @{revision} out")
     if paths.offline():
-        raise WeightsNotAtHandError(
+        raise WeightsNotFoundError(
             f"{text} cannot be pushed to: STRIATE_OFFLINE is set", hint="unset it, or publish to a folder: --to FOLDER"
         )
     return repository

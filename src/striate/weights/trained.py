@@ -12,7 +12,7 @@ from typing import Any
 
 import striate
 from striate.core.errors import CheckpointError
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records import io
@@ -40,7 +40,7 @@ class ModelCard:
     Args:
         network: Name in the registry.
         options: Fields of its spec that differ from the registry's.
-        point: The feature point above which the network was cut off; None for the whole network.
+        layer: The feature point above which the network was cut off; None for the whole network.
         classes: Names in the order of the outputs.
         preprocess: What must be done to an image.
         temperature: What logits are divided by before probabilities are taken.
@@ -55,7 +55,7 @@ class ModelCard:
 
     network: str
     options: dict[str, Any]
-    point: str | None
+    layer: str | None
     classes: tuple[str, ...]
     preprocess: Preprocess
     temperature: float
@@ -128,21 +128,21 @@ def require_folder(name: str) -> None:
         raise CheckpointError(f"there is no folder {name}", hint=hint)
 
 
-def find(text: str, *, allow_download: bool = True, listener: Listener | None = None) -> Found | None:
+def find(text: str, *, allow_download: bool = True, progress: ProgressCallback | None = None) -> Found | None:
     """The trained network that `text` means; None where it means something else (`is_one`).
 
     Args:
         text: A folder, a file of weights in it (``model.safetensors``, ``snapshots/2.safetensors``), or
             ``hub:OWNER/NAME[@REVISION]``.
         allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
-        listener: Hears of the download; None for silence.
+        progress: Hears of the download; None for silence.
 
     Raises:
         CheckpointError: The folder holds no trained network, a damaged one, or something executable.
         WeightsNotAtHandError: The hub's files are not here and cannot be fetched.
     """
     if text.startswith(hub.PREFIX):
-        fetched = hub.fetch(text, [CARD, WEIGHTS], allow_download=allow_download, listener=listener)
+        fetched = hub.fetch(text, [CARD, WEIGHTS], allow_download=allow_download, progress=progress)
         place = {"hub": fetched.repository, "revision": fetched.commit}
         title = f"{hub.PREFIX}{fetched.repository}@{fetched.commit[:12]}"
         folder = fetched.folder
@@ -210,12 +210,12 @@ def rebuild(card: ModelCard) -> ImageModel:
     entry = REGISTRY.get(card.network)
     classes, channels = len(card.classes), card.preprocess.in_channels
     try:
-        own = classes if card.point is None else None
+        own = classes if card.layer is None else None
         model = entry.classifier(classes=own, in_channels=channels, options=card.options)
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
-    if card.point is not None:
-        model.truncate(card.point, classes)
+    if card.layer is not None:
+        model.truncate(card.layer, classes)
     model.aux.clear()
     return model
 

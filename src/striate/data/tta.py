@@ -8,10 +8,10 @@ import numpy as np
 
 from striate.core.errors import PlanError
 from striate.core.preprocess import Preprocess
-from striate.records.views import View, ViewSet
+from striate.records.tta import TTAPolicy, View
 
 
-def canvas(preprocess: Preprocess, views: ViewSet) -> Preprocess:
+def canvas(preprocess: Preprocess, views: TTAPolicy) -> Preprocess:
     """How images are decoded so that all views lie within.
 
     Views that lie beside the middle need what the centre crop leaves out: the square of the resized image's shorter

@@ -30,7 +30,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ViewSet:
+class TTAPolicy:
     """Views whose probabilities are averaged; the first is what the network sees without any.
 
     Args:
@@ -61,23 +61,23 @@ class ViewSet:
         return any(view.place != (0.5, 0.5) for view in self.views)
 
 
-PLAIN = ViewSet(name="plain", views=(View(),))
+NO_TTA = TTAPolicy(name="plain", views=(View(),))
 _SHIFTS = ((0.0, 0.0, 2), (-1 / 32, -1 / 32, 1), (1 / 32, 1 / 32, 1))
 """By a pixel of 32, up and left or down and right; in the mean the unmoved image counts as much as both."""
 _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 
 _SETS = (
-    ViewSet(
+    TTAPolicy(
         name="mirror",
         views=(View(weight=0.5), View(mirror=True, weight=0.5)),
         source="Simonyan and Zisserman 2014 (arXiv 1409.1556), section 3.2",
     ),
-    ViewSet(
+    TTAPolicy(
         name="shift",
         views=tuple(View(shift=(down, right), weight=share / 4) for down, right, share in _SHIFTS),
         source="mirror-shift without the mirror, for images such as digits that mean something else when mirrored",
     ),
-    ViewSet(
+    TTAPolicy(
         name="mirror-shift",
         views=tuple(
             View(shift=(down, right), mirror=mirror, weight=share / 8)
@@ -85,12 +85,12 @@ _SETS = (
         ),
         source="Jordan 2024 (arXiv 2404.00498) and its code, airbench94, which averages logits",
     ),
-    ViewSet(
+    TTAPolicy(
         name="five-crop",
         views=tuple(View(place=place, weight=1 / 5) for place in _CROPS),
         source="ten-crop without the mirror",
     ),
-    ViewSet(
+    TTAPolicy(
         name="ten-crop",
         views=tuple(
             View(place=p, mirror=mirror, weight=1 / 10) for mirror, p in itertools.product((False, True), _CROPS)
@@ -101,14 +101,14 @@ _SETS = (
 VIEWS = {each.name: each for each in _SETS}
 
 
-def view_set(name: str | None) -> ViewSet:
+def tta_policy(name: str | None) -> TTAPolicy:
     """The views called `name`; for None the image as it is.
 
     Raises:
         PlanError: There are none of that name.
     """
     if name is None:
-        return PLAIN
+        return NO_TTA
     if name not in VIEWS:
         close = nearest(name, list(VIEWS))
         hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(VIEWS)}"

@@ -1,4 +1,4 @@
-"""Every figure of docs/slips.md is what counting gives, and every figure counted stands in it."""
+"""Every figure of docs/errata.md is what counting gives, and every figure counted stands in it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "slips.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
-SLIPS = runpy.run_path(str(ROOT / "examples" / "slips.py"))["slips"]()
+SLIPS = runpy.run_path(str(ROOT / "examples" / "errata.py"))["errata"]()
 
 
 @pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.what)

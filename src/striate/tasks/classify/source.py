@@ -32,15 +32,15 @@ def to_cut_from(preprocess: Preprocess, recipe: Augment, seen: Headers | None, p
             middle one decides for all.
         positions: The training images.
     """
-    if recipe.crop is None or seen is None or (there := seen.middle_side(positions)) is None:
+    if recipe.crop_scale is None or seen is None or (there := seen.middle_side(positions)) is None:
         return preprocess
-    factor = max(1.0, min((sum(recipe.crop) / 2) ** -0.5, _MOST, there / max(preprocess.size)))
+    factor = max(1.0, min((sum(recipe.crop_scale) / 2) ** -0.5, _MOST, there / max(preprocess.size)))
     height, width = (round(side * factor) for side in preprocess.size)
     return replace(preprocess, size=(height, width), resize=None, fit="stretch")
 
 
 @final
-class PixelFeed:
+class PixelSource:
     """Decoded images and their labels.
 
     Args:

@@ -11,9 +11,9 @@ from PIL import Image
 from striate.core.errors import PlanError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
-from striate.data.views import canvas, see
+from striate.data.tta import canvas, see
 from striate.records.plans import EvalPlan, PredictPlan
-from striate.records.views import PLAIN, VIEWS, View, ViewSet, view_set
+from striate.records.tta import NO_TTA, VIEWS, TTAPolicy, View, tta_policy
 from striate.tasks.classify.ensemble import log_mean, log_mean_of_views
 from striate.tasks.classify.metrics import log_softmax
 
@@ -21,7 +21,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 3), dtype=np.uint
 
 
 @pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
-def test_views_have_a_source_and_begin_with_the_image_as_it_is(views: ViewSet) -> None:
+def test_views_have_a_source_and_begin_with_the_image_as_it_is(views: TTAPolicy) -> None:
     assert views.source
     small = Preprocess(size=(32, 32), resize=40)
     whole = canvas(small, views)
@@ -42,7 +42,7 @@ def test_mirror_and_shift_are_those_of_the_speed_records() -> None:
     for place in (2, 0):
         moved = padded[:, :, place : place + 32, place : place + 32]
         expected += [(moved, 0.125), (moved.flip(3), 0.125)]
-    views = view_set("mirror-shift")
+    views = tta_policy("mirror-shift")
     assert views.weights == tuple(weight for _, weight in expected)
     for view, (wanted, _) in zip(views.views, expected, strict=True):
         assert (see(pixels, view, (32, 32)).transpose(0, 3, 1, 2) == wanted.numpy()).all()
@@ -83,21 +83,21 @@ def test_the_middle_crop_is_the_image_that_is_seen_without_views(resize: int, si
 
 @pytest.mark.parametrize("own", [Preprocess(size=(32, 32)), Preprocess(size=(32, 32), resize=40, fit="stretch")])
 def test_a_network_that_sees_the_whole_image_has_no_crops(own: Preprocess) -> None:
-    assert canvas(own, VIEWS["mirror"]) == canvas(own, PLAIN) == own
+    assert canvas(own, VIEWS["mirror"]) == canvas(own, NO_TTA) == own
     with pytest.raises(PlanError, match="sees the whole of them"):
         canvas(own, VIEWS["ten-crop"])
 
 
 def test_views_that_are_none_are_refused_with_the_plan() -> None:
-    assert EvalPlan(model="m", data="d", views="mirror").views == "mirror"
+    assert EvalPlan(model="m", data="d", tta="mirror").tta == "mirror"
     with pytest.raises(PlanError, match="did you mean mirror"):
-        EvalPlan(model="m", data="d", views="miror")
+        EvalPlan(model="m", data="d", tta="miror")
     with pytest.raises(PlanError, match="no views are called"):
-        PredictPlan(model="m", images=("p",), views="upside-down")
+        PredictPlan(model="m", images=("p",), tta="upside-down")
     with pytest.raises(ValueError, match="add up to 1"):
-        ViewSet(name="x", views=(View(), View(mirror=True)))
+        TTAPolicy(name="x", views=(View(), View(mirror=True)))
     with pytest.raises(ValueError, match="the image as it is"):
-        ViewSet(name="x", views=(View(mirror=True),))
+        TTAPolicy(name="x", views=(View(mirror=True),))
 
 
 def test_means_are_of_probabilities_at_their_temperature() -> None:

@@ -1,4 +1,4 @@
-"""Figures of teaching material, stated and counted: docs/slips.md says where each comes from and what went wrong."""
+"""Figures of teaching material, stated and counted: docs/errata.md says where each comes from and what went wrong."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def googlenet() -> list[Slip]:
     deep, point = conv(1, 8 * 3, 7), conv(8 * 3, 64, 1)  # each colour by itself into eight maps, then mixed
     places = first.output[1] * first.output[2]
     stages = [224] + [row.output[1] for row in paper.stages if row.name != "head"]
-    slips = [
+    errata = [
         Slip("GoogLeNet, parameters", "5 M", n(params)),
         Slip("GoogLeNet, weights", "6.8 M", n(paper.totals.weights)),
         Slip("GoogLeNet as published with batch normalisation, parameters", "5 M", n(published.totals.params)),
@@ -129,20 +129,20 @@ def googlenet() -> list[Slip]:
         Slip("A separable first layer, weights", "2.7 K", n(deep + point)),
         Slip("A separable first layer, multiply-adds", "34 M", f"{(deep + point) * places / 1e6:.1f} M"),
     ]
-    return slips + table_1()
+    return errata + table_1()
 
 
 def table_1() -> list[Slip]:
     """Every row of modules in GoogLeNet's Table 1 against its own widths, in units of 1,024 weights."""
     printed = {"3a": 159, "3b": 380, "4a": 364, "4b": 437, "4c": 463, "4d": 580, "4e": 840, "5a": 1072, "5b": 1388}
-    names, into, slips = iter(printed), 192, []
+    names, into, errata = iter(printed), 192, []
     for rows in TABLE_1:
         for row in rows:
             name = next(names)
             counted = module_weights(row, into) / 1024
-            slips.append(Slip(f"Table 1, {name}, weights", f"{printed[name]} K", f"{counted:g} K"))
+            errata.append(Slip(f"Table 1, {name}, weights", f"{printed[name]} K", f"{counted:g} K"))
             into = row.one + row.three + row.five + row.pooled
-    return slips
+    return errata
 
 
 def residual() -> list[Slip]:
@@ -223,11 +223,11 @@ def _seen_by_three() -> str:
     return f"{side.size} x {side.size}"
 
 
-def slips() -> list[Slip]:
+def errata() -> list[Slip]:
     """All of them."""
     return [*vgg(), *alexnet(), *googlenet(), *residual(), *small()]
 
 
 if __name__ == "__main__":
-    for slip in slips():
+    for slip in errata():
         print(f"{slip.what:<62} {slip.stated:<38} {slip.counted}")

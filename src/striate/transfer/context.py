@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 import torch
 
-from striate.core.events import Listener
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 from striate.features import engines, keys
@@ -32,7 +32,7 @@ AGREEMENT_SAMPLE = 8
 
 @final
 @dataclass(kw_only=True)
-class Problem:
+class TransferContext:
     """A data set, a pretrained network, and where to work.
 
     Args:
@@ -49,7 +49,7 @@ class Problem:
         device: Where to train.
         work: Folder of everything that is deleted when the run is done.
         cache: Folder of cached features.
-        listener: Hears of progress.
+        progress: Hears of progress.
     """
 
     plan: FitPlan
@@ -65,7 +65,7 @@ class Problem:
     device: torch.device
     work: Path
     cache: Path
-    listener: Listener
+    progress: ProgressCallback
 
     @property
     def classes(self) -> int:
@@ -86,13 +86,13 @@ class Problem:
         """What every layer costs for one image of some size."""
         return measure(self.model, (self.preprocess.in_channels, *size)).layers
 
-    def unreadable(self, positions: np.ndarray, *, most: int, besides: Mapping[int, str]) -> dict[int, str]:
+    def unreadable(self, positions: np.ndarray, *, most: int, known_unreadable: Mapping[int, str]) -> dict[int, str]:
         """Images that cannot be decoded, reason by position; what was found is remembered under their digests.
 
         Args:
             positions: Which to try.
             most: So many unreadable ones are borne.
-            besides: Those found before; they count too.
+            known_unreadable: Those found before; they count too.
 
         Raises:
             DataError: There are more.
@@ -106,10 +106,10 @@ class Problem:
             self.preprocess,
             lambda pixels: np.ones((len(pixels), 1), np.uint8),
             batch=BATCH,
-            listener=self.listener,
+            progress=self.progress,
             fast=self.plan.fast_resize,
-            most_unreadable=most,
-            besides=besides,
+            max_unreadable=most,
+            known_unreadable=known_unreadable,
             phase="whether the test images can be read",
         ).unreadable
 
@@ -124,7 +124,7 @@ class Problem:
         folder = keys.of_folder(preprocess=preprocess, fast=self.plan.fast_resize)
         where = self.work / f"{name}-{folder}"
         decoded = Decoded(self.index, self.digests, preprocess, where, fast=self.plan.fast_resize)
-        decoded.decode(positions, self.listener)
+        decoded.decode(positions, self.progress)
         places = decoded.rows(positions)
         ordered = len(places) == 0 or bool((np.diff(places) == 1).all() and places[0] == 0)
         view = decoded.pixels
@@ -137,49 +137,53 @@ class CachedFeatures:
     """Pooled features of every stage, from the cached pass.
 
     Args:
-        problem: Its images and its network.
+        context: Its images and its network.
     """
 
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        self._module = StageFeatures(problem.model, problem.preprocess)
+    def __init__(self, context: TransferContext) -> None:
+        self.context = context
+        self._module = StageFeatures(context.model, context.preprocess)
         self.widths = self._module.widths
         self._store: RowStore | None = None
         self.agreement: engines.Agreement | None = None
 
     def run(
-        self, positions: np.ndarray, *, most_unreadable: int | None = None, besides: Mapping[int, str] | None = None
+        self,
+        positions: np.ndarray,
+        *,
+        max_unreadable: int | None = None,
+        known_unreadable: Mapping[int, str] | None = None,
     ) -> Pass:
         """The one pass: see to it that every image's features are on disk.
 
         Args:
             positions: Which images.
-            most_unreadable: As in `features.extract.fill`.
-            besides: As there.
+            max_unreadable: As in `features.extract.fill`.
+            known_unreadable: As there.
 
         Raises:
-            DataError: More than `most_unreadable` images cannot be read.
+            DataError: More than `max_unreadable` images cannot be read.
         """
-        problem = self.problem
+        context = self.context
         wanted = [int(p) for p in positions]
         name = keys.of_folder(
-            weights=problem.weights_sha256,
-            network=keys.of_weights(problem.model),
-            preprocess=problem.preprocess,
-            points=self.widths,
-            engine=problem.plan.engine,
-            device=problem.device.type,
-            fast=problem.plan.fast_resize,
+            weights=context.weights_sha256,
+            network=keys.of_weights(context.model),
+            preprocess=context.preprocess,
+            layers=self.widths,
+            engine=context.plan.engine,
+            device=context.device.type,
+            fast=context.plan.fast_resize,
         )
-        folder = problem.cache / name
+        folder = context.cache / name
         width = sum(self.widths.values())
-        self._store = RowStore(folder, (width,), "float16", {"network": problem.entry.name})
+        self._store = RowStore(folder, (width,), "float16", {"network": context.entry.name})
         # What is compared depends on what is asked alone, so that a pass that goes on records what a whole one does.
-        told = folder / f"agreement-{keys.of_folder(images=[problem.digests[p] for p in wanted])}.json"
+        told = folder / f"agreement-{keys.of_folder(images=[context.digests[p] for p in wanted])}.json"
 
         @cache  # a network takes seconds to compile: only where an image needs it
         def engine() -> engines.Engine:
-            made, agreement = self._engine(sample(problem.index, wanted, problem.preprocess, AGREEMENT_SAMPLE))
+            made, agreement = self._engine(sample(context.index, wanted, context.preprocess, AGREEMENT_SAMPLE))
             io.write(told, agreement)
             return made
 
@@ -188,16 +192,16 @@ class CachedFeatures:
 
         done = fill(
             self._store,
-            problem.index,
+            context.index,
             wanted,
-            problem.digests,
-            problem.preprocess,
+            context.digests,
+            context.preprocess,
             run,
             batch=BATCH,
-            listener=problem.listener,
-            fast=problem.plan.fast_resize,
-            most_unreadable=most_unreadable,
-            besides=besides,
+            progress=context.progress,
+            fast=context.plan.fast_resize,
+            max_unreadable=max_unreadable,
+            known_unreadable=known_unreadable,
             phase="images through the pretrained network",
         )
         if not told.exists():  # every row was there, from runs that were asked for other images
@@ -206,25 +210,25 @@ class CachedFeatures:
         return done
 
     def _engine(self, sample: np.ndarray) -> tuple[engines.Engine, engines.Agreement]:
-        problem = self.problem
+        context = self.context
         return engines.make(
             self._module,
             batch=BATCH,
             image=sample.shape[1:],
-            engine=problem.plan.engine,
-            device=problem.device,
+            engine=context.plan.engine,
+            device=context.device,
             sample=sample,
             groups=list(self.widths.values()),
-            listener=problem.listener,
+            progress=context.progress,
         )
 
-    def at(self, point: str, positions: np.ndarray) -> torch.Tensor:
+    def at(self, layer: str, positions: np.ndarray) -> torch.Tensor:
         """Features at one point, float32 ``[n, width]``."""
         assert self._store is not None, "run the pass first"
         start = 0
         for name, width in self.widths.items():
-            if name == point:
-                places = self._store.places([keys.of_image(self.problem.digests[p]) for p in positions])
+            if name == layer:
+                places = self._store.places([keys.of_image(self.context.digests[p]) for p in positions])
                 return torch.from_numpy(self._store.view()[places, start : start + width].astype(np.float32))
             start += width
-        raise KeyError(point)
+        raise KeyError(layer)
