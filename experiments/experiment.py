@@ -145,7 +145,7 @@ class Experiment:
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list[Row]:
     """Run an experiment as the command line asks.
 
-    ``results.json``, ``results.md`` and ``curves.svg`` go to ``--out`` and are rewritten after each arm. The same command
+    ``results.json``, ``results.md`` and ``curves.svg`` go to ``--out`` and are rewritten after each arm. The command
     resumes where it stopped, with the fraction of the schedule that it chose then (``schedule_fraction.json``).
     """
     parser = argparse.ArgumentParser(description=experiment.title)

@@ -31,7 +31,7 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
 def test_a_recipe_of_one_group_says_why_not() -> None:
     said = on_every_gpu(Recipe(batch=128), 8, WORDS, named=True)
     assert said is not None
-    assert said.endswith("groups of 128 images, 1 a step, cannot be shared; --micro-batch 16 makes groups for each")
+    assert said.endswith("1 micro-batches of 128 images per step cannot be shared; use --micro-batch 16")
     said = on_every_gpu(Recipe(batch=130), 8, WORDS, named=True)
     assert said is not None
     assert said.endswith("cannot be shared")

@@ -156,7 +156,7 @@ def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, nam
     if (processes := math.gcd(micro_batches, here)) == 1:
         size = recipe.batch // micro_batches
         why = f"{said}: the recipe's {micro_batches} micro-batches of {size} images per step cannot be shared"
-        return why if recipe.batch % here else f"{why}; --micro-batch {recipe.batch // here} makes groups for each"
+        return why if recipe.batch % here else f"{why}; use --micro-batch {recipe.batch // here}"
     line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate", *words]
     return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"
 
