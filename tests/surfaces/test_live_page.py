@@ -55,7 +55,7 @@ def test_pages_are_seldom_written_and_only_while_it_trains(tmp_path: Path) -> No
     (tmp_path / "report.html").unlink()
     clock.now += EVERY_S - 0.1
     page.step(2)
-    page.phase("the test images, once", 5)
+    page.phase("evaluating on the test set", 5)
     clock.now += EVERY_S
     page.step(5)
     assert not list(tmp_path.iterdir())

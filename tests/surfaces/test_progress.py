@@ -55,7 +55,7 @@ def test_lines_of_a_training_say_how_its_last_epoch_went():
             lines.record("epoch", figures)
         now[0] += 10
         lines.step(step)
-    lines.phase("the test images, once")
+    lines.phase("evaluating on the test set")
     now[0] += 10
     lines.step(1)
     assert stream.getvalue().splitlines() == [
@@ -63,8 +63,8 @@ def test_lines_of_a_training_say_how_its_last_epoch_went():
         "training: 100 of 400 steps; epoch 1: loss 1",
         "training: 200 of 400 steps; epoch 1: loss 1",
         "training: 300 of 400 steps; epoch 3: loss 0.1, 90.0 % right on validation",
-        "the test images, once",
-        "the test images, once: 1",
+        "evaluating on the test set",
+        "evaluating on the test set: 1",
     ]
 
 

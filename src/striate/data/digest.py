@@ -35,7 +35,7 @@ def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | Non
     Returns:
         For each image 64 hexadecimal digits, over the shape as well for arrays; "" for an image that cannot be read.
     """
-    progress.phase("digests", len(index), "image")
+    progress.phase("hashing files", len(index), "image")
     memory = _Memory(index)
     keys = np.zeros((len(index), 2), dtype=np.uint64)
     found: list[str] = [""] * len(index)

@@ -119,7 +119,7 @@ def fill(
     fast: bool = False,
     max_unreadable: int | None = None,
     known_unreadable: Mapping[int, str] | None = None,
-    phase: str = "images through the network",
+    phase: str = "extracting features",
 ) -> Pass:
     """See to it that `store` has a row for every image.
 

@@ -63,7 +63,7 @@ def run(
     shape = None if preview is None or preview.network is None else REGISTRY.get(preview.network).input
     index = scan(data, root=root)
     hashes = digests(index, progress)
-    progress.phase("decoding", len(index), "image")
+    progress.phase("decoding images", len(index), "image")
     unreadable: dict[int, str] = {}
     done = 0
     for batch in batches(index, range(len(index)), _LOOK, batch=_BATCH):
@@ -75,7 +75,7 @@ def run(
     found = {"classes": index.counts(), "images": len(index), "issues": to_json(issues)}
     if preview is None or varies is None:
         return found
-    progress.phase("drawing images", 1, "sheet")
+    progress.phase("drawing augmented images")
     readable = np.array([p for p in range(len(index)) if p not in unreadable])
     if shape is None:
         side = round(min(seen.middle_side(readable) or preview.side, preview.side))

@@ -212,7 +212,7 @@ def _conclude(
         splits.test,
         width=context.classes,
         progress=progress,
-        phase="the test images, once",
+        phase="evaluating on the test set",
         device=context.device,
         fast=plan.fast_resize,
     )

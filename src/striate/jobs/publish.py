@@ -55,7 +55,7 @@ def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
         return PublishRecord(to=to, files=files, licence=published.licence)
     with tempfile.TemporaryDirectory() as place:
         files = _write(Path(place), found, record, published, about)
-        progress.phase(f"pushing to {to}")
+        progress.phase(f"uploading to {to}")
         pushed = hub.push(Path(place), to, private=plan.private, message=f"{published.network} trained on {data}")
     return PublishRecord(to=to, files=files, licence=published.licence, commit=pushed.commit, url=pushed.url)
 

@@ -143,7 +143,7 @@ def run(
             data=Path(plan.data).name,
             epochs=folder.logged(claim.folder / folder.LOG, "epoch"),
         )
-        progress.note(f"{page.path} shows how it goes")
+        progress.note(f"live report: {page.path}")
         progress = ProgressCallbacks(progress, page)
         settings = {**io.to_json(plan), "recipe": plan.recipe, "method": io.to_json(method)}
         progress = ProgressCallbacks(progress, ranks.track(where.name, settings))
@@ -354,7 +354,7 @@ def _tested(
         mine,
         width=len(index.classes),
         progress=progress,
-        phase="the test images, once",
+        phase="evaluating on the test set",
         batch=_EVALUATED,
         device=ranks.device,
     )

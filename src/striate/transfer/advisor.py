@@ -120,7 +120,7 @@ class Advisor:
         context = self.context
         images = self.final
         layers = context.model.feature_layers
-        context.progress.phase("probing every stage", len(layers), "stage")
+        context.progress.phase("fitting linear probes", len(layers), "layer")
         self.choices, self.depth = probe.by_depth(
             lambda layer: self.features.at(layer, images),
             layers,
@@ -307,7 +307,7 @@ class Advisor:
         try:
             for number, (fit, held) in enumerate(self.folds, start=1):
                 model, curve, seconds = build(fit, f"{row.strategy}-fold{number}")
-                logits.append(self.logits(model, preprocess, held, "validation images"))
+                logits.append(self.logits(model, preprocess, held, "evaluating on the validation set"))
                 spent += seconds
         except NonFiniteLossError as error:
             return Attempt(row=dataclasses.replace(row, status="skipped", reason=error.message))

@@ -110,7 +110,7 @@ class TransferContext:
             fast=self.plan.fast_resize,
             max_unreadable=most,
             known_unreadable=known_unreadable,
-            phase="whether the test images can be read",
+            phase="checking the test images",
         ).unreadable
 
     def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> DecodedImages:
@@ -202,7 +202,7 @@ class CachedFeatures:
             fast=context.plan.fast_resize,
             max_unreadable=max_unreadable,
             known_unreadable=known_unreadable,
-            phase="images through the pretrained network",
+            phase="extracting features",
         )
         if not told.exists():  # every row was there, from runs that were asked for other images
             engine()

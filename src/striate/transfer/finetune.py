@@ -263,7 +263,8 @@ def _fill(
     progress: ProgressCallback,
 ) -> None:
     """Run the missing views through the frozen stages; equal images share a row, the first one's."""
-    progress.phase("views through the frozen stages", len(missing), "view")
+    copies = "1 augmented copy" if len(wanted) == 1 else f"{len(wanted)} augmented copies"
+    progress.phase(f"extracting features of {copies} per image", len(missing), "sample")
     done, added, names = 0, set[bytes](), images.names
     fresh: list[bytes] = []
     rows: list[np.ndarray] = []

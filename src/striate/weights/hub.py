@@ -106,7 +106,7 @@ def fetch(
     repository, revision = parse(text)
     offline = paths.offline() or not allow_download
     if progress is not None and not offline:
-        progress.phase(f"asking the hub for {repository}")
+        progress.phase(f"querying the Hugging Face Hub for {repository}")
     with _explained(f"{text} cannot be fetched", WeightsNotFoundError, offline=offline):
         folder = Path(
             connect().snapshot_download(
