@@ -47,8 +47,8 @@ from striate.data.mix import mix
 from striate.models import REGISTRY
 from striate.records.recipes import Augment, recipe
 from striate.tasks.classify.network import Classifier
-from striate.train import optim
-from striate.train.objective import Objective
+from striate.training import optim
+from striate.training.objective import Objective
 
 RESULTS = Path(__file__).with_name("results.jsonl")
 CLASSES = 1000

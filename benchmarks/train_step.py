@@ -1,6 +1,6 @@
 """How fast does `striate` train? Its step against a plain PyTorch loop, over the same network and over timm's.
 
-Ours runs through `striate.train.loop.train` itself: bytes in, normalised by the network's own first layer, channels
+Ours runs through `striate.training.loop.train` itself: bytes in, normalised by the network's own first layer, channels
 last, bfloat16 arithmetic, and around it whatever the loop does in every step (rates, keyed seeds, statistics, a look at
 the loss). The plain loop is that of a tutorial: float32, contiguous, images already normalised. It runs as people run
 it, in a process of its own with the system's defaults, while ours has those of `core/memory.py`; `--tuned-peers` gives
@@ -57,8 +57,8 @@ from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import Augment, Recipe, Schedule
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
-from striate.train.batches import BatchSource
-from striate.train.loop import train
+from striate.training.batches import BatchSource
+from striate.training.loop import train
 from striate.transfer.finetune import Frozen, FrozenStageSource
 from striate.weights import load_state_dict
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from striate.records.recipes import Augment, Recipe
 from striate.tasks.classify.source import PixelSource
-from striate.train.loop import train
+from striate.training.loop import train
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 

@@ -36,8 +36,8 @@ from striate.models import REGISTRY
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
-from striate.train import checkpoint
-from striate.train.loop import Trained, train
+from striate.training import checkpoint
+from striate.training.loop import Trained, train
 
 CONSTANT = Schedule(kind="constant")
 SHORT = Recipe(lr=0.05, batch=8, epochs=4, schedule=CONSTANT)
@@ -120,7 +120,7 @@ def test_a_disk_that_fills_up_while_the_state_is_saved(tmp_path: Path, monkeypat
             monkeypatch.setattr(Path, "replace", full)
         else:
             monkeypatch.setattr("striate.core.atomic.write_bytes", full)
-            monkeypatch.setattr("striate.train.checkpoint.write_bytes", torn)
+            monkeypatch.setattr("striate.training.checkpoint.write_bytes", torn)
 
     def torn(path: Path, data: bytes) -> None:
         """Half of the file reaches the disk."""
@@ -311,7 +311,7 @@ from pathlib import Path
 sys.path[:0] = sys.argv[1:3]
 import torch
 torch.set_num_threads(1)
-from striate.train.ranks import Ranks
+from striate.training.ranks import Ranks
 from test_training_faults import GROUPED, SHORT, Recorded, agree, network, trained
 ranks = Ranks(torch.device("cpu"))
 plan = SHORT if ranks.world == 1 else GROUPED

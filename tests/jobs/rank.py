@@ -12,8 +12,8 @@ from torch import Tensor
 from striate.core.events import NoProgress
 from striate.models import REGISTRY
 from striate.records.recipes import Recipe, Schedule
-from striate.train.loop import train
-from striate.train.ranks import Ranks
+from striate.training.loop import train
+from striate.training.ranks import Ranks
 
 
 class Drawings:

@@ -27,8 +27,8 @@ from striate.models import REGISTRY
 from striate.records import io, recipes
 from striate.records.plans import EvalPlan, RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
-from striate.train import checkpoint, trackers
-from striate.train.loop import train
+from striate.training import checkpoint, trackers
+from striate.training.loop import train
 
 QUICK = Recipe(lr=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, translate=0.1), source="test")
 

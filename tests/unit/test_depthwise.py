@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from striate.models import REGISTRY
 from striate.nn.conv import Padding, conv2d
-from striate.train import depthwise
-from striate.train.objective import Objective
+from striate.training import depthwise
+from striate.training.objective import Objective
 
 
 def gradients(layer: nn.Conv2d, x: Tensor, *, fast: bool) -> list[Tensor]:

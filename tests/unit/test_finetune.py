@@ -14,7 +14,7 @@ from striate.core.events import NoProgress
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
-from striate.train import schedule
+from striate.training import schedule
 from striate.transfer import finetune as module
 from striate.transfer.finetune import DecodedImages, finetune
 from striate.transfer.rates import falling

@@ -15,8 +15,8 @@ from striate.core.errors import PlanError
 from striate.core.events import NoProgress
 from striate.models import REGISTRY
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
-from striate.train.loop import total_steps, train
-from striate.train.schedule import cycle_ends, share
+from striate.training.loop import total_steps, train
+from striate.training.schedule import cycle_ends, share
 
 PAPERS = {  # recipe to the network that the paper trains
     "lenet_1998": "lenet5",

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from striate.train.trackers import begin
+from striate.training.trackers import begin
 
 
 class Played:

@@ -16,9 +16,9 @@ from striate.core.events import NoProgress
 from striate.core.seed import generator, uniforms
 from striate.data.augment import augment
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
-from striate.train.loop import train
-from striate.train.optim import make, set_lr
-from striate.train.schedule import drops, share
+from striate.training.loop import train
+from striate.training.optim import make, set_lr
+from striate.training.schedule import drops, share
 
 
 class Numbers:

@@ -17,9 +17,9 @@ from striate.core.events import NoProgress
 from striate.core.memory import available_bytes
 from striate.records.recipes import Recipe
 from striate.records.results import MicroBatch
-from striate.train.batches import Layout
-from striate.train.loop import train
-from striate.train.objective import Objective
+from striate.training.batches import Layout
+from striate.training.loop import train
+from striate.training.objective import Objective
 
 PLAN = Recipe(lr=0.05, batch=16, epochs=3)
 

@@ -14,7 +14,7 @@ from striate.models import REGISTRY
 from striate.records.recipes import Recipe
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.whiten import whiten
-from striate.train import optim
+from striate.training import optim
 
 
 def images(count: int = 20) -> np.ndarray:

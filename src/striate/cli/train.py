@@ -120,7 +120,7 @@ def train(
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as progress:
         from striate.core.device import gpus
         from striate.jobs import train as job
-        from striate.train.ranks import launched, speaks
+        from striate.training.ranks import launched, speaks
 
         if resume is not None:
             plan = job.planned(resume)

@@ -43,10 +43,10 @@ from striate.tasks.classify import metrics
 from striate.tasks.classify.network import Classifier, natural_preprocess
 from striate.tasks.classify.source import PixelSource, to_cut_from
 from striate.tasks.classify.whiten import first_convolution, whiten
-from striate.train import checkpoint
-from striate.train.loop import train
-from striate.train.ranks import Ranks, launched
-from striate.train.schedule import cycle_ends
+from striate.training import checkpoint
+from striate.training.loop import train
+from striate.training.ranks import Ranks, launched
+from striate.training.schedule import cycle_ends
 from striate.weights import trained
 
 _EVALUATED = 100

@@ -28,8 +28,8 @@ from striate.records.sizes import LayerRow
 from striate.tasks.classify import metrics
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
-from striate.train.batches import steps_an_epoch
-from striate.train.loop import train
+from striate.training.batches import steps_an_epoch
+from striate.training.loop import train
 from striate.transfer import probe
 from striate.transfer.clock import Clock
 from striate.transfer.context import CachedFeatures, TransferContext

@@ -29,8 +29,8 @@ from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
-from striate.train.batches import BatchSource
-from striate.train.loop import Trained, train
+from striate.training.batches import BatchSource
+from striate.training.loop import Trained, train
 from striate.transfer.rates import falling
 
 MOST_VIEWS = 3

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from striate.core.errors import NonFiniteLossError, StorageError
 from striate.records.recipes import Recipe
-from striate.train import checkpoint, optim
-from striate.train.ema import Average
+from striate.training import checkpoint, optim
+from striate.training.ema import Average
 
 
 @dataclass(slots=True, kw_only=True)

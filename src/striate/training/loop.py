@@ -27,12 +27,12 @@ from striate.core.interrupt import Pending, deferred
 from striate.core.seed import derive
 from striate.records.recipes import Recipe
 from striate.records.results import MicroBatch
-from striate.train import optim, schedule
-from striate.train.batches import BatchSource, Layout, micro_batches, steps_an_epoch
-from striate.train.objective import Objective
-from striate.train.ranks import Ranks
-from striate.train.state import State
-from striate.train.statistics import Statistics, has_statistics, require_several_values
+from striate.training import optim, schedule
+from striate.training.batches import BatchSource, Layout, micro_batches, steps_an_epoch
+from striate.training.objective import Objective
+from striate.training.ranks import Ranks
+from striate.training.state import State
+from striate.training.statistics import Statistics, has_statistics, require_several_values
 
 CHECKED_EVERY = 16
 """Steps between two looks at the loss on an accelerator, where a look waits for it; on a CPU there is one a step."""

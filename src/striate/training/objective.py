@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.nn.network import WithAux
-from striate.train import depthwise
+from striate.training import depthwise
 
 
 @final

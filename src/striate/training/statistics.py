@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from striate.core.errors import PlanError
-from striate.train.ranks import Ranks
+from striate.training.ranks import Ranks
 
 
 @torch.no_grad()

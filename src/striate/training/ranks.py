@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.events import NoProgress, ProgressCallback
-from striate.train.trackers import begin, require
+from striate.training.trackers import begin, require
 
 T = TypeVar("T")
 
