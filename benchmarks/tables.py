@@ -1,6 +1,7 @@
-"""Brings the newest figures of results.jsonl into the README, between its markers; nothing else there is touched.
+"""Writes the newest figures of results.jsonl into docs/benchmarks.md and three lines of them into the README.
 
-`python benchmarks/tables.py` rewrites them; with `--check` it only says whether the README shows the newest figures.
+Only the text between the markers changes. `python benchmarks/tables.py` rewrites it; `--check` changes nothing and fails
+when a page does not show the newest figures.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.jsonl"
 README = HERE.parent / "README.md"
+PAGE = HERE.parent / "docs" / "benchmarks.md"
 NONE_YET = "No figures yet."
 
 Row = dict[str, Any]
@@ -32,6 +34,7 @@ NAMES = {
     "own_floats": "the weights' own resize, to floats",
     "fast": "fast resize, to bytes",
     "fast_floats": "fast resize, to floats",
+    "shift, flip": "translate, flip",
 }
 KEYS = {
     "photos": ("data", "backbone", "seed"),
@@ -56,7 +59,7 @@ def newest(lines: Iterable[str]) -> dict[str, list[Row]]:
 
 
 def photos(rows: Sequence[Row]) -> str:
-    """A row a set, means over the seeds."""
+    """One row per data set: means over the seeds."""
     sets = {name: [row for row in rows if row["data"] == name] for name in dict.fromkeys(r["data"] for r in rows)}
     lines = [
         [
@@ -75,7 +78,7 @@ def photos(rows: Sequence[Row]) -> str:
 
 
 def transfer_time(rows: Sequence[Row]) -> str:
-    """A row a network."""
+    """One row per network."""
     lines = [
         [
             row["network"],
@@ -89,12 +92,21 @@ def transfer_time(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    head = ["network", "images", "usual loop", "Striate", "times faster", "in bf16", "cache filled", "pass waits"]
+    head = [
+        "network",
+        "images",
+        "plain loop",
+        "Striate",
+        "times faster",
+        "in bf16",
+        "features cached",
+        "waiting for input",
+    ]
     return _table(head, lines, numbers=range(1, 8))
 
 
 def decode(rows: Sequence[Row]) -> str:
-    """A row a path."""
+    """One row per path."""
     lines = [
         [
             f"{row['images']} px",
@@ -106,12 +118,12 @@ def decode(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    head = ["images", "path", "Pillow's habit /s", "Striate /s", "ratio (95 %)", "mean difference of 255"]
+    head = ["images", "path", "torchvision on Pillow /s", "Striate /s", "ratio (95 %)", "mean difference of 255"]
     return _table(head, lines, numbers=range(2, 6))
 
 
 def memory(rows: Sequence[Row]) -> str:
-    """A row a size, and its peak against that of the fewest images."""
+    """One row per number of images: the peak, and its ratio to the peak with the fewest images."""
     least = {row["backbone"]: row for row in sorted(rows, key=lambda row: -row["images"])}
     lines = [
         [
@@ -122,11 +134,11 @@ def memory(rows: Sequence[Row]) -> str:
         ]
         for row in sorted(rows, key=lambda row: (row["backbone"], row["images"]))
     ]
-    return _table(["network", "images", "peak", "times the smallest"], lines, numbers=range(1, 4))
+    return _table(["network", "images", "peak", "relative to the smallest"], lines, numbers=range(1, 4))
 
 
 def networks(rows: Sequence[Row]) -> str:
-    """A row a network: eager in both layouts, then the ways in which `striate` itself runs it."""
+    """One row per network: eager in both memory layouts, then the engines of `striate`."""
     ways = [
         ("forward", "forward", "contiguous"),
         ("forward, channels last", "forward", "channels last"),
@@ -150,7 +162,7 @@ def networks(rows: Sequence[Row]) -> str:
 
 
 def augment(rows: Sequence[Row]) -> str:
-    """A row a way of varying images."""
+    """One row per augmentation."""
 
     def rate(row: Row, who: str) -> str:
         found = row["rates"].get(f"{who} /s")
@@ -158,7 +170,7 @@ def augment(rows: Sequence[Row]) -> str:
 
     lines = [
         [
-            row["what"],
+            NAMES.get(row["what"], row["what"]),
             f"{row['side']}",
             rate(row, "ours"),
             rate(row, "torchvision"),
@@ -173,9 +185,9 @@ def augment(rows: Sequence[Row]) -> str:
 
 
 def train_step(rows: Sequence[Row]) -> str:
-    """A row a network and way of training it: against both plain loops, and what the loop itself takes.
+    """One row per network and way of training it: ratios to both plain loops, and the overhead of our loop.
 
-    Peers that were given our settings of memory are in results.jsonl alone.
+    Reference loops that ran with our memory settings are in results.jsonl only.
     """
     rows = [row for row in rows if not row["tuned_peers"]]
     ways = ("network", "cut", "batch", "precision", "compiled")
@@ -213,7 +225,7 @@ def train_step(rows: Sequence[Row]) -> str:
         "images/s",
         "plain loop",
         "timm, plain loop",
-        "loop's own time",
+        "overhead",
     ]
     return _table(head, lines, numbers=range(4, 8))
 
@@ -242,26 +254,47 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
             "transfer_time",
             transfer_time,
         ),
-        ("Input path, one thread, against torchvision's habit on Pillow:", "decode", decode),
+        ("Decoding and resizing in one thread, against torchvision's transforms on Pillow:", "decode", decode),
         (
             "Speed against torchvision's network with the same weights, eager, float32, in one process; above 1 is "
-            "faster (95 % interval). The last four columns are the ways in which `striate` itself runs networks over "
-            "images, against the faster of the peer's two layouts:",
+            "faster (95 % interval). The last four columns are the engines with which `striate` itself runs networks on "
+            "images, against the faster of torchvision's two memory layouts:",
             "networks",
             networks,
         ),
         (
             "The step of `striate train` against a plain PyTorch loop that trains the whole network in float32, with "
-            "our network and with timm's of the same weights; above 1 is faster (95 % interval). The plain loop takes "
-            "its memory anew from the system in every step, so that ratios grow with the batch. The loop's own time is "
-            "what the step takes beyond the least loop in the same precision and layout:",
+            "our network and with timm's of the same weights; above 1 is faster (95 % interval). The plain loop "
+            "allocates its memory again in every step, so ratios grow with the batch. The overhead is the time that "
+            "our step takes beyond a minimal loop in the same precision and memory layout:",
             "train_step",
             train_step,
         ),
-        ("Anonymous memory of `striate fit` up to the head:", "memory", memory),
-        ("Varying a batch of images for training, against torchvision's transforms and kornia:", "augment", augment),
+        ("Peak memory of `striate fit` up to the trained head:", "memory", memory),
+        ("Augmenting a batch of training images, against torchvision's transforms and kornia:", "augment", augment),
     ]
     return "\n\n".join(f"{title}\n\n{make(found[name])}" for title, name, make in parts if found[name])
+
+
+def headlines(found: dict[str, list[Row]]) -> str:
+    """Three lines for the README: time to a trained head, speed of networks, memory."""
+    lines = []
+    if rows := found["transfer_time"]:
+        times = " and ".join(f"{row['ratio']:.0f} times as fast with {row['network']}" for row in rows)
+        lines.append(
+            f"- Training a head on {rows[0]['images']:,} photos is {times} as ten epochs of a plain PyTorch loop."
+        )
+    if rows := [row for row in found["networks"] if row["path"] == "OpenVINO"]:
+        low, high = (pick(row["ratio"] for row in rows) for pick in (min, max))
+        lines.append(
+            f"- Inference in float32 is {low:.1f} to {high:.1f} times as fast as with torchvision's eager networks."
+        )
+    if rows := found["memory"]:
+        most = max(rows, key=lambda row: row["images"])
+        lines.append(
+            f"- Memory does not grow with the data: {most['peak_mib']:,.0f} MiB at peak for {most['images']:,} images."
+        )
+    return "\n".join(lines) or NONE_YET
 
 
 def between(text: str, name: str, new: str) -> str:
@@ -270,20 +303,25 @@ def between(text: str, name: str, new: str) -> str:
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
     if not found or not closed:
-        raise SystemExit(f"{README.name} lacks the markers {begin} and {end}")
+        raise SystemExit(f"the markers {begin} and {end} are missing")
     return f"{before}{begin}\n{new}\n{end}{after}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when the README is behind")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is out of date")
     options = parser.parse_args()
     found = newest(RESULTS.read_text(encoding="utf-8").splitlines())
-    now = README.read_text(encoding="utf-8")
-    new = between(between(now, "photos", photos(found["photos"])), "benchmarks", benchmarks(found))
+    page, readme = (path.read_text(encoding="utf-8") for path in (PAGE, README))
+    new = {
+        PAGE: between(between(page, "photos", photos(found["photos"])), "benchmarks", benchmarks(found)),
+        README: between(readme, "benchmarks", headlines(found)),
+    }
+    stale = [path.name for path, was in ((PAGE, page), (README, readme)) if new[path] != was]
     if options.check:
-        sys.exit(0 if new == now else f"{README.name} is behind {RESULTS.name}: run python benchmarks/tables.py")
-    README.write_text(new, encoding="utf-8")
+        sys.exit(f"out of date: {', '.join(stale)}; run python benchmarks/tables.py" if stale else 0)
+    for path, text in new.items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_pages_about_networks_are_current() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_readme_shows_the_newest_figures() -> None:
+def test_benchmark_figures_are_current() -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / "tables.py", "--check"], capture_output=True, text=True, check=False
     )

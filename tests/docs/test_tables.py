@@ -1,4 +1,4 @@
-"""The script that brings figures into the README."""
+"""The script that writes benchmark figures into the documentation."""
 
 from __future__ import annotations
 
