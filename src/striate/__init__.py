@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from striate import models as models
     from striate import sizing as sizing
     from striate import weights as weights
-    from striate.jobs.artefact import TrainedClassifier as TrainedClassifier
-    from striate.jobs.artefact import ensemble as ensemble
-    from striate.jobs.artefact import load as load
+    from striate.jobs.classifier import TrainedClassifier as TrainedClassifier
+    from striate.jobs.classifier import ensemble as ensemble
+    from striate.jobs.classifier import load as load
     from striate.jobs.face import Run as Run
     from striate.jobs.face import fit as fit
     from striate.tasks.classify.ensemble import Ensemble as Ensemble
@@ -35,11 +35,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "Ensemble": "tasks.classify.ensemble",
     "Run": "jobs.face",
-    "TrainedClassifier": "jobs.artefact",
+    "TrainedClassifier": "jobs.classifier",
     "create_model": "weights.create",
-    "ensemble": "jobs.artefact",
+    "ensemble": "jobs.classifier",
     "fit": "jobs.face",
-    "load": "jobs.artefact",
+    "load": "jobs.classifier",
 }
 _MODULES = ("models", "sizing", "weights")
 

@@ -8,16 +8,16 @@ import sys
 import pytest
 
 from striate.core.errors import PlanError
-from striate.jobs import folder
+from striate.jobs import run_folder
 from striate.records.plans import TrainPlan
 
 PLAN = TrainPlan(network="lenet5", data="mnist")
 HOLD = """
 import sys
 from pathlib import Path
-from striate.jobs import folder
+from striate.jobs import run_folder
 from striate.records.plans import TrainPlan
-folder.claim("train", TrainPlan(network="lenet5", data="mnist"), Path(sys.argv[1]))
+run_folder.claim("train", TrainPlan(network="lenet5", data="mnist"), Path(sys.argv[1]))
 print("mine", flush=True)
 sys.stdin.read()
 """
@@ -30,7 +30,7 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_it_free(tmp_p
         assert other.stdout is not None
         assert other.stdout.readline() == "mine\n"
         with pytest.raises(PlanError, match="another process is at work"):
-            folder.claim("train", PLAN, where)
+            run_folder.claim("train", PLAN, where)
         other.kill()
-    assert folder.claim("train", PLAN, where).state == "unfinished"
-    assert folder.claim("train", PLAN, where).state == "unfinished"  # this process again, before its work ends
+    assert run_folder.claim("train", PLAN, where).state == "unfinished"
+    assert run_folder.claim("train", PLAN, where).state == "unfinished"  # this process again, before its work ends

@@ -16,7 +16,7 @@ from striate.core.atomic import write_text
 from striate.core.events import NoProgress
 from striate.data.index import survey
 from striate.features.run import predict_batches
-from striate.jobs.artefact import load
+from striate.jobs.classifier import load
 from striate.records import io
 from striate.tasks.classify.metrics import score
 from striate.tasks.classify.network import Classifier

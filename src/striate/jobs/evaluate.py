@@ -16,7 +16,7 @@ from striate.core.events import ProgressCallback
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, survey
 from striate.features import run as running
-from striate.jobs.artefact import TrainedClassifier, members
+from striate.jobs.classifier import TrainedClassifier, members
 from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, ModelScore, Score
 from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views

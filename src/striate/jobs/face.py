@@ -10,7 +10,7 @@ from typing import Any, final
 from striate.core.errors import PlanError
 from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import fit as job
-from striate.jobs.artefact import TrainedClassifier, load
+from striate.jobs.classifier import TrainedClassifier, load
 from striate.records.plans import FitPlan
 from striate.records.results import FitRecord
 from striate.tasks.classify.ensemble import ImageLike

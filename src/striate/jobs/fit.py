@@ -21,7 +21,7 @@ from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
 from striate.features.extract import unread
 from striate.features.run import predict_batches
-from striate.jobs import evidence, folder
+from striate.jobs import run_files, run_folder
 from striate.jobs.backbone import suggest
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
@@ -55,7 +55,7 @@ class FitOutcome:
     finished_before: bool
 
 
-@folder.at_work()
+@run_folder.at_work()
 def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutcome:
     """Carry out a plan, or go on with it.
 
@@ -71,9 +71,9 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
         StriateError: Others, as named in `core.errors`.
     """
     began = time.monotonic()
-    if out is not None and folder.look("fit", plan, out).state == "finished":
-        record = folder.record(FitRecord, out)
-        shutil.rmtree(out / folder.WORK, ignore_errors=True)  # where a kill came just before
+    if out is not None and run_folder.look("fit", plan, out).state == "finished":
+        record = run_folder.record(FitRecord, out)
+        shutil.rmtree(out / run_folder.WORK, ignore_errors=True)  # where a kill came just before
         return FitOutcome(record=record, folder=out, resumed=False, finished_before=True)
     index = scan(plan.data, root=plan.root)
     name, notes = plan.backbone, []
@@ -86,8 +86,8 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
     unreadable = unread(index, hashes)
     splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
     # Only now, so that a slip of the pen in the plan leaves no folder behind that would refuse the mended plan.
-    claim = folder.claim("fit", plan, out or folder.next_free(Path(plan.data).name.split(".")[0]))
-    progress = ProgressCallbacks(progress, folder.LogFile(claim.folder / folder.LOG))
+    claim = run_folder.claim("fit", plan, out or run_folder.next_free(Path(plan.data).name.split(".")[0]))
+    progress = ProgressCallbacks(progress, run_folder.LogFile(claim.folder / run_folder.LOG))
     progress.record("run", {"folder": str(claim.folder), "state": claim.state})
     for note in filter(None, [*notes, opened.note]):
         progress.note(note)
@@ -113,7 +113,7 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
     try:
         splits, unreadable = _every_image_once(context, features, splits, unreadable)
     except StriateError:
-        folder.release(claim)
+        run_folder.release(claim)
         raise
     prepared = time.monotonic()
     advisor = Advisor(context, features, clock)
@@ -124,8 +124,8 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
     )
     seconds = {"total": time.monotonic() - began, "features": prepared - began, "candidates": chosen - prepared}
     record = dataclasses.replace(record, seconds=seconds | {"conclusion": time.monotonic() - chosen})
-    evidence.write(claim.folder, record, predictions, index)
-    io.write(claim.folder / folder.METRICS, record)  # last: it says that the run is finished
+    run_files.write(claim.folder, record, predictions, index)
+    io.write(claim.folder / run_folder.METRICS, record)  # last: it says that the run is finished
     shutil.rmtree(claim.work, ignore_errors=True)
     progress.record("finished", {"test_top1": record.test.top1})
     return FitOutcome(record=record, folder=claim.folder, resumed=claim.state == "unfinished", finished_before=False)
@@ -184,7 +184,7 @@ def _conclude(
     advisor: Advisor,
     winner: Attempt,
     attempts: list[Attempt],
-    claim: folder.Claim,
+    claim: run_folder.Claim,
 ) -> tuple[FitRecord, list[Prediction]]:
     """Train the winner on all labelled images, look at the test images once, and write the model down."""
     index, progress = context.index, context.progress
@@ -219,7 +219,7 @@ def _conclude(
     unreadable = unreadable | outputs.unreadable
     labels = index.labels[outputs.positions]
     test = metrics.score(outputs.values, labels, index.classes, temperature=winner.temperature)
-    predictions = evidence.predictions(index, outputs.values, outputs.positions, temperature=winner.temperature)
+    predictions = run_files.predictions(index, outputs.values, outputs.positions, temperature=winner.temperature)
     issues = audit(index, context.digests, splits, unreadable)
     parts = {
         name: np.array([p for p in each if p not in unreadable], dtype=np.int64)
@@ -240,7 +240,7 @@ def _conclude(
         start=start,
         candidates=tuple(each.row for each in attempts),
         depth=advisor.depth,
-        data=evidence.summary(plan.data, index, parts, issues, len(unreadable)),
+        data=run_files.summary(plan.data, index, parts, issues, len(unreadable)),
         cost=io.to_json(measure(model, (preprocess.in_channels, *preprocess.size)).totals),
         engine=io.to_json(agreement),
         seconds={},

@@ -6,7 +6,7 @@ from typing import Any
 
 from striate.core.errors import ImageError
 from striate.core.events import ProgressCallback
-from striate.jobs.artefact import ensemble
+from striate.jobs.classifier import ensemble
 from striate.records.plans import PredictPlan
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from striate.core.atomic import make_folder, write_bytes, write_text
 from striate.core.errors import PlanError
 from striate.core.events import ProgressCallback
-from striate.jobs import folder
+from striate.jobs import run_folder
 from striate.records import io
 from striate.records.plans import PublishPlan
 from striate.records.results import FitRecord, PublishRecord, TrainRecord
 from striate.report import card as model_card
 from striate.weights import hub, trained
 
-FILES = (trained.WEIGHTS, trained.CARD, folder.METRICS, model_card.NAME)
+FILES = (trained.WEIGHTS, trained.CARD, run_folder.METRICS, model_card.NAME)
 
 
 def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
@@ -64,13 +64,13 @@ def _finished(run: Path) -> tuple[trained.Found, FitRecord | TrainRecord]:
     found = trained.find(str(run)) if run.is_dir() else None
     if found is None:
         raise PlanError(f"there is no run {run}", hint="name the folder of a finished striate train or striate fit")
-    if not (found.folder / folder.METRICS).is_file() or not (found.folder / folder.PLAN).is_file():
+    if not (found.folder / run_folder.METRICS).is_file() or not (found.folder / run_folder.PLAN).is_file():
         raise PlanError(
-            f"{run} holds no finished run (no {folder.METRICS} or no {folder.PLAN})",
+            f"{run} holds no finished run (no {run_folder.METRICS} or no {run_folder.PLAN})",
             hint="go on with the run first; what was published before needs no publishing",
         )
-    verb = folder.planned(found.folder).get("verb")
-    return found, folder.record(TrainRecord if verb == "train" else FitRecord, found.folder)
+    verb = run_folder.planned(found.folder).get("verb")
+    return found, run_folder.record(TrainRecord if verb == "train" else FitRecord, found.folder)
 
 
 def _require_ours(target: Path) -> None:
@@ -102,7 +102,7 @@ def _write(
         Their names and bytes.
     """
     write_bytes(target / trained.WEIGHTS, (found.folder / trained.WEIGHTS).read_bytes())
-    io.write(target / folder.METRICS, model_card.public(record, published, about))
+    io.write(target / run_folder.METRICS, model_card.public(record, published, about))
     write_text(target / model_card.NAME, model_card.render(record, published, about))
     io.write(target / trained.CARD, published)  # last: with it the folder is a checkpoint
     return {name: (target / name).stat().st_size for name in FILES}

@@ -28,7 +28,7 @@ from striate.features import keys
 from striate.features import run as running
 from striate.features.decoded import Decoded
 from striate.features.extract import unread
-from striate.jobs import evidence, folder
+from striate.jobs import run_files, run_folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
 from striate.records import io
@@ -69,20 +69,20 @@ def planned(where: Path) -> TrainPlan:
     Raises:
         PlanError: The folder holds no training run.
     """
-    if not (where / folder.PLAN).is_file():
+    if not (where / run_folder.PLAN).is_file():
         raise PlanError(
             f"{where} holds no run to go on with", hint="begin one: striate train NAME DATA --out " + str(where)
         )
-    there = folder.planned(where)
+    there = run_folder.planned(where)
     if there.get("verb") != "train":
         raise PlanError(f"{where} holds a run of striate {there.get('verb')}", hint="that command goes on with it")
     try:
         return io.from_json(TrainPlan, there["plan"])
     except (TypeError, ValueError) as error:
-        raise PlanError(f"{where / folder.PLAN} is damaged or of another version: {error}") from error
+        raise PlanError(f"{where / run_folder.PLAN} is damaged or of another version: {error}") from error
 
 
-@folder.at_work()
+@run_folder.at_work()
 def run(
     plan: TrainPlan,
     out: Path | None,
@@ -105,13 +105,13 @@ def run(
     """
     began = time.monotonic()
     runtime = runtime or RuntimeOptions()
-    where = out or folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
+    where = out or run_folder.next_free(f"{plan.network}-{Path(plan.data).name.split('.')[0]}")
     method = plan.method()
-    if folder.look("train", plan, where).state == "finished":
-        record = folder.record(TrainRecord, where)
+    if run_folder.look("train", plan, where).state == "finished":
+        record = run_folder.record(TrainRecord, where)
         if (asked := io.to_json(method)) != asked | record.recipe:
             raise PlanError(f"{where} was trained by another recipe of that name", hint="choose another --out")
-        shutil.rmtree(where / folder.WORK, ignore_errors=True)  # where a kill came just before
+        shutil.rmtree(where / run_folder.WORK, ignore_errors=True)  # where a kill came just before
         return TrainOutcome(record=record, folder=where)
     if launched() > 1 and out is None:
         raise PlanError("several processes need one folder that they agree on", hint="name it with --out")
@@ -134,14 +134,14 @@ def run(
     splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
     claim = None
     if ranks.first:
-        claim = folder.claim("train", plan, where)
-        progress = ProgressCallbacks(progress, folder.LogFile(claim.folder / folder.LOG))
+        claim = run_folder.claim("train", plan, where)
+        progress = ProgressCallbacks(progress, run_folder.LogFile(claim.folder / run_folder.LOG))
         page = LivePage(
             claim.folder,
             network=plan.network,
             recipe=title(plan.recipe),
             data=Path(plan.data).name,
-            epochs=folder.logged(claim.folder / folder.LOG, "epoch"),
+            epochs=run_folder.logged(claim.folder / run_folder.LOG, "epoch"),
         )
         progress.note(f"live report: {page.path}")
         progress = ProgressCallbacks(progress, page)
@@ -149,7 +149,7 @@ def run(
         progress = ProgressCallbacks(progress, ranks.track(where.name, settings))
         progress.record("run", {"folder": str(claim.folder), "state": claim.state, "resume": resume})
     ranks.wait()
-    claim = claim or folder.look("train", plan, where)
+    claim = claim or run_folder.look("train", plan, where)
     validates = plan.validate or method.schedule.kind == "plateau"
     training = splits.train if validates else np.sort(np.concatenate([splits.train, splits.validation]))
     looked_at = splits.validation if validates else splits.validation[:0]
@@ -221,7 +221,7 @@ def run(
     logits, positions, lost = _tested(network, preprocess, index, splits.test, ranks, progress)
     if not ranks.first:
         ranks.finish()
-        return TrainOutcome(record=folder.record(TrainRecord, where), folder=where)
+        return TrainOutcome(record=run_folder.record(TrainRecord, where), folder=where)
     card = trained.ModelCard(
         network=entry.name,
         options={},
@@ -241,7 +241,7 @@ def run(
     record = TrainRecord(
         network=entry.name,
         test=metrics.score(logits, index.labels[positions], index.classes),
-        data=evidence.summary(plan.data, index, parts, issues, len(unreadable)),
+        data=run_files.summary(plan.data, index, parts, issues, len(unreadable)),
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,
@@ -258,8 +258,8 @@ def run(
         versions=versions(),
         plan=io.to_json(plan),
     )
-    evidence.write(claim.folder, record, evidence.predictions(index, logits, positions), index)
-    io.write(claim.folder / folder.METRICS, record)
+    run_files.write(claim.folder, record, run_files.predictions(index, logits, positions), index)
+    io.write(claim.folder / run_folder.METRICS, record)
     shutil.rmtree(claim.work, ignore_errors=True)
     ranks.finish()
     return TrainOutcome(record=record, folder=claim.folder)
