@@ -7,7 +7,8 @@ not fall behind it. The run itself never looks.
     python benchmarks/photos.py --data-folder FOLDER --seeds 0 1 2 3 4
 
 FOLDER holds, at any depth, hymenoptera.tar, flowers5.tar and cats_dogs.tar. Where no weights of MobileNet v2 can be
-downloaded, STRIATE_WEIGHTS names a folder that has them. `python benchmarks/tables.py` writes the rows into docs/benchmarks.md.
+downloaded, STRIATE_WEIGHTS names a folder that has them. `python benchmarks/tables.py` writes the rows into
+docs/benchmarks.md.
 """
 
 from __future__ import annotations

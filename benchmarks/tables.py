@@ -1,7 +1,7 @@
 """Writes the newest figures of results.jsonl into docs/benchmarks.md and three lines of them into the README.
 
-Only the text between the markers changes. `python benchmarks/tables.py` rewrites it; `--check` changes nothing and fails
-when a page does not show the newest figures.
+Only the text between the markers changes. `python benchmarks/tables.py` rewrites it; `--check` changes nothing and
+fails when a page does not show the newest figures.
 """
 
 from __future__ import annotations
@@ -257,8 +257,8 @@ def benchmarks(found: dict[str, list[Row]]) -> str:
         ("Decoding and resizing in one thread, against torchvision's transforms on Pillow:", "decode", decode),
         (
             "Speed against torchvision's network with the same weights, eager, float32, in one process; above 1 is "
-            "faster (95 % interval). The last four columns are the engines with which `striate` itself runs networks on "
-            "images, against the faster of torchvision's two memory layouts:",
+            "faster (95 % interval). The last four columns are the engines with which `striate` itself runs networks "
+            "on images, against the faster of torchvision's two memory layouts:",
             "networks",
             networks,
         ),
