@@ -20,11 +20,11 @@ import stage_figure
 import torch
 
 from striate.core.device import shapes_only
+from striate.core.words import compact
 from striate.models import REGISTRY, ImageModel
 from striate.records import zoo
 from striate.records.zoo import ZooRow
 from striate.report import figures
-from striate.report.words import compact
 from striate.weights import catalogue
 from striate.weights.catalogue import Checkpoint
 

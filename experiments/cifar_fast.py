@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from experiment import Arm, Experiment, Row, main
-from striate.report.words import duration, percent
+from striate.core.durations import format_duration
+from striate.core.words import percent
 
 FAST, FULL = "airbench in minutes", "ResNet-20"
 
@@ -20,7 +21,7 @@ def findings(rows: dict[str, Row]) -> list[str]:
     found = [
         f"In test accuracy {FAST} ends {abs(points):.2f} points {'above' if points > 0 else 'below'} {FULL}; "
         f"their intervals {stated}.",
-        f"It trains for {duration(fast.seconds)}, {FULL} for {duration(full.seconds)}.",
+        f"It trains for {format_duration(fast.seconds)}, {FULL} for {format_duration(full.seconds)}.",
     ]
     if full.fraction < 1:
         found.append(f"{FULL} ran {percent(full.fraction)} of its recipe and would come further with all of it.")

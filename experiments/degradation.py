@@ -9,7 +9,7 @@ residual ones better.
 from __future__ import annotations
 
 from experiment import Arm, Experiment, Row, main
-from striate.report.words import percent
+from striate.core.words import percent
 
 DEPTHS = (20, 56)
 CLAIMS_FROM = 0.25

@@ -8,9 +8,9 @@ Source: LeCun et al. 1998, section III.C, which sets a network of 28x28-300-100-
 from __future__ import annotations
 
 from experiment import Arm, Experiment, Row, main, ordered
+from striate.core.words import percent
 from striate.models.lenet import PAPER, TINY, LeNet, LeNetSpec
 from striate.models.registry import register
-from striate.report.words import percent
 
 WIDE = LeNetSpec(widths=(13, 34, 244), hidden=187)  # found by trial: as many parameters as the dense one, to 1 %
 register(LeNet, {"lenet5_wide": WIDE}, tiny=TINY, paper=PAPER, input=(1, 32, 32), classes=10, family=__name__)

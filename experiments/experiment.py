@@ -29,18 +29,19 @@ if "torch" not in sys.modules:  # as the command does; later it would have no ef
     spin_briefly()
 
 from striate.core.atomic import write_text
+from striate.core.durations import format_duration, parse_duration
+from striate.core.errors import PlanError
 from striate.core.events import NoProgress
+from striate.core.words import count, interval, percent
 from striate.data.index import survey
 from striate.jobs import evaluate, train
 from striate.models import REGISTRY
 from striate.records.io import to_json
 from striate.records.plans import EvalPlan, Precision, TrainPlan
 from striate.records.results import ModelScore
-from striate.report.words import count, duration, interval, percent
 
 TIMED_STEPS, TIMED_S, WARM_STEPS = 60, 20.0, 3
 """A step is timed over so many steps or seconds, whichever is over first, after some that do not count."""
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +207,10 @@ def seconds_of(text: str) -> float:
         >>> seconds_of("1.5h")
         5400.0
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if found is None or float(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 90s, 30m or 2h")
-    return float(found[1]) * UNITS[found[2]]
+    try:
+        return parse_duration(text)
+    except PlanError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 # ---------------------------------------------------------------------- time
@@ -361,7 +362,7 @@ def line_of(row: Row) -> str:
         f"{count(row.steps)} of {count(row.full_steps)} ({percent(row.fraction)})",
         percent(row.train_error),
         f"{percent(row.test_error)} ({interval(row.test_interval)})",
-        duration(row.seconds),
+        format_duration(row.seconds),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -15,6 +15,7 @@ from typing import final
 from torch import Tensor, nn
 
 from experiment import Arm, Experiment, Row, main, ordered
+from striate.core.words import percent
 from striate.models.cifar_resnet import TINY, CifarResNet
 from striate.models.registry import register
 from striate.models.resnet import Place, ResNetSpec
@@ -22,7 +23,6 @@ from striate.models.resnet_v2 import RELU_FIRST, Body, Layers, Ordered
 from striate.models.shake_shake import PAPER, shaken, two_way
 from striate.models.stochastic_depth import Surviving
 from striate.models.wide_resnet import Wide
-from striate.report.words import percent
 
 
 @final

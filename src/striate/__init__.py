@@ -17,6 +17,7 @@ from striate.core.errors import (
     UnknownModelError,
     UnknownWeightsError,
 )
+from striate.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from striate import models as models
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from striate.jobs.face import fit as fit
     from striate.tasks.classify.ensemble import Ensemble as Ensemble
     from striate.weights.create import create_model as create_model
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Ensemble": "tasks.classify.ensemble",

@@ -11,9 +11,10 @@ import pytest
 from page import Page
 from samples import fit_record, jpeg, score_of, train_record
 
+from striate.core import words
 from striate.core.errors import StorageError
 from striate.records.results import DataIssue, FitRecord, Prediction
-from striate.report import charts, findings, html, words
+from striate.report import charts, findings, html
 from striate.report.verdict import judge
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} </style></svg>\x1b[2J"

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-import striate
 from striate.cli.bench import bench
 from striate.cli.check import check
 from striate.cli.evaluate import evaluate
@@ -18,6 +17,7 @@ from striate.cli.predict import predict
 from striate.cli.publish import publish
 from striate.cli.show import show
 from striate.cli.train import train
+from striate.core.version import __version__
 
 app = typer.Typer(
     name="striate",
@@ -44,7 +44,7 @@ app.command()(publish)
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"striate {striate.__version__}")
+        typer.echo(f"striate {__version__}")
         raise typer.Exit
 
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from striate.cli.tables import open_console, say, tabulate
+from striate.core.words import compact, count, percent, plural, storage
 from striate.records.bench import BenchRow
 from striate.records.sizes import MemoryRecord, SizeRecord
 from striate.report.shares import whereabouts
-from striate.report.words import compact, count, percent, plural, storage
 
 if TYPE_CHECKING:
     from striate.jobs.keras_table import KerasRow

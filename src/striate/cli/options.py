@@ -12,23 +12,17 @@ from typing import Annotated
 
 import typer
 
+from striate.core.durations import parse_duration
 from striate.core.errors import PlanError
 from striate.records.tta import VIEWS
 
-_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _SHAPE = re.compile(r"(\d+)x(\d+)x(\d+)")
 
 
 def parse_time(text: str) -> float:
-    """Seconds of a TIME such as ``90s``, ``10m`` or ``2h``."""
-    match = _TIME.fullmatch(text.strip().lower())
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a time; write a number and s, m or h: 90s, 10m, 2h")
-    seconds = float(match[1]) * _SECONDS[match[2]]
-    if seconds <= 0:
-        raise typer.BadParameter(f"{text!r} is no time at all; it must be above 0")
-    return seconds
+    """Read a TIME option, such as ``90s``, ``10m`` or ``2h``, in seconds."""
+    with asked():
+        return parse_duration(text)
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:

@@ -9,8 +9,8 @@ import typer
 from striate.cli.options import Also, Debug, Device, Json, Model, Snapshots, Views, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
+from striate.core.words import printable
 from striate.records.plans import PredictPlan
-from striate.report.words import printable
 
 _DEFAULT = defaults(PredictPlan)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TextIO, final
 
 from striate.core.events import ProgressCallback
-from striate.report.words import count, percent, plural, printable
+from striate.core.words import count, percent, plural, printable
 
 SECONDS_BETWEEN_LINES = 10.0
 

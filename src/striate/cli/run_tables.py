@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from striate.cli.tables import open_console, say, tabulate
+from striate.core.durations import format_duration
+from striate.core.words import count, interval, percent, plural, printable, storage
 from striate.records.results import (
     Candidate,
     EvalRecord,
@@ -21,7 +23,6 @@ from striate.records.results import (
 )
 from striate.report.findings import judged_on
 from striate.report.verdict import GRAVE_PROBLEMS, is_winner, judge, name_of
-from striate.report.words import count, duration, interval, percent, plural, printable, storage
 
 FEW_FILES = 5
 MANY_CLASSES = 40
@@ -72,7 +73,7 @@ def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
         percent(candidate.validation.top1),
         interval(candidate.validation.top1_interval),
         count(candidate.epochs) if candidate.epochs else "-",
-        duration(candidate.seconds),
+        format_duration(candidate.seconds),
     )
 
 
@@ -85,7 +86,7 @@ def show_train(record: TrainRecord, folder: Path) -> None:
     """A finished `train`: its test figures and its folder."""
     console = open_console()
     console.print(
-        f"{record.network}: {plural(record.steps, 'step')}, {duration(record.seconds['total'])}", style="bold"
+        f"{record.network}: {plural(record.steps, 'step')}, {format_duration(record.seconds['total'])}", style="bold"
     )
     _score_lines(console, record.test)
     for issue in record.data.issues:

@@ -15,7 +15,7 @@ import typer
 
 from striate.cli.progress import ProgressDisplay, following
 from striate.core.errors import StriateError
-from striate.report.words import printable
+from striate.core.words import printable
 
 INTERRUPTED = 130
 

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from striate.report.words import printable
+from striate.core.words import printable
 
 PIPE_WIDTH = 160
 

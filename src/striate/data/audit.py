@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from striate.core.words import plural
 from striate.data.headers import Headers, Trait, headers
 from striate.data.image_index import ImageIndex
 from striate.data.layout import TEST, TRAIN, VALIDATION
@@ -78,10 +79,6 @@ def _names(index: ImageIndex, positions: np.ndarray) -> list[str]:
     return [index.names[int(i)] for i in positions]
 
 
-def _images(n: int) -> str:
-    return "1 image" if n == 1 else f"{n:,} images"
-
-
 def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
     """Positions of every content that is there more than once."""
     places: dict[str, list[int]] = defaultdict(list)
@@ -99,7 +96,7 @@ def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Map
         elif not digests[i]:
             by_reason["it could not be read"].append(index.names[i])
     for reason, files in by_reason.items():
-        yield _issue("unreadable", files, f"{_images(len(files))} left out: {reason}")
+        yield _issue("unreadable", files, f"{plural(len(files), 'image')} left out: {reason}")
 
 
 def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
@@ -107,7 +104,11 @@ def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Itera
     if found:
         first = ", ".join(f"{index.names[i]} ({index.classes[index.labels[i]]})" for i in found[0][:2])
         files = [index.names[i] for group in found for i in group]
-        yield _issue("contradiction", files, f"{_images(len(found))} stand under more than one class, such as {first}")
+        yield _issue(
+            "contradiction",
+            files,
+            f"{plural(len(found), 'image is', 'images are')} in several classes, such as {first}",
+        )
 
 
 def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
@@ -118,7 +119,9 @@ def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataI
     if found:
         files = [index.names[i] for group in found for i in group]
         yield _issue(
-            "leak", files, f"{_images(len(found))} lie in more than one split, so scores on them flatter the model"
+            "leak",
+            files,
+            f"{plural(len(found), 'image is', 'images are')} in more than one split, which inflates the scores",
         )
     if index.groups is not None:
         where: dict[str, set[str]] = defaultdict(set)
@@ -137,7 +140,7 @@ def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[
         yield _issue(
             "duplicate",
             files,
-            f"{_images(spare)} repeat another byte for byte; a draw keeps copies on one side",
+            f"{plural(spare, 'image')} repeat another byte for byte; a draw keeps copies on one side",
         )
 
 
@@ -166,7 +169,7 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[D
     for trait, kind, words in _TRAITS:
         files = _names(index, usable[(seen.traits[usable] & trait) > 0])
         if files:
-            yield _issue(kind, files, f"{_images(len(files))} {words}")
+            yield _issue(kind, files, f"{plural(len(files), 'image')} {words}")
     usable = usable[seen.width[usable] > 0]
     if not len(usable):
         return
@@ -180,7 +183,7 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[D
         yield _issue(
             "size",
             files,
-            f"{_images(len(files))} far from {there}, or of an unusual shape",
+            f"{plural(len(files), 'image')} far from {there}, or of an unusual shape",
         )
 
 
@@ -189,5 +192,5 @@ def _skipped(index: ImageIndex) -> Iterable[DataIssue]:
     for name, reason in index.skipped.items():
         by_reason[reason].append(name)
     for reason, files in by_reason.items():
-        n = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
+        n = plural(len(files), "file is", "files are")
         yield _issue("skipped", files, f"{n} not used: {reason}")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-import striate
+from striate import weights
 from striate.core.atomic import write_text
 from striate.core.events import NoProgress
 from striate.data.index import survey
@@ -24,7 +24,7 @@ from striate.weights import read_state, save_state
 from striate.weights.fetch import digest
 from striate.weights.trained import read_card, rebuild
 
-_PACKAGE = Path(striate.__file__).parent / "weights"
+_PACKAGE = Path(weights.__file__).parent
 CATALOGUE = _PACKAGE / "catalogue" / "own.toml"
 _TITLE = """\
 # Weights of our own making. Each was trained by the command in its note and measured in float16, as it is stored.

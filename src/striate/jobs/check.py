@@ -13,6 +13,7 @@ from striate.core.atomic import write_bytes
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.core.seed import generator
+from striate.core.words import plural
 from striate.data.audit import audit
 from striate.data.decode import decode
 from striate.data.digest import digests
@@ -25,7 +26,6 @@ from striate.records.io import to_json
 from striate.records.plans import PreviewPlan
 from striate.records.recipes import Augment, recipe, title
 from striate.report.sheet import Row, sheet
-from striate.report.words import plural
 from striate.tasks.classify.network import natural_preprocess
 from striate.tasks.classify.source import PixelSource, to_cut_from
 

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, final
 
-from striate.core.errors import PlanError
+from striate.core.durations import parse_duration
 from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import fit as job
 from striate.jobs.classifier import TrainedClassifier, load
 from striate.records.plans import FitPlan
 from striate.records.results import FitRecord
 from striate.tasks.classify.ensemble import ImageLike
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-
-
-def seconds(text: str | float) -> float:
-    """A length of time in seconds: a number, or ``90s``, ``10m``, ``2h``.
-
-    Raises:
-        PlanError: It is neither.
-
-    Example:
-        >>> seconds("10m")
-        600.0
-    """
-    if not isinstance(text, str):
-        return float(text)
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh])\s*", text)
-    if not found:
-        raise PlanError(f"{text!r} is no length of time", hint="write it as 90s, 10m or 2h")
-    return float(found[1]) * _UNITS[found[2]]
 
 
 @final
@@ -93,6 +72,7 @@ def fit(
     Raises:
         StriateError: As `jobs.fit.run`.
     """
-    asked = FitPlan(data=str(data), budget_s=None if budget is None else seconds(budget), **plan)
+    budget_s = parse_duration(budget) if isinstance(budget, str) else None if budget is None else float(budget)
+    asked = FitPlan(data=str(data), budget_s=budget_s, **plan)
     outcome = job.run(asked, None if out is None else Path(out), progress or NoProgress())
     return Run(outcome.folder, outcome.record)

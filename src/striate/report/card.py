@@ -13,11 +13,12 @@ from typing import Any
 
 from jinja2 import Environment
 
+from striate.core import words
 from striate.core.preprocess import Preprocess
 from striate.records import io
 from striate.records.recipes import Augment, Recipe, Schedule
 from striate.records.results import FitRecord, TrainRecord
-from striate.report import verdict, words
+from striate.report import verdict
 from striate.report.template import environment
 from striate.weights.trained import ModelCard
 

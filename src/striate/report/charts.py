@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from striate.core.words import interval, percent, plural, printable
 from striate.records.results import Bin, LayerProbe
-from striate.report.words import interval, percent, plural, printable
 
 MOST_LEVEL_LABELS = 6
 MOST_DOTS = 60

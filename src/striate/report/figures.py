@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from striate.core.words import compact, count, percent, printable
 from striate.records.sizes import SizeRecord
 from striate.report.shares import QUANTITIES, Quantity, counted, of
-from striate.report.words import compact, count, percent, printable
 
 STYLE = """
 svg { --paper: #fdfdfb; --ink: #1c2126; --soft: #59626b; --line: #dfe0da; --accent: #1d5a96; --other: #b0481e;

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from striate.core.words import percent, plural, sentence, span
 from striate.records.results import Candidate, ClassScore, FitRecord, Score, TrainRecord
 from striate.report.verdict import is_winner, name_of
-from striate.report.words import percent, plural, sentence, span
 
 MOST_PAIRS = 20
 

@@ -11,10 +11,11 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from striate.core import words
 from striate.core.atomic import write_text
 from striate.records.recipes import title
 from striate.records.results import FitRecord, Prediction, TrainRecord
-from striate.report import charts, findings, verdict, words
+from striate.report import charts, findings, verdict
 from striate.report.template import environment
 
 NAME = "report.html"

@@ -8,7 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from striate.report import words
+from striate.core import words
+from striate.core.durations import format_duration
 
 
 def environment(*, html: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
@@ -30,7 +31,7 @@ def environment(*, html: bool, finalize: Callable[[Any], Any] | None = None) -> 
     made.filters |= {
         "percent": words.percent,
         "interval": words.interval,
-        "duration": words.duration,
+        "duration": format_duration,
         "count": words.count,
         "short": words.short,
         "storage": words.storage,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from striate.core.words import interval, percent, plural, sentence
 from striate.records.recipes import title
 from striate.records.results import Candidate, DataIssue, FitRecord, Score, TrainRecord
-from striate.report.words import interval, percent, plural, sentence
 
 FEW_TEST_IMAGES = 100
 FEW_IMAGES_OF_A_CLASS = 5

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from striate.core.words import percent
 from striate.transfer.advisor import Attempt
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _does(attempt: Attempt) -> str:
@@ -22,7 +19,7 @@ def _does(attempt: Attempt) -> str:
 
 
 def _figures(attempt: Attempt) -> str:
-    return f"validation top-1 {_percent(attempt.top1)}, loss {attempt.loss:.3f}"
+    return f"validation top-1 {percent(attempt.top1)}, loss {attempt.loss:.3f}"
 
 
 def reason(winner: Attempt, attempts: Sequence[Attempt], *, folds: int) -> str:

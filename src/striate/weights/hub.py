@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import striate
 from striate.core import paths
 from striate.core.atomic import make_folder
 from striate.core.errors import PlanError, StriateError, WeightsNotFoundError
 from striate.core.events import ProgressCallback
+from striate.core.version import __version__
 
 PREFIX = "hub:"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -71,7 +71,7 @@ def connect() -> Api:
     """The hub, under its own login."""
     from huggingface_hub import HfApi
 
-    return HfApi(library_name="striate", library_version=striate.__version__)
+    return HfApi(library_name="striate", library_version=__version__)
 
 
 def parse(text: str) -> tuple[str, str | None]:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import striate
 from striate.core.errors import CheckpointError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
+from striate.core.version import __version__
 from striate.models import REGISTRY, ImageModel
 from striate.records import io
 from striate.records.results import LoadRecord
@@ -63,7 +63,7 @@ class ModelCard:
     made: dict[str, str] = field(default_factory=dict)
     licence: str = "unknown"
     sha256: str | None = None
-    striate: str = striate.__version__
+    striate: str = __version__
     format: int = FORMAT
 
 
@@ -261,7 +261,7 @@ def save_weights(path: Path, model: ImageModel) -> None:
     Raises:
         StorageError: They cannot be written.
     """
-    words = {"striate": striate.__version__}  # one only: safetensors writes several in any order
+    words = {"striate": __version__}  # one only: safetensors writes several in any order
     save_state(model, path, without="aux.", metadata=words)
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them. The report and the command line say them alike."""
+"""Numbers and values formatted for people. Every message, table and report formats them with these functions."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def percent(share: float | None) -> str:
-    """A share from 0 to 1 as a percentage with one decimal; a dash for None.
+def percent(fraction: float | None) -> str:
+    """Format a fraction as a percentage with one decimal.
+
+    Args:
+        fraction: From 0 to 1; None becomes a dash.
 
     Example:
         >>> percent(0.9312)
         '93.1 %'
     """
-    return "-" if share is None else f"{_tenths(share)} %"
+    return "-" if fraction is None else f"{_tenths(fraction)} %"
 
 
 def interval(ends: tuple[float, float]) -> str:
-    """Two shares as a range of percentages.
+    """Format two fractions as a range of percentages.
+
+    Args:
+        ends: The lower and the upper end, each from 0 to 1.
 
     Example:
         >>> interval((0.902, 0.953))
@@ -26,31 +32,13 @@ def interval(ends: tuple[float, float]) -> str:
     return f"{_tenths(ends[0])} to {_tenths(ends[1])} %"
 
 
-def _tenths(share: float) -> str:
-    return f"{100 * share:.1f}".removesuffix(".0") if share in (0.0, 1.0) else f"{100 * share:.1f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them.
-
-    Example:
-        >>> duration(134.2)
-        '2 min 14 s'
-    """
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+def _tenths(fraction: float) -> str:
+    """A percentage with one decimal; only exactly 0 and exactly 1 are whole numbers."""
+    return f"{100 * fraction:.0f}" if fraction in (0.0, 1.0) else f"{100 * fraction:.1f}"
 
 
 def count(number: float) -> str:
-    """A count with its thousands parted.
+    """Format a count with a comma between thousands.
 
     Example:
         >>> count(10000)
@@ -60,7 +48,7 @@ def count(number: float) -> str:
 
 
 def short(number: float) -> str:
-    """A large number with three digits and a word for its size.
+    """Format a large number with three digits and a word such as million.
 
     Example:
         >>> short(4_089_184_256)
@@ -70,7 +58,7 @@ def short(number: float) -> str:
 
 
 def compact(number: float) -> str:
-    """A large number with three digits and a letter for its size, for tables.
+    """Format a large number with three digits and a metric prefix, for tables.
 
     Example:
         >>> compact(4_089_184_256)
@@ -80,7 +68,7 @@ def compact(number: float) -> str:
 
 
 def storage(size_bytes: float) -> str:
-    """Bytes in the largest decimal unit that leaves at least 1.
+    """Format a size in bytes with three digits and a decimal unit.
 
     Example:
         >>> storage(14_200_000)
@@ -90,7 +78,7 @@ def storage(size_bytes: float) -> str:
 
 
 def _scaled(number: float, units: Sequence[tuple[float, str]]) -> str:
-    """Three digits and the first unit that leaves at least 1 when rounded; nothing where none does."""
+    """Three digits and the largest unit that leaves at least 1 after rounding; an empty string if there is none."""
     for size, unit in units:
         if number >= 0.9995 * size:
             part = number / size
@@ -99,7 +87,12 @@ def _scaled(number: float, units: Sequence[tuple[float, str]]) -> str:
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:
-    """A count and its noun.
+    """Format a count and its noun.
+
+    Args:
+        number: The count.
+        one: The noun in the singular.
+        many: The noun in the plural; None appends an s to `one`.
 
     Example:
         >>> plural(2, "image"), plural(1, "class", "classes")
@@ -109,7 +102,7 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 
 def span(names: Sequence[str]) -> str:
-    """Neighbours in a row, by the first and the last.
+    """Format consecutive names as a range.
 
     Example:
         >>> span(("stem", "stage1", "stage2"))
@@ -119,11 +112,11 @@ def span(names: Sequence[str]) -> str:
 
 
 def brief(value: Any) -> str:
-    """A fact of any kind in few letters.
+    """Format a setting of any type on one line.
 
     Example:
-        >>> brief({"rate": 0.1, "places": (3, 4), "clip": None})
-        'rate 0.1, places 3, 4, clip none'
+        >>> brief({"lr": 0.1, "milestones": (3, 4), "clip": None})
+        'lr 0.1, milestones 3, 4, clip none'
     """
     if isinstance(value, float):
         return f"{value:.6g}"
@@ -135,7 +128,7 @@ def brief(value: Any) -> str:
 
 
 def sentence(text: str) -> str:
-    """Text with a capital at its beginning and a full stop at its end; nothing stays nothing.
+    """Capitalise the first letter and add a full stop if there is none; an empty text stays empty.
 
     Example:
         >>> sentence("downloads are off")
@@ -148,7 +141,7 @@ def sentence(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Text with every control and invisible formatting character written out, so that no file name steers a terminal.
+    r"""Escape control characters and invisible formatting characters, so that no file name can control a terminal.
 
     Example:
         >>> printable("cat" + chr(27) + "[2J.jpg")
