@@ -34,7 +34,7 @@ from turns import Clock, Turn, clock_of, clocked, compared, rounds
 from striate.core.errors import EngineError
 from striate.core.memory import keep_freed_memory
 from striate.core.preprocess import Preprocess
-from striate.features.engines import OpenVinoEngine, TorchEngine
+from striate.inference.engines import OpenVinoEngine, TorchEngine
 from striate.models import REGISTRY, ImageModel
 from striate.tasks.classify.network import Classifier
 from striate.weights import load_state_dict

@@ -15,7 +15,7 @@ from striate import weights
 from striate.core.atomic import write_text
 from striate.core.events import NoProgress
 from striate.data.index import survey
-from striate.features.run import predict_batches
+from striate.inference.predict import predict_batches
 from striate.jobs.classifier import load
 from striate.records import io
 from striate.tasks.classify.metrics import score

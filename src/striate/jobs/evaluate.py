@@ -15,7 +15,7 @@ from striate.core.errors import DataError
 from striate.core.events import ProgressCallback
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, survey
-from striate.features import run as running
+from striate.inference import predict as running
 from striate.jobs.classifier import TrainedClassifier, members
 from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, ModelScore, Score

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.cache.fill import unread
 from striate.core import paths
 from striate.core.device import pick
 from striate.core.errors import DataError, StriateError
@@ -19,8 +20,7 @@ from striate.data.audit import audit
 from striate.data.digest import digests, write_set
 from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
-from striate.features.extract import unread
-from striate.features.run import predict_batches
+from striate.inference.predict import predict_batches
 from striate.jobs import run_files, run_folder
 from striate.jobs.backbone import suggest
 from striate.jobs.versions import versions

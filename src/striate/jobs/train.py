@@ -13,6 +13,9 @@ from typing import final
 import numpy as np
 import torch
 
+from striate.cache import keys
+from striate.cache.decoded import Decoded
+from striate.cache.fill import unread
 from striate.core.atomic import make_folder
 from striate.core.device import free_bytes, native_bf16, pick
 from striate.core.errors import PlanError
@@ -24,10 +27,7 @@ from striate.data.digest import digests, write_set
 from striate.data.headers import headers
 from striate.data.index import ImageIndex, scan
 from striate.data.split import split
-from striate.features import keys
-from striate.features import run as running
-from striate.features.decoded import Decoded
-from striate.features.extract import unread
+from striate.inference import predict as running
 from striate.jobs import run_files, run_folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY

@@ -17,10 +17,11 @@ from typing import final
 import numpy as np
 import torch
 
+from striate.cache import keys
 from striate.core.errors import NonFiniteLossError
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
-from striate.features import keys, run
+from striate.inference import predict
 from striate.models.base import ImageModel
 from striate.records.recipes import Recipe, recipe
 from striate.records.results import Candidate, LayerProbe
@@ -329,7 +330,7 @@ class Advisor:
     def logits(self, model: ImageModel, preprocess: Preprocess, positions: np.ndarray, phase: str) -> np.ndarray:
         """Logits of readable images, ``[n, classes]``."""
         context = self.context
-        return run.predict_batches(
+        return predict.predict_batches(
             Classifier(model, preprocess).eval(),
             preprocess,
             context.index,

@@ -11,13 +11,16 @@ from typing import final
 import numpy as np
 import torch
 
+from striate.cache import keys
+from striate.cache.decoded import Decoded
+from striate.cache.fill import Pass, fill
+from striate.cache.store import RowStore
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
-from striate.features import engines, keys
-from striate.features.decoded import Decoded
-from striate.features.extract import Pass, StageFeatures, fill, sample
-from striate.features.store import RowStore
+from striate.inference import engines
+from striate.inference.predict import sample
+from striate.inference.stage_features import StageFeatures
 from striate.models import Entry, ImageModel
 from striate.records import io
 from striate.records.plans import FitPlan

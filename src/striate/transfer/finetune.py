@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.cache import keys
+from striate.cache.store import RowStore
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
-from striate.features import engines, keys
-from striate.features.run import WORTH_COMPILING
-from striate.features.store import RowStore
+from striate.inference import engines
+from striate.inference.predict import WORTH_COMPILING
 from striate.models.base import ImageModel
 from striate.nn.input import InputNormalization
 from striate.records.plans import EngineName

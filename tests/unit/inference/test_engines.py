@@ -8,9 +8,9 @@ import torch
 
 from striate.core.events import NoProgress
 from striate.core.preprocess import Preprocess
-from striate.features import engines
-from striate.features.extract import StageFeatures
-from striate.features.fold import folded
+from striate.inference import engines
+from striate.inference.fold import folded
+from striate.inference.stage_features import StageFeatures
 from striate.models import REGISTRY, ImageModel
 
 PREPROCESS = Preprocess(size=(64, 64))

@@ -8,12 +8,12 @@ from typing import final
 
 import numpy as np
 
+from striate.cache import keys
+from striate.cache.fill import fill
+from striate.cache.store import RowStore
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
-from striate.features import keys
-from striate.features.extract import fill
-from striate.features.store import RowStore
 
 _BATCH = 256
 """Images between two writes."""

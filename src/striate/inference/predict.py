@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from striate.core.errors import DataError, ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
+from striate.data.decode import decode
 from striate.data.index import ImageIndex
 from striate.data.loaders import batches
 from striate.data.tta import canvas, see
-from striate.features import engines
-from striate.features.extract import sample
+from striate.inference import engines
 from striate.records.plans import EngineName
 from striate.records.tta import NO_TTA, TTAPolicy
 
@@ -39,6 +40,25 @@ class Outputs:
     positions: np.ndarray
     unreadable: dict[int, str]
     agreement: engines.Agreement
+
+
+def sample(index: ImageIndex, positions: Sequence[int], preprocess: Preprocess, count: int) -> np.ndarray:
+    """The first `count` readable images among `positions`, decoded: ``[n, h, w, channels]``.
+
+    Raises:
+        DataError: None of the first 200 can be read.
+    """
+    found: list[np.ndarray] = []
+    for position in positions[:200]:
+        try:
+            found.append(decode(index.read(int(position)), preprocess))
+        except ImageError:
+            continue
+        if len(found) == count:
+            break
+    if not found:
+        raise DataError(f"none of the first {len(positions[:200])} images of {index.source} can be read")
+    return np.stack(found)
 
 
 def first(outputs: np.ndarray) -> np.ndarray:

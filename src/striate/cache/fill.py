@@ -6,22 +6,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import final
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from striate.cache.keys import of_image
+from striate.cache.store import RowStore
 from striate.core.errors import DataError, ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.index import ImageIndex
 from striate.data.loaders import batches
-from striate.features.keys import of_image
-from striate.features.store import RowStore
-from striate.models.base import ImageModel
-from striate.nn.input import InputNormalization
 
 _BATCHES_A_WRITE = 8
 
@@ -43,67 +38,6 @@ class Pass:
     unreadable: dict[int, str]
     waited_s: float
     seconds: float
-
-
-@final
-class StageFeatures(nn.Module):
-    """The pooled features of every feature point, end to end.
-
-    Maps are averaged over their whole area; the head's hidden parts are taken as they are.
-
-    Args:
-        model: The network.
-        preprocess: What its weights were trained with.
-
-    Shape:
-        uint8 ``[n, h, w, channels]`` to float32 ``[n, sum of widths]``.
-    """
-
-    def __init__(self, model: ImageModel, preprocess: Preprocess) -> None:
-        super().__init__()
-        self.input = InputNormalization(preprocess)
-        self.model = model
-
-    @property
-    def widths(self) -> dict[str, int]:
-        """Length of every feature point's part, in order."""
-        widths = {stage.name: stage.channels for stage in self.model.stage_table}
-        widths |= {f"head.{part}": self.model.head.width(part) for part in self.model.head.hidden}
-        return widths
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Run the network once and pool on the way."""
-        x = self.input(pixels)
-        pooled = []
-        for name in self.model.stages:
-            x = self.model.get_submodule(name)(x)
-            pooled.append(x.mean(dim=(2, 3)))
-        for name, part in self.model.head.named_children():
-            if name == "logits":
-                break
-            x = part(x)
-            if name in self.model.head.hidden:
-                pooled.append(x)
-        return torch.cat(pooled, dim=1)
-
-
-def sample(index: ImageIndex, positions: Sequence[int], preprocess: Preprocess, count: int) -> np.ndarray:
-    """The first `count` readable images among `positions`, decoded: ``[n, h, w, channels]``.
-
-    Raises:
-        DataError: None of the first 200 can be read.
-    """
-    found: list[np.ndarray] = []
-    for position in positions[:200]:
-        try:
-            found.append(decode(index.read(int(position)), preprocess))
-        except ImageError:
-            continue
-        if len(found) == count:
-            break
-    if not found:
-        raise DataError(f"none of the first {len(positions[:200])} images of {index.source} can be read")
-    return np.stack(found)
 
 
 def fill(

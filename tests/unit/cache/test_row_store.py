@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.cache import keys
+from striate.cache import store as module
+from striate.cache.store import RowStore
 from striate.core.errors import StorageError
-from striate.features import keys
-from striate.features import store as module
-from striate.features.store import RowStore
 
 
 def key(i: int) -> bytes:

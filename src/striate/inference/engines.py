@@ -18,7 +18,7 @@ from torch import nn
 from striate.core.device import cpu_threads
 from striate.core.errors import EngineError
 from striate.core.events import ProgressCallback
-from striate.features.fold import folded
+from striate.inference.fold import folded
 from striate.records.plans import EngineName
 
 LEAST_AGREEMENT = 0.999

@@ -1,1 +1,0 @@
-"""The cached pass: pooled features of every stage, computed once."""

@@ -1,0 +1,1 @@
+"""Networks over images, in batches, on the fastest engine that agrees with eager PyTorch."""
