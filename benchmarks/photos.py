@@ -69,7 +69,7 @@ def head_alone(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -> float:
     from striate.data.index import scan
     from striate.data.split import split
     from striate.models import REGISTRY
-    from striate.transfer import probe
+    from striate.tasks.classify import probe
     from striate.transfer.context import CachedFeatures, TransferContext
     from striate.weights import open_model
 

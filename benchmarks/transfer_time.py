@@ -31,7 +31,7 @@ from striate.data.digest import digests
 from striate.data.index import ImageIndex, scan
 from striate.models import REGISTRY
 from striate.records.plans import FitPlan
-from striate.transfer import probe
+from striate.tasks.classify import probe
 from striate.transfer.context import CachedFeatures, TransferContext
 from striate.weights import open_model
 

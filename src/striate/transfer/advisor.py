@@ -26,12 +26,11 @@ from striate.models.base import ImageModel
 from striate.records.recipes import Recipe, recipe
 from striate.records.results import Candidate, LayerProbe
 from striate.records.sizes import LayerRow
-from striate.tasks.classify import metrics
+from striate.tasks.classify import metrics, probe
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import steps_an_epoch
 from striate.training.loop import train
-from striate.transfer import probe
 from striate.transfer.clock import Clock
 from striate.transfer.context import CachedFeatures, TransferContext
 from striate.transfer.finetune import finetune

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
-from striate.transfer import probe
-from striate.transfer.logistic import fit
+from striate.tasks.classify import probe
+from striate.tasks.classify.logistic import fit
 
 
 def problem(n: int = 240, d: int = 40, k: int = 4, noise: float = 2.0) -> tuple[torch.Tensor, np.ndarray]:

@@ -1,0 +1,176 @@
+"""The task contract: everything that depends on what stands beside an image.
+
+A task is a small value that knows its outputs (a classification knows its class names). `transfer`, `jobs` and `report`
+hold a `Task` and call it; the layers below take what it gives. None of them knows which task it is. A new task is a new
+folder beside `classify/` with one subclass of `Task` in its ``task.py``; `tasks.get` finds it by its folder's name.
+
+The targets of a data set are a sequence with one item per image that numpy can index: ``targets[positions]``. An int64
+array of class numbers, a float array, an array of mask paths: only the task looks inside.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from torch import Tensor, nn
+
+from striate.data.image_index import ImageIndex
+from striate.models import Entry
+from striate.models.base import ImageModel
+from striate.records.recipes import Augment, Recipe
+from striate.records.results import DataIssue
+from striate.train.batches import BatchSource
+
+Targets = Any
+"""One item per image, indexed by an int64 array of positions."""
+
+
+class Probe(Protocol):
+    """What cross-validation found about one layer's features: how well a linear head on them does."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss over the held-out samples; the layer with the lowest is the best."""
+        ...
+
+
+class Task(ABC):
+    """What a network is trained for. Instances are immutable."""
+
+    name: ClassVar[str]
+    """Name of the task, and of its folder: ``classify``."""
+    metric: ClassVar[str]
+    """Field of the score by which models are compared, higher is better: ``top1``."""
+    metric_title: ClassVar[str]
+    """What people call it: ``accuracy``."""
+    score_type: ClassVar[type]
+    """The record that `score` returns; ``metrics.json`` holds it under ``test`` and ``validation``."""
+
+    # ------------------------------------------------------------------ data
+
+    @classmethod
+    @abstractmethod
+    def read(cls, index: ImageIndex) -> tuple[Self, Targets]:
+        """The task that a data set poses, and the target of every image.
+
+        Raises:
+            DataError: The data set does not have what the task needs.
+        """
+
+    @classmethod
+    @abstractmethod
+    def from_card(cls, card: Mapping[str, Any]) -> Self:
+        """The task of a trained model, from what `card` gave."""
+
+    @abstractmethod
+    def card(self) -> dict[str, Any]:
+        """What ``model.json`` keeps of the task: JSON values."""
+
+    @abstractmethod
+    def strata(self, targets: Targets) -> np.ndarray | None:
+        """The stratum of every image, int64 ``[n]``, whose proportions splits and folds keep; None for no strata."""
+
+    @abstractmethod
+    def require(self, targets: Targets, *, train: np.ndarray) -> None:
+        """Check that the readable training images suffice.
+
+        Raises:
+            DataError: They do not; the message says what is missing.
+        """
+
+    @abstractmethod
+    def issues(self, index: ImageIndex, targets: Targets, usable: np.ndarray) -> tuple[DataIssue, ...]:
+        """What a person should know about the targets, such as imbalance."""
+
+    @abstractmethod
+    def counts(self, targets: Targets, splits: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
+        """Images per group of targets (a class) and split, for the data summary; empty without groups."""
+
+    # ------------------------------------------------------------------ network
+
+    @abstractmethod
+    def network(
+        self, entry: Entry, *, in_channels: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> ImageModel:
+        """The network `entry` with random weights and this task's default head.
+
+        Raises:
+            PlanError: The network cannot serve this task.
+        """
+
+    @abstractmethod
+    def fit_head(self, model: ImageModel, layer: str) -> None:
+        """Keep `model` up to the feature layer `layer`, and give it this task's default head with fresh weights."""
+
+    # ------------------------------------------------------------------ training
+
+    @abstractmethod
+    def source(
+        self,
+        pixels: np.ndarray,
+        targets: Targets,
+        augment: Augment,
+        *,
+        seed: int,
+        names: np.ndarray | None = None,
+        rows: np.ndarray | None = None,
+        size: tuple[int, int] | None = None,
+        proportions: np.ndarray | None = None,
+    ) -> BatchSource:
+        """Training images augmented together with their targets; see `tasks.classify.source.PixelSource`."""
+
+    @abstractmethod
+    def loss(self, recipe: Recipe, targets: Targets) -> nn.Module:
+        """The loss: a module from outputs and a batch of targets to a scalar, the mean over the batch.
+
+        Args:
+            recipe: Its label smoothing and its balance.
+            targets: Of all training images.
+        """
+
+    @abstractmethod
+    def sampling(self, recipe: Recipe, targets: Targets) -> np.ndarray | None:
+        """How often each training image is drawn relative to others, ``[n]``; None draws each once per epoch."""
+
+    # ------------------------------------------------------------------ prediction
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """Length of the network's output for one image."""
+
+    @abstractmethod
+    def calibrate(self, outputs: np.ndarray, targets: Targets) -> float:
+        """The temperature fitted on validation outputs; 1 where the task has none."""
+
+    @abstractmethod
+    def score(self, outputs: np.ndarray, targets: Targets, *, temperature: float = 1.0) -> Any:
+        """Everything that is reported about outputs on labelled images, with intervals; a `score_type`."""
+
+    @abstractmethod
+    def predictions(self, outputs: np.ndarray, *, temperature: float = 1.0, top: int = 5) -> list[list[dict[str, Any]]]:
+        """The predictions for each image, best first, as `striate predict` prints them."""
+
+    @abstractmethod
+    def rows(
+        self, names: Sequence[str], outputs: np.ndarray, targets: Targets, *, temperature: float = 1.0
+    ) -> list[Any]:
+        """The rows of ``predictions.csv``, one frozen record per image."""
+
+    # ------------------------------------------------------------------ linear heads on frozen features
+
+    @abstractmethod
+    def probe(self, features: Tensor, targets: Targets, *, seed: int) -> Probe:
+        """Cross-validate a regularised linear head on features, float32 ``[n, d]``."""
+
+    @abstractmethod
+    def linear(self, features: Tensor, targets: Targets, probe: Probe) -> tuple[Tensor, Tensor]:
+        """Fit that head on all samples: weight ``[outputs, d]`` and bias ``[outputs]`` for raw features."""
+
+
+def value(task: Task, score: Any) -> float:
+    """The figure by which scores are compared; higher is better."""
+    return float(getattr(score, task.metric))
