@@ -22,7 +22,7 @@ from striate.models import Entry
 from striate.models.base import ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue
-from striate.train.batches import BatchSource
+from striate.training.batches import BatchSource
 
 Targets = Any
 """One item per image, indexed by an int64 array of positions."""
