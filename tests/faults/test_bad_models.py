@@ -103,7 +103,7 @@ def test_names_that_are_nearly_right(place: Path, tmp_path: Path) -> None:
     assert "resnet20_cifar" in refusal("train", "resnet20_cifra", data, "--out", out)
     assert "lenet_short" in refusal("train", "lenet5", data, "--recipe", "lenet_shrot", "--out", out)
     assert "did you mean" in refusal("fit", "diggits", "--out", out)
-    assert "no device is called 'gpu'" in refusal("fit", data, "--backbone", "lenet5", "--device", "gpu", "--out", out)
+    assert "unknown device 'gpu'" in refusal("fit", data, "--backbone", "lenet5", "--device", "gpu", "--out", out)
     assert not out.exists()
 
 

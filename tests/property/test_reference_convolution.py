@@ -85,7 +85,7 @@ def test_a_convolution_is_a_cross_correlation_with_the_kernel_turned() -> None:
 
 def test_a_window_that_does_not_fit_is_an_error_that_says_so() -> None:
     x, kernel = torch.zeros(1, 1, 5, 4), torch.zeros(1, 1, 3, 3)
-    with pytest.raises(InputShapeError, match="a window of 5 px does not fit a side of 4 px"):
+    with pytest.raises(InputShapeError, match="a window of 5 px does not fit into a side of 4 px"):
         forward(x, kernel, Window(dilation=(2, 2)))
     with pytest.raises(InputShapeError, match="does not suit 1 channels"):
         forward(x, torch.zeros(2, 2, 3, 3))

@@ -343,7 +343,7 @@ def test_the_real_show_and_its_unknown_names():
     assert "416,520" in invoke("show", "lenet5").stdout
     unknown = invoke("show", "lenet")
     assert unknown.exit_code == 1
-    assert unknown.stderr.startswith("error: no network is called 'lenet'\nhint: did you mean lenet5")
+    assert unknown.stderr.startswith("error: unknown network 'lenet'\nhint: did you mean lenet5")
 
 
 def script(tmp_path: Path, body: str) -> dict[str, str]:

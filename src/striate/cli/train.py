@@ -118,7 +118,7 @@ def train(
     keep_freed_memory()
     spin_briefly()
     with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as progress:
-        from striate.core.device import gpus
+        from striate.core.device import gpu_count
         from striate.jobs import train as job
         from striate.training.ranks import launched, speaks
 
@@ -126,7 +126,7 @@ def train(
             plan = job.planned(resume)
         assert plan is not None
         if plan.device in (None, "auto", "cuda") and launched() == 1:
-            several = on_every_gpu(plan.method(), gpus(), sys.argv[1:], named=bool(out or resume))
+            several = on_every_gpu(plan.method(), gpu_count(), sys.argv[1:], named=bool(out or resume))
             if several is not None:
                 progress.note(several)
         outcome = job.run(plan, resume or out, progress, runtime=runtime, resume=resume is not None)

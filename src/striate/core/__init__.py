@@ -1,1 +1,1 @@
-"""What everything else stands on; depends on nothing of Striate."""
+"""Errors, seeds, paths and other basics that every package uses; imports no other package of Striate."""

@@ -1,4 +1,4 @@
-"""Writing so that a kill at any moment leaves either the old file or the new one, whole."""
+"""Atomic file writes: a process that is killed at any moment leaves either the old file or the complete new one."""
 
 from __future__ import annotations
 
@@ -14,37 +14,48 @@ from striate.core.errors import StorageError
 
 
 def explain(error: OSError, path: Path) -> StorageError:
-    """The StorageError that says what an OSError at `path` means and what to do."""
+    """Convert an OSError to a StorageError that says why `path` cannot be written and what to do.
+
+    Args:
+        error: The error of the operating system.
+        path: The file or folder that could not be written.
+    """
     reasons = {
         errno.ENOSPC: ("no space is left on the device", "free some space, or choose another folder"),
         errno.EDQUOT: ("the disk quota is used up", "free some space, or choose another folder"),
-        errno.EACCES: ("permission denied", "choose a folder you may write to"),
-        errno.EPERM: ("permission denied", "choose a folder you may write to"),
-        errno.EROFS: ("the file system is read-only", "choose a folder you may write to"),
-        errno.ENOTDIR: ("a part of the path is a file", "choose another folder"),
-        errno.EEXIST: ("a file of that name is in the way", "choose another folder"),
+        errno.EACCES: ("permission denied", "choose a folder that you can write to"),
+        errno.EPERM: ("permission denied", "choose a folder that you can write to"),
+        errno.EROFS: ("the file system is read-only", "choose a folder that you can write to"),
+        errno.ENOTDIR: ("part of the path is a file, not a folder", "choose another folder"),
+        errno.EEXIST: ("a file with this name exists", "choose another folder"),
     }
     reason, hint = reasons.get(error.errno or 0, (error.strerror or str(error), None))
     return StorageError(f"cannot write {path}: {reason}", hint=hint)
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and its parents.
+    """Create a folder and its parents.
+
+    Args:
+        path: The folder; it may exist already.
+
+    Returns:
+        `path`.
 
     Raises:
-        StorageError: The folder cannot be made or written to.
+        StorageError: The folder cannot be created, or is not writable.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain(error, path) from error
     if not os.access(path, os.W_OK | os.X_OK):
-        raise StorageError(f"cannot write {path}: permission denied", hint="choose a folder you may write to")
+        raise StorageError(f"cannot write {path}: permission denied", hint="choose a folder that you can write to")
     return path
 
 
 def _sync_folder(path: Path) -> None:
-    with contextlib.suppress(OSError):  # some file systems refuse to sync a folder; the file itself is synced
+    with contextlib.suppress(OSError):  # some file systems cannot sync a folder; the file itself is already synced
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -54,14 +65,14 @@ def _sync_folder(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO]:
-    """Open a temporary file beside `path`; on a clean exit it is synced and takes the place of `path`.
+    """Open a temporary file next to `path`, and replace `path` with it when the block ends without an error.
 
     Args:
         path: The file to write. Its folder must exist.
-        mode: ``"wb"`` or ``"w"`` (UTF-8).
+        mode: ``"wb"``, or ``"w"`` for UTF-8 text.
 
     Raises:
-        StorageError: The disk is full, or the place is not writable. The old file is untouched.
+        StorageError: The disk is full, or the folder is not writable. The old file is unchanged.
     """
     path = Path(path)
     try:
@@ -87,12 +98,20 @@ def replacing(path: str | Path, mode: str = "wb") -> Iterator[IO]:
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path` atomically.
+
+    Raises:
+        StorageError: The file cannot be written. The old file is unchanged.
+    """
     with replacing(path) as stream:
         stream.write(data)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path`, whole or not at all."""
+    """Write `text` to `path` atomically, as UTF-8.
+
+    Raises:
+        StorageError: The file cannot be written. The old file is unchanged.
+    """
     with replacing(path, "w") as stream:
         stream.write(text)

@@ -1,4 +1,4 @@
-"""What this machine computes with."""
+"""Devices of this machine: selection, memory and number formats."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def pick(name: str | None = None) -> torch.device:
-    """The device called `name`, or the fastest at hand.
+    """Select a device by name, or the fastest device of this machine.
 
     Args:
-        name: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; None or ``"auto"`` takes the first of
-            CUDA, MPS and CPU that is here.
+        name: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``; None or ``"auto"`` selects the first of
+            CUDA, MPS and CPU that is available.
 
     Raises:
-        PlanError: The named device is not on this machine.
+        PlanError: The name is not a device, or this machine does not have the device.
     """
-    import torch  # here, so that counting processors costs no start of PyTorch
+    import torch  # imported late, so that `cpu_threads` does not load PyTorch
 
     if name in (None, "auto"):
         if torch.cuda.is_available():
@@ -36,41 +36,41 @@ def pick(name: str | None = None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise PlanError(f"no device is called {name!r}", hint="cpu, cuda, cuda:N and mps are known") from error
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not here.get(device.type, False):
-        raise PlanError(f"this machine (or this build of PyTorch) has no {device.type} device", hint="use --device cpu")
+        raise PlanError(f"unknown device {name!r}", hint="use cpu, cuda, cuda:N or mps") from error
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(device.type, False):
+        raise PlanError(f"this machine or this build of PyTorch has no {device.type} device", hint="use --device cpu")
     return device
 
 
-def gpus() -> int:
-    """CUDA devices of this machine that this process may use."""
+def gpu_count() -> int:
+    """Number of CUDA devices that this process may use."""
     import torch
 
     return torch.cuda.device_count()
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies in bfloat16 by itself, rather than by way of float32."""
+    """Whether a device multiplies bfloat16 numbers natively instead of converting them to float32."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        return _cpu_words() & {"avx512_bf16", "amx_bf16", "bf16"} != set()
+        return _cpu_flags() & {"avx512_bf16", "amx_bf16", "bf16"} != set()
     return False
 
 
-def _cpu_words(told: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """What Linux says of the processor; nothing elsewhere."""
+def _cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """The words of Linux's description of the processor; an empty set on other systems."""
     try:
-        return set(told.read_text().split())
+        return set(cpuinfo.read_text().split())
     except OSError:
         return set()
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Memory that a device has left for this process; None where it does not say."""
+    """Free memory of a device in bytes; None if the device does not report it."""
     import torch
 
     if device.type == "cuda":
@@ -79,26 +79,26 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that a device's memory, or the system's, was not enough."""
+    """Whether an error reports that a device or the system ran out of memory."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    words = ("DefaultCPUAllocator", "MPS backend out of memory", "std::bad_alloc")
-    return isinstance(error, RuntimeError) and any(each in str(error) for each in words)
+    messages = ("DefaultCPUAllocator", "MPS backend out of memory", "std::bad_alloc")
+    return isinstance(error, RuntimeError) and any(each in str(error) for each in messages)
 
 
 def cpu_threads() -> int:
-    """Processors this process may run on."""
+    """Number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Make tensors without memory or values: a network built here has names and shapes, and costs milliseconds.
+    """Create tensors on the meta device: a network built in this block has names and shapes, but no values.
 
-    It is the meta device without the random draws. Those would have no effect there, but the first of them makes
-    PyTorch load its compiler, which takes longer than everything else.
+    Building a network takes milliseconds here. Random initialisation is skipped: on the meta device it has no effect,
+    but its first call makes PyTorch load its compiler, which takes longer than everything else.
 
     Example:
         >>> from striate.models import REGISTRY
@@ -110,14 +110,14 @@ def shapes_only() -> Iterator[None]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Undrawn(TorchDispatchMode):
+    class NoRandomInit(TorchDispatchMode):
         @classmethod
         def _should_skip_dynamo(cls) -> bool:
-            return False  # telling the compiler to pass over this mode would load the compiler
+            return False  # True would load the compiler
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            drawn = torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable
-            return args[0] if drawn and args[0].is_meta else func(*args, **(kwargs or {}))
+            random_init = torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable
+            return args[0] if random_init and args[0].is_meta else func(*args, **(kwargs or {}))
 
-    with torch.device("meta"), Undrawn():
+    with torch.device("meta"), NoRandomInit():
         yield

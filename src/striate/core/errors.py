@@ -1,14 +1,14 @@
-"""Every error Striate raises on purpose. Each says what, where, and (in `hint`) what to do next."""
+"""Exceptions of Striate. Each one says what is wrong and where, and `hint` says what to do next."""
 
 from __future__ import annotations
 
 
 class StriateError(Exception):
-    """The root of all errors that Striate raises on purpose.
+    """Base class of all exceptions of Striate.
 
     Args:
-        message: What went wrong and where, in one or two sentences.
-        hint: What the reader can do about it; None when nothing sensible can be advised.
+        message: What is wrong and where, in one or two sentences.
+        hint: What to do next; None if there is no useful advice.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -21,56 +21,56 @@ class StriateError(Exception):
 
 
 class DataError(StriateError):
-    """The labelled images cannot be used as they are (empty folder, one class, missing column, ...)."""
+    """A dataset cannot be used: an empty folder, a single class, a missing column, and so on."""
 
 
 class ImageError(DataError):
-    """One image cannot be decoded, or is too large to decode safely."""
+    """An image cannot be decoded, or is too large to decode safely."""
 
 
 class CheckpointError(StriateError):
-    """A file of weights is unreadable, executable, of another network, or not what the catalogue promises."""
+    """A weights file cannot be read, could run code, belongs to another network, or has the wrong checksum."""
 
 
 class UnknownModelError(StriateError):
-    """No network has the given name."""
+    """No network has the given name. The hint suggests similar names."""
 
 
 class UnknownWeightsError(StriateError):
-    """No catalogue entry, and no file, answers to the given weights."""
+    """The given weights are neither an entry of the catalogue nor a file."""
 
 
 class WeightsNotFoundError(StriateError):
-    """The weights exist in the catalogue, yet their file is not here and may not or cannot be fetched."""
+    """The catalogue lists the weights, but the file is not available locally and was not downloaded."""
 
 
 class InputShapeError(StriateError):
-    """An image or tensor has a shape that the network cannot take."""
+    """An image or a tensor has a shape that the network does not accept."""
 
 
 class PlanError(StriateError):
-    """A plan contradicts itself, or the folder it would write to holds the run of another plan."""
+    """A setting is invalid, settings contradict each other, or the output folder holds a run with other settings."""
 
 
 class StorageError(StriateError):
-    """Something could not be written: no permission, no space, not a folder."""
+    """A file or folder cannot be written: no permission, no space, or the path is not a folder."""
 
 
 class EngineError(StriateError):
-    """An inference engine is missing, cannot run the network, or disagrees with the reference."""
+    """An inference engine is not installed, cannot run the network, or gives other outputs than eager PyTorch."""
 
 
 class NonFiniteLossError(StriateError):
-    """Training produced a loss that is not a number."""
+    """The training loss is NaN or infinite."""
 
 
 class OutOfMemoryError(StriateError):
-    """Not even the smallest group of images that training may take at a time fits into the memory."""
+    """The smallest allowed micro-batch does not fit into the memory of the device."""
 
 
 class WorkerError(StriateError):
-    """A process that prepares images for training died."""
+    """A data loader worker process died."""
 
 
 class MissingExtraError(StriateError):
-    """An optional dependency is needed for what was asked."""
+    """The requested feature needs an optional dependency that is not installed."""

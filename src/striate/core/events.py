@@ -1,4 +1,4 @@
-"""How long work tells what it is doing: one listener, handed in from above."""
+"""Progress callbacks: long-running work reports progress to the object that the caller passes as `progress`."""
 
 from __future__ import annotations
 
@@ -7,60 +7,84 @@ from typing import Any, Protocol, final
 
 
 class ProgressCallback(Protocol):
-    """Hears of progress. A bar on the command line, a log file, silence in tests."""
+    """Receives progress: a progress bar, a log file, or nothing (`NoProgress`)."""
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """A new piece of work begins; `total` steps of `unit` (a noun in the singular) when that is known."""
+        """Start a phase of the work.
+
+        Args:
+            name: The phase, such as ``extracting features``.
+            total: Number of steps; None if it is not known.
+            unit: What a step is, as a noun in the singular, such as ``image``; empty if steps have no name.
+        """
 
     def step(self, done: int) -> None:
-        """So many steps of the current phase are done, in all."""
+        """Update the progress of the current phase.
+
+        Args:
+            done: Steps done since the phase started.
+        """
 
     def note(self, message: str, **facts: Any) -> None:
-        """Something a person should read; `facts` are its numbers."""
+        """Show a message to the user.
+
+        Args:
+            message: One sentence.
+            **facts: The numbers of the message, for programs.
+        """
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Something a program should keep: an epoch's figures, a candidate's outcome."""
+        """Log a machine-readable event, such as the metrics of an epoch or the result of a candidate.
+
+        Args:
+            event: The type of the event, such as ``epoch``.
+            facts: Its fields, as JSON values.
+        """
 
 
 class NoProgress:
-    """Hears everything and says nothing; a base for listeners that hear of little."""
+    """A callback that does nothing. Subclass it to handle only some of the methods."""
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Ignore the beginning of a phase."""
+        """Do nothing."""
 
     def step(self, done: int) -> None:
-        """Ignore progress."""
+        """Do nothing."""
 
     def note(self, message: str, **facts: Any) -> None:
-        """Ignore a note."""
+        """Do nothing."""
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Ignore a record."""
+        """Do nothing."""
 
 
 @final
 class ProgressCallbacks:
-    """Passes everything on to several listeners."""
+    """Forwards every call to several callbacks, in order.
+
+    Args:
+        *callbacks: The callbacks.
+    """
 
     def __init__(self, *callbacks: ProgressCallback) -> None:
         self._callbacks = callbacks
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Pass the beginning of a phase on."""
+        """Forward the start of a phase."""
         for each in self._callbacks:
             each.phase(name, total, unit)
 
     def step(self, done: int) -> None:
-        """Pass progress on."""
+        """Forward the progress of a phase."""
         for each in self._callbacks:
             each.step(done)
 
     def note(self, message: str, **facts: Any) -> None:
-        """Pass a note on."""
+        """Forward a message."""
         for each in self._callbacks:
             each.note(message, **facts)
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Pass a record on."""
+        """Forward an event."""
         for each in self._callbacks:
             each.record(event, facts)

@@ -1,4 +1,4 @@
-"""How this process gets on with the system's memory and with its neighbours. Nothing here changes a result."""
+"""Memory and thread settings of this process. They change speed, never results."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _SPINS = "10000"
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep freed blocks up to 1 GiB for the next request instead of handing them back to the system.
+    """Make glibc keep freed blocks of up to 1 GiB for the next allocation instead of returning them to the system.
 
-    A network frees and asks again for the same large tensors on every batch. Handed back, each page of
-    them is zeroed and mapped anew, which took about a third of the time of eager ResNet-50 at batch 32 on
-    two cores (16.5 against 23.4 images a second). The peak of the memory is the same; it only stays with the process.
+    A network frees and allocates the same large tensors for every batch. If glibc returns them, the system zeroes and
+    maps every page again: with eager ResNet-50 at batch 32 on two cores this took about a third of the time (16.5
+    against 23.4 images a second). Peak memory does not change, but the process keeps it.
 
-    Call it before the first large allocation, so before torch is loaded.
+    Call this before the first large allocation, and therefore before importing torch.
 
     Returns:
-        Whether it took effect: False on another C library, and where the user has set ``MALLOC_*`` thresholds.
+        Whether the setting is active. It is not with another C library, or if the user has set ``MALLOC_*`` thresholds.
     """
     if any(name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES")):
         return False
@@ -33,16 +33,17 @@ def keep_freed_memory() -> bool:
 
 
 def spin_briefly() -> bool:
-    """Let threads that wait for each other sleep soon instead of spinning on their processor.
+    """Make waiting OpenMP threads sleep after a short time instead of spinning.
 
-    Where another process wants the same processors, GNU OpenMP's habit of spinning makes every step wait for a thread
-    that is not running: a training step of MobileNet v2 at 56 px took 3.6 s instead of 0.11 s beside one busy process
-    on two cores, and 0.4 s with this. On a quiet machine it costs about a tenth of small steps.
+    By default, GNU OpenMP threads spin while they wait for each other. If another process uses the same processors,
+    every step then waits for a thread that is not running: next to one busy process on two cores, a training step of
+    MobileNet v2 at 56 px took 3.6 s instead of 0.11 s, and 0.4 s with this setting. On an idle machine the setting
+    makes short steps about a tenth slower.
 
-    Call it before torch is loaded.
+    Call this before importing torch.
 
     Returns:
-        Whether it took effect: False where the user has set ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY``.
+        Whether the setting is active. It is not if the user has set ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY``.
     """
     if any(name in os.environ for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")):
         return False
@@ -51,10 +52,14 @@ def spin_briefly() -> bool:
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
-    """Memory that this process can have without swapping; None where the system does not say.
+    """Memory in bytes that this process can allocate without swapping.
 
     Args:
-        root: Of the file system that ``/proc`` and ``/sys`` are in.
+        root: The folder that contains ``proc`` and ``sys``.
+
+    Returns:
+        The smaller of the system's available memory and the limit of the container (cgroup v2); None if the system does
+        not report it.
     """
     found = []
     try:
@@ -63,12 +68,12 @@ def available_bytes(root: Path = Path("/")) -> int | None:
                 found.append(1024 * int(line.split()[1]))
     except (OSError, ValueError):
         return None
-    group = root / "sys/fs/cgroup"  # of a container
+    cgroup = root / "sys/fs/cgroup"
     try:
-        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        limit, used = (int((cgroup / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
         found.append(limit - used + int(cached.get("inactive_file", 0)))
-    except (OSError, ValueError):  # no such file, or no limit
+    except (OSError, ValueError):  # there is no such file, or no limit
         pass
     return max(0, min(found)) if found else None
 
@@ -76,5 +81,5 @@ def available_bytes(root: Path = Path("/")) -> int | None:
 def _on_glibc() -> bool:
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc")
-    except (AttributeError, ValueError, OSError):  # Windows has no confstr, other systems not this name
+    except (AttributeError, ValueError, OSError):  # Windows has no confstr; other systems lack this name
         return False

@@ -1,4 +1,4 @@
-"""Where a network comes from."""
+"""References to publications."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ class Paper:
     """A publication.
 
     Args:
-        authors: First author, or all of them when there are few.
-        year: Of first publication (preprint or conference, whichever came first).
-        month: 1 to 12.
-        title: In full.
-        ref: An arXiv number, a DOI, or journal and pages.
+        authors: The first author, or all authors if there are few.
+        year: Year of the first publication, as a preprint or at a conference.
+        month: Month of the first publication, 1 to 12.
+        title: The full title.
+        ref: An arXiv identifier, a DOI, or the journal and pages.
     """
 
     authors: str
@@ -25,7 +25,7 @@ class Paper:
 
     @property
     def date(self) -> tuple[int, int]:
-        """Year and month, for the test that a family imports only from earlier papers."""
+        """Year and month of the first publication. A test checks that a family imports only from earlier papers."""
         return (self.year, self.month)
 
     def __str__(self) -> str:

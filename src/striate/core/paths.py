@@ -1,4 +1,4 @@
-"""Where things are kept. The environment is read here and nowhere else."""
+"""Folders and settings from environment variables. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import platformdirs
 
 
 def home() -> Path:
-    """The folder of downloaded weights and cached features: ``STRIATE_HOME``, else the platform's cache folder."""
+    """The folder for downloaded weights and cached features: ``STRIATE_HOME``, or the platform's cache folder."""
     named = os.environ.get("STRIATE_HOME")
     return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("striate"))
 
 
 def offline() -> bool:
-    """Whether downloads are forbidden (``STRIATE_OFFLINE`` set to anything but 0, no, false, off or nothing)."""
+    """Whether ``STRIATE_OFFLINE`` disables downloads: any value except 0, no, false, off and the empty string does."""
     return os.environ.get("STRIATE_OFFLINE", "").strip().lower() not in {"", "0", "no", "false", "off"}
 
 
 def weight_folders() -> list[Path]:
-    """Extra folders of checkpoints to look in first: ``STRIATE_WEIGHTS``, parted as ``PATH`` is."""
+    """Folders to search for weights first: ``STRIATE_WEIGHTS``, with the same separator as ``PATH``."""
     named = os.environ.get("STRIATE_WEIGHTS", "")
     return [Path(each).expanduser() for each in named.split(os.pathsep) if each]

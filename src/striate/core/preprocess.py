@@ -1,4 +1,4 @@
-"""What must be done to an image before a network sees it. It belongs to the weights and travels with them."""
+"""Preprocessing of images for a network. Every set of weights has its own and is stored with it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocess:
-    """From a decoded image to a network's input.
+    """How a decoded image becomes the input of a network.
 
-    The image's sides are brought to `size` (in pixels), its 8-bit values to `value_range`, and then
-    each channel becomes ``(value - mean) / std``.
+    The image is resized to `size`, its 8-bit values are scaled to `value_range`, and each channel is normalised to
+    ``(value - mean) / std``.
 
     Args:
         size: Height and width of the network's input, in pixels.
-        resize: With ``fit="crop"``, the length that the shorter side is brought to before the centre crop, in pixels.
-            None means the larger of `size`. Ignored by ``fit="stretch"``.
-        fit: ``"crop"`` keeps proportions and cuts the centre out; ``"stretch"`` resizes both sides to `size`.
-        interpolation: The filter of the resize. All but ``"nearest"`` are antialiased when an image shrinks.
-        mean: One number a channel, in units of `value_range`.
-        std: One number a channel, in units of `value_range`.
-        channels: Order of the channels that the network takes; ``"grey"`` means one channel of luma (ITU-R 601).
-        value_range: What the 8-bit values 0 and 255 become before mean and std.
+        resize: Length of the shorter side after resizing and before the centre crop, in pixels. None means the larger
+            side of `size`. Only ``fit="crop"`` uses it.
+        fit: ``"crop"`` keeps the aspect ratio and takes the centre crop; ``"stretch"`` resizes both sides to `size`.
+        interpolation: The resampling filter. All filters except ``"nearest"`` are antialiased when an image shrinks.
+        mean: Mean of each channel, in units of `value_range`.
+        std: Standard deviation of each channel, in units of `value_range`, above 0.
+        channels: Channel order of the input; ``"grey"`` is a single luma channel (ITU-R BT.601).
+        value_range: The values that 0 and 255 are scaled to before normalisation.
+
+    Raises:
+        ValueError: A value is out of range, or `mean` or `std` has the wrong number of channels.
     """
 
     size: tuple[int, int]
@@ -43,29 +46,29 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size is height and width, both at least 1; got {self.size}")
+            raise ValueError(f"size must be height and width, both at least 1; got {self.size}")
         if self.resize is not None and self.resize < max(self.size) and self.fit == "crop":
-            raise ValueError(f"resize {self.resize} px is below the crop {self.size}; a crop cannot leave the image")
+            raise ValueError(f"resize must be at least {max(self.size)}, the larger side of size; got {self.resize}")
         if len(self.mean) != self.in_channels or len(self.std) != self.in_channels:
-            raise ValueError(f"{self.channels} takes {self.in_channels} means and stds; got {self.mean}, {self.std}")
+            raise ValueError(f"mean and std need {self.in_channels} values each; got {self.mean} and {self.std}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0; got {self.std}")
 
     @property
     def in_channels(self) -> int:
-        """Channels of the network's input."""
+        """Number of channels of the network's input."""
         return 1 if self.channels == "grey" else 3
 
     @property
     def shorter_side(self) -> int:
-        """What the shorter side is brought to before the centre crop, in pixels."""
+        """Length of the shorter side before the centre crop, in pixels."""
         return self.resize if self.resize is not None else max(self.size)
 
     def affine(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Scale and offset, one a channel, so that ``input = byte * scale + offset``.
+        """Scale and offset of each channel: ``input = byte * scale + offset``.
 
         Returns:
-            Scales and offsets, in the network's channel order.
+            The scales and the offsets, in the channel order of the input.
         """
         low, high = self.value_range
         scale = tuple((high - low) / 255.0 / s for s in self.std)

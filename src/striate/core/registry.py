@@ -1,4 +1,4 @@
-"""A named collection with near-miss suggestions."""
+"""A registry of named entries that suggests similar names for unknown ones."""
 
 from __future__ import annotations
 
@@ -11,59 +11,81 @@ from striate.core.errors import StriateError
 T = TypeVar("T")
 
 
-def nearest(name: str, known: list[str], most: int = 4) -> list[str]:
-    """The names in `known` most like `name`, best first."""
+def nearest(name: str, known: list[str], limit: int = 4) -> list[str]:
+    """Find the names in `known` that are most similar to `name`.
+
+    Args:
+        name: A misspelled name. Case, hyphens and underscores are ignored.
+        known: The valid names.
+        limit: Maximum number of names returned.
+
+    Returns:
+        Similar names, the most similar first; an empty list if there is none.
+    """
     flat = {k.replace("-", "").replace("_", "").lower(): k for k in known}
     wanted = name.replace("-", "").replace("_", "").lower()
-    hits = difflib.get_close_matches(wanted, list(flat), n=most, cutoff=0.5)
+    hits = difflib.get_close_matches(wanted, list(flat), n=limit, cutoff=0.5)
     return [flat[h] for h in hits]
 
 
 @final
 class Registry(Generic[T]):
-    """Names to things, in the order they were added.
+    """A mapping from names and aliases to entries, in the order of registration.
 
     Args:
-        noun: What one entry is called in messages, such as ``"network"``.
-        error: The error raised for an unknown name.
+        noun: What messages call an entry, such as ``"network"``.
+        error: The exception raised for an unknown name.
     """
 
     def __init__(self, noun: str, error: type[StriateError]) -> None:
         self._noun = noun
         self._error = error
-        self._things: dict[str, T] = {}
+        self._entries: dict[str, T] = {}
         self._aliases: dict[str, str] = {}
 
-    def add(self, name: str, thing: T, *, aliases: tuple[str, ...] = ()) -> None:
-        """Add `thing` under `name`; a name or alias may be taken only once."""
+    def add(self, name: str, entry: T, *, aliases: tuple[str, ...] = ()) -> None:
+        """Add an entry.
+
+        Args:
+            name: Its name.
+            entry: The entry.
+            aliases: Other names of the entry.
+
+        Raises:
+            ValueError: A name or alias is registered already.
+        """
         for each in (name, *aliases):
-            if each in self._things or each in self._aliases:
+            if each in self._entries or each in self._aliases:
                 raise ValueError(f"{self._noun} {each!r} is registered twice")
-        self._things[name] = thing
+        self._entries[name] = entry
         self._aliases.update(dict.fromkeys(aliases, name))
 
     def get(self, name: str) -> T:
-        """The thing called `name` (or by one of its aliases)."""
+        """Look up an entry by name or alias.
+
+        Raises:
+            StriateError: No entry has this name; the type is the `error` of the registry.
+        """
         name = self._aliases.get(name, name)
-        if name not in self._things:
-            close = nearest(name, [*self._things, *self._aliases])
-            hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(self._things)}"
-            raise self._error(f"no {self._noun} is called {name!r}", hint=hint)
-        return self._things[name]
+        if name not in self._entries:
+            close = nearest(name, [*self._entries, *self._aliases])
+            hint = f"did you mean {', '.join(close)}?" if close else f"choose from {', '.join(self._entries)}"
+            raise self._error(f"unknown {self._noun} {name!r}", hint=hint)
+        return self._entries[name]
 
     def aliases(self, name: str) -> tuple[str, ...]:
-        """The other names of the thing called `name`."""
+        """The aliases of the entry called `name`."""
         return tuple(alias for alias, target in self._aliases.items() if target == name)
 
     def names(self) -> list[str]:
-        """Every name, in the order of registration, aliases left out."""
-        return list(self._things)
+        """All names without aliases, in the order of registration."""
+        return list(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._things or name in self._aliases
+        return name in self._entries or name in self._aliases
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._entries)

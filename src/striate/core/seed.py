@@ -1,7 +1,7 @@
-"""Random draws that depend on what is drawn, never on what was drawn before.
+"""Random numbers that depend on a key, never on earlier draws.
 
-Every draw is keyed: the same key gives the same numbers, whatever ran earlier, in whichever worker or
-process. Skipping to the middle of an epoch therefore costs nothing and changes nothing.
+The same key gives the same numbers in every worker, process and machine. Resuming in the middle of an epoch therefore
+costs nothing and does not change the results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ Key = str | int
 
 
 def derive(*key: Key) -> int:
-    """A 63-bit seed from a key, the same on every machine.
+    """Derive a 63-bit seed from a key. It is the same on every machine.
+
+    Args:
+        *key: Strings and integers, such as the random seed of a run, the purpose, and the epoch.
 
     Example:
         >>> derive(0, "split") == derive(0, "split") != derive(1, "split")
@@ -25,25 +28,25 @@ def derive(*key: Key) -> int:
 
 
 def generator(*key: Key) -> np.random.Generator:
-    """A NumPy generator (Philox, a counter-based one) for a key."""
+    """Create the NumPy generator of a key. It uses Philox, a counter-based generator."""
     return np.random.Generator(np.random.Philox(derive(*key)))
 
 
 def unit_interval(*key: Key) -> float:
-    """One number in [0, 1) for a key."""
+    """Draw the one number in [0, 1) of a key."""
     return derive(*key) / float(1 << 63)
 
 
 def uniforms(samples: np.ndarray, count: int, *key: Key) -> np.ndarray:
-    """Numbers in [0, 1) for many samples at once, each row depending on its sample and the key alone.
+    """Draw numbers in [0, 1) for many samples at once. Each row depends only on its sample and the key.
 
     Args:
-        samples: Whole numbers that name the samples, ``[n]``.
-        count: Numbers a sample.
-        key: What is drawn: seed, purpose, epoch.
+        samples: Integers that identify the samples, ``[n]``.
+        count: Numbers per sample.
+        *key: Random seed, purpose, epoch, and so on.
 
     Returns:
-        float64, ``[n, count]``.
+        Uniform random numbers, float64, ``[n, count]``.
 
     Source:
         The finaliser of SplitMix64: Steele, Lea and Flood 2014, Fast Splittable Pseudorandom Number Generators,
