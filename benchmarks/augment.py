@@ -46,6 +46,7 @@ from striate.data.augment import augment
 from striate.data.mix import mix
 from striate.models import REGISTRY
 from striate.records.recipes import Augment, recipe
+from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.network import Classifier
 from striate.training import optim
 from striate.training.objective import Objective
@@ -189,7 +190,8 @@ def step_turn(network: str, pixels: Tensor) -> Turn:
     model = entry.classifier(classes=CLASSES)
     module = Classifier(model, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
     module = module.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
-    objective, optimizer = Objective(module, smoothing=method.smoothing, precision="bf16"), optim.make(module, method)
+    loss = CrossEntropy(label_smoothing=method.label_smoothing)
+    objective, optimizer = Objective(module, loss, precision="bf16"), optim.make(module, method)
     labels = torch.arange(len(pixels)) % CLASSES
 
     def turn() -> None:

@@ -55,6 +55,7 @@ from striate.core.events import NoProgress
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import Augment, Recipe, Schedule
+from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
@@ -191,7 +192,16 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
             source = FrozenStageSource(source, frozen.engine(batch, batch * recipe.epochs), batch)
             module = model.cut(cut)[1]
         rounds = Interleaved(turns, clock)
-        train(module, source, recipe, seed=0, progress=rounds, precision=asked.precision, compiled=asked.compile)
+        train(
+            module,
+            source,
+            recipe,
+            loss=CrossEntropy(label_smoothing=recipe.label_smoothing),
+            seed=0,
+            progress=rounds,
+            precision=asked.precision,
+            compiled=asked.compile,
+        )
     seconds = {who: np.array(each[WARM_UP:]) for who, each in rounds.seconds.items()}
     per_s = round(float(batch / np.median(seconds["ours"])), 2)
     return [{"against": who, **compared(seconds[who], seconds["ours"]), "per_s": per_s} for who in turns]

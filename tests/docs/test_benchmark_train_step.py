@@ -51,7 +51,7 @@ def test_our_time_is_that_of_the_whole_step_and_peers_take_turns_between(step: M
 
     rounds = step.Interleaved({"a": lambda: peer("a"), "b": lambda: peer("b")}, lambda: network.now)
     source = PixelSource(np.zeros((4, 2, 2, 3), np.uint8), np.array([0, 1, 2, 0]), Augment(), seed=0)
-    train(network, source, Recipe(batch=4, steps=4, lr=1e-3), seed=0, progress=rounds)
+    train(network, source, Recipe(batch=4, steps=4, lr=1e-3), loss=nn.CrossEntropyLoss(), seed=0, progress=rounds)
     assert rounds.seconds == {"ours": [10.0] * 4, "a": [30.0] * 4, "b": [30.0] * 4}
     assert "".join(ran) == "ab" + "ba" + "ab" + "ba"
 

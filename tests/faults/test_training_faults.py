@@ -84,7 +84,7 @@ class Recorded(NoProgress):
 
 
 def trained(module: nn.Module, state: Path | None = None, plan: Recipe = SHORT, **named: Any) -> Trained:
-    named = {"source": Points(), "progress": NoProgress(), "save_every_s": 0.0} | named
+    named = {"source": Points(), "progress": NoProgress(), "save_every_s": 0.0, "loss": nn.CrossEntropyLoss()} | named
     return train(module, named.pop("source"), plan, seed=3, save_to=state, signature="a", **named)
 
 

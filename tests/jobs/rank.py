@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.core.events import NoProgress
 from striate.models import REGISTRY
@@ -42,7 +42,8 @@ def main(network: str, micro_batch: int, steps: int, out: Path) -> None:
     plan = Recipe(lr=0.02, batch=64, micro_batch=micro_batch, steps=steps, schedule=Schedule(kind="constant"))
     ranks = Ranks(torch.device("cpu"))
     shape = (model.in_channels, 32, 32)
-    result = train(model, Drawings(shape, torch.float64), plan, seed=1, progress=NoProgress(), ranks=ranks)
+    loss, data = nn.CrossEntropyLoss(), Drawings(shape, torch.float64)
+    result = train(model, data, plan, loss=loss, seed=1, progress=NoProgress(), ranks=ranks)
     counted = ranks.gather(list(ranks.share(range(101))))
     if ranks.first:
         torch.save({"state": model.state_dict(), "losses": [r["loss"] for r in result.curve], "counted": counted}, out)

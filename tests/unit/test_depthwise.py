@@ -64,6 +64,6 @@ def test_a_step_of_training_takes_it_in_bfloat16_alone(monkeypatch: pytest.Monke
     model = entry.build(entry.tiny, classes=3, in_channels=3)
     x, labels = torch.randn(2, 3, 64, 64), torch.tensor([0, 1])
     for precision, strided in (("float32", 0), ("bf16", 4)):
-        Objective(model, precision=precision)(x, labels).backward()
+        Objective(model, torch.nn.CrossEntropyLoss(), precision=precision)(x, labels).backward()
         assert len(ran) == strided
     assert not depthwise.worthwhile(REGISTRY.get("resnet20_cifar").create())

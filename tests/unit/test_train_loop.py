@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import signal
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ from striate.core.events import NoProgress
 from striate.core.seed import generator, uniforms
 from striate.data.augment import augment
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
-from striate.training.loop import train
+from striate.training import loop
 from striate.training.optim import make, set_lr
 from striate.training.schedule import drops, share
+
+train = partial(loop.train, loss=nn.CrossEntropyLoss())
 
 
 class Numbers:

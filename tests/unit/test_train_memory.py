@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from striate.core.events import NoProgress
 from striate.core.memory import available_bytes
 from striate.records.recipes import Recipe
 from striate.records.results import MicroBatch
+from striate.tasks.classify.loss import CrossEntropy
+from striate.training import loop
 from striate.training.batches import Layout
-from striate.training.loop import train
-from striate.training.objective import Objective
 
+train = partial(loop.train, loss=nn.CrossEntropyLoss())
 PLAN = Recipe(lr=0.05, batch=16, epochs=3)
 
 
@@ -106,8 +108,9 @@ def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
 @pytest.mark.parametrize("class_weights", [None, torch.tensor([0.2, 1.0, 3.0])])
 def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_weights: Tensor | None) -> None:
     whole, parts, heard = network(), network(), Recorded()
-    one = train(whole, Points(), PLAN, seed=0, progress=NoProgress(), class_weights=class_weights)
-    other = train(parts, Points(), PLAN, seed=0, progress=heard, class_weights=class_weights, most=5)
+    loss = CrossEntropy(class_weights=class_weights)
+    one = train(whole, Points(), PLAN, seed=0, progress=NoProgress(), loss=loss)
+    other = train(parts, Points(), PLAN, seed=0, progress=heard, loss=loss, most=5)
     assert (one.micro_batches, other.micro_batches) == (
         (MicroBatch(step=0, images=16),),
         (MicroBatch(step=0, images=4),),
@@ -172,7 +175,7 @@ def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: P
 
 
 def test_weighted_classes_count_alike_in_any_group() -> None:
-    objective = Objective(nn.Identity(), class_weights=torch.tensor([0.5, 2.0]), label_smoothing=0.1)
+    objective = CrossEntropy(class_weights=torch.tensor([0.5, 2.0]), label_smoothing=0.1)
     logits, labels = torch.randn(6, 2), torch.tensor([0, 0, 0, 1, 1, 0])
     parts = [objective(logits[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
     torch.testing.assert_close(objective(logits, labels), torch.stack(parts).mean())

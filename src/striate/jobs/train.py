@@ -42,6 +42,7 @@ from striate.sizing.trace import on_meta
 from striate.tasks.classify import metrics
 from striate.tasks.classify.network import Classifier, natural_preprocess
 from striate.tasks.classify.source import PixelSource, to_cut_from
+from striate.tasks.classify.task import Classification
 from striate.tasks.classify.whiten import first_convolution, whiten
 from striate.training import checkpoint
 from striate.training.loop import train
@@ -167,8 +168,7 @@ def run(
     if method.whiten:
         whiten(network, images.pixels, images.rows(kept))
     labels = index.labels[kept]
-    per_class = np.bincount(labels, minlength=len(index.classes))
-    rarity = np.where(per_class > 0, len(labels) / (len(index.classes) * np.maximum(per_class, 1)), 0.0)
+    task = Classification(index.classes)
     best = _Best(network, held_back, held, index.labels[held], ranks, claim.work / "best.safetensors")
 
     state = claim.work / "training.safetensors"
@@ -198,11 +198,11 @@ def run(
             proportions=None if seen is None else seen.proportions(kept),
         ),
         method,
+        loss=task.loss(method, labels),
         seed=plan.seed,
         progress=progress,
         ranks=ranks,
-        class_weights=torch.tensor(rarity, dtype=torch.float32) if method.balance == "weights" else None,
-        chances=rarity[labels] if method.balance == "oversample" else None,
+        chances=task.sampling(method, labels),
         precision=precision,
         most=_most(network, preprocess, method, precision, ranks.device),
         compiled=runtime.compiled,

@@ -86,11 +86,11 @@ def train(
     source: BatchSource,
     recipe: Recipe,
     *,
+    loss: nn.Module,
     seed: int,
     progress: ProgressCallback,
     ranks: Ranks | None = None,
     lr_scales: Mapping[str, float] | None = None,
-    class_weights: Tensor | None = None,
     chances: np.ndarray | None = None,
     precision: str = "float32",
     most: int | None = None,
@@ -107,15 +107,14 @@ def train(
     Every epoch draws a fresh order and drops the samples that do not fill a batch, so that no batch is small.
 
     Args:
-        module: Inputs to logits, ``[n, classes]``, on the device to train on. Parameters without ``requires_grad`` stay
-            as they are.
+        module: Maps inputs to outputs, on the device to train on. Parameters without ``requires_grad`` are not trained.
         source: The training images.
         recipe: How.
+        loss: Maps outputs and targets to a scalar, the mean over the batch.
         seed: Of order and dropout.
         progress: Hears of steps and epochs.
         ranks: The processes that train together; None is this one alone.
         lr_scales: Share of the rate for parameters whose name begins with a key.
-        class_weights: Factor of each class in the loss, ``[classes]``.
         chances: How often each image is drawn relative to others, ``[len(feed)]``; None takes each once an epoch.
         precision: ``float32``, or ``bf16`` for the arithmetic alone. A run that goes on keeps that of its state.
         most: Images that fit into memory at a time. A larger group is halved until it is within them, more groups
@@ -152,13 +151,7 @@ def train(
         writes=ranks.first,
     )
     run = _Run(state, source, ranks, device, seed, chances)
-    run.objective = Objective(
-        module,
-        label_smoothing=recipe.label_smoothing,
-        aux=recipe.aux_weight,
-        class_weights=class_weights,
-        precision=precision,
-    ).to(device)
+    run.objective = Objective(module, loss, aux_weight=recipe.aux_weight, precision=precision).to(device)
     if run.layout.micro_batch == 1:
         one = source.batch(run.layout.order(0)[:1], 0)
         require_several_values(run.objective, *(each.to(device) for each in one))

@@ -27,6 +27,7 @@ from striate.records.recipes import Recipe, recipe
 from striate.records.results import Candidate, LayerProbe
 from striate.records.sizes import LayerRow
 from striate.tasks.classify import metrics, probe
+from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import steps_an_epoch
@@ -223,6 +224,7 @@ class Advisor:
                 module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
                 source,
                 plan,
+                loss=CrossEntropy(label_smoothing=plan.label_smoothing),
                 seed=context.plan.seed,
                 progress=context.progress,
                 save_to=context.work / f"{name}.safetensors",

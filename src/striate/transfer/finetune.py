@@ -28,6 +28,7 @@ from striate.models.base import ImageModel
 from striate.nn.input import InputNormalization
 from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
+from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
@@ -222,6 +223,7 @@ def finetune(
         module,
         source,
         recipe,
+        loss=CrossEntropy(label_smoothing=recipe.label_smoothing),
         seed=seed,
         progress=progress,
         lr_scales=falling(trained, "model."),

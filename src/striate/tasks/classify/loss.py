@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -29,8 +28,7 @@ class CrossEntropy(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss, in float32 also for logits in bfloat16."""
-        logits = logits.float() if logits.dtype == torch.bfloat16 else logits
+        """The loss of a batch."""
         labels = labels.to(logits.dtype) if labels.is_floating_point() else labels
         if self.class_weights is None:
             return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
