@@ -1,4 +1,4 @@
-"""The commands, gathered. Nothing heavy is imported here: ``striate --help`` must answer at once."""
+"""The ``striate`` application. It imports nothing heavy, so that ``striate --help`` is fast."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ from striate.core.version import __version__
 
 app = typer.Typer(
     name="striate",
-    help="Convolutional networks and transfer learning: a folder of labelled images in, "
-    "a classifier you can trust out.",
-    epilog="Start with: striate fit, which needs no data of yours. "
-    "Exit codes: 0 done, 1 could not be done, 2 wrong usage, 130 interrupted.",
+    help="Convolutional networks and transfer learning.",
+    epilog="To try it without data of your own, run `striate fit digits`. "
+    "Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -51,7 +50,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = None,
 ) -> None:
     pass
@@ -59,12 +58,12 @@ def _root(
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     typer.echo(f"error: {kind.__name__}: {error}".rstrip(": "), err=True)
-    typer.echo("hint: this was not foreseen; the same command with --debug shows where it happened", err=True)
+    typer.echo("hint: this is a bug in Striate; run the same command with --debug to see the traceback", err=True)
 
 
 def run() -> None:
     """Run the command in ``sys.argv``; never returns."""
-    command = typer.main.get_command(app)  # called bare, so that typer puts no exception hook of its own in place
+    command = typer.main.get_command(app)  # calling the app itself would install typer's own exception hook
     if "--debug" not in sys.argv[1:]:
         sys.excepthook = _unexpected
     command(prog_name="striate")

@@ -1,4 +1,4 @@
-"""``striate bench``: what networks take on this machine."""
+"""``striate bench``: inference and training speed on this machine."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from striate.cli.session import command, print_json
 def bench(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Networks; without any, the lightest of every family.", metavar="[NAME..]"),
+        typer.Argument(help="Networks. Default: the smallest one of each family.", metavar="NAME"),
     ] = None,
     device: Device = None,
-    batch: Annotated[int, typer.Option(help="Images at a time.", metavar="N", min=1)] = 8,
+    batch: Annotated[int, typer.Option(help="Batch size.", metavar="N", min=1)] = 8,
     plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Time an inference step and a training step of networks on this machine."""
+    """Measure inference and training speed on this machine."""
     with command(debug=debug) as progress:
         from striate.jobs import bench as job
 
@@ -37,4 +37,4 @@ def bench(
 
     show_bench(rows)
     if plot is not None:
-        typer.echo(f"\nfigure: {plot}")
+        typer.echo(f"\nchart: {plot}")

@@ -1,4 +1,4 @@
-"""``striate check``: the data, before any training."""
+"""``striate check``: a dataset's classes and issues, before training."""
 
 from __future__ import annotations
 
@@ -16,22 +16,33 @@ def check(
     data: Data,
     root: Root = None,
     augment: Annotated[
-        str | None, typer.Option(help="Also draw images as this recipe or .toml file varies them.", metavar="RECIPE")
+        str | None,
+        typer.Option(
+            help="Also save a contact sheet of images as this recipe (a name or a .toml file) augments them.",
+            metavar="RECIPE",
+        ),
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="At whose input size; without it their own, up to 224 px.", metavar="NAME")
+        str | None,
+        typer.Option(
+            help="Draw the sheet at this network's input size. Default: the images' own size, at most 224 px.",
+            metavar="NAME",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where they are drawn; without it DATA-RECIPE.png.", metavar="FILE.png")
+        Path | None, typer.Option(help="File for the sheet. Default: DATA-RECIPE.png.", metavar="FILE.png")
     ] = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Look labelled images over before any training: classes, unreadable files, doubles, contradictions."""
+    """Check a dataset before training.
+
+    Lists the classes and reports unreadable files, duplicates, conflicting labels and other issues.
+    """
     if augment is None and (network is not None or out is not None):
-        raise typer.BadParameter("--network and --out belong to --augment RECIPE")
+        raise typer.BadParameter("--network and --out are only allowed with --augment RECIPE")
     if out is not None and out.suffix.lower() != ".png":
-        raise typer.BadParameter(f"{out} is drawn as a PNG image; name a file that ends in .png", param_hint="--out")
+        raise typer.BadParameter(f"{out} does not end in .png; the sheet is a PNG image", param_hint="--out")
     preview = None if augment is None else PreviewPlan(recipe=augment, network=network)
     with command(debug=debug) as progress:
         from striate.jobs import check as job

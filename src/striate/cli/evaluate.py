@@ -1,4 +1,4 @@
-"""``striate eval``: a model on labelled images."""
+"""``striate eval``: a model's metrics on labelled images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Also, Data, Debug, Device, Json, Model, Root, Snapshots, Views, asked, defaults
+from striate.cli.options import TTA, Also, Data, Debug, Device, Json, Model, Root, Snapshots, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import EngineName, EvalPlan
@@ -20,20 +20,23 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, validation or test; without it test where the data has one, else all.", metavar="SPLIT"
+            help="train, validation or test. Default: test if DATA has that split, else all images.", metavar="SPLIT"
         ),
     ] = _DEFAULT.split,
     also: Also = None,
     snapshots: Snapshots = _DEFAULT.snapshots,
-    tta: Views = _DEFAULT.tta,
+    tta: TTA = _DEFAULT.tta,
     root: Root = _DEFAULT.root,
     device: Device = _DEFAULT.device,
-    engine: Annotated[EngineName, typer.Option(help="What runs the network.")] = _DEFAULT.engine,
-    batch: Annotated[int, typer.Option(help="Images at a time.", metavar="N", min=1)] = _DEFAULT.batch,
+    engine: Annotated[EngineName, typer.Option(help="Inference engine.")] = _DEFAULT.engine,
+    batch: Annotated[int, typer.Option(help="Batch size.", metavar="N", min=1)] = _DEFAULT.batch,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Measure a trained or published model on labelled images: alone, and together with others."""
+    """Evaluate a model on labelled images.
+
+    Compares a single model with an ensemble or with test-time augmentation when you ask for one.
+    """
     with asked():
         plan = EvalPlan(
             model=model,

@@ -1,4 +1,4 @@
-"""Figures into files."""
+"""Charts that commands save to files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from striate.report import figures
 
 
 def layers_of(path: Path, size: SizeRecord) -> None:
-    """Draw where a network's units, connections and weights sit."""
+    """Save a chart of a network's units, connections and weights per layer."""
     write_text(path, figures.layers(size))
 
 
 def accuracy_against_cost(path: Path, networks: Iterable[tuple[str, int, float | None, int]]) -> None:
-    """Draw published accuracy against multiply-adds.
+    """Save a chart of published accuracy against multiply-adds.
 
     Args:
         path: The SVG file.
-        networks: Name, multiply-adds, published top-1 in percent or None, parameters.
+        networks: Name, multiply-adds, published top-1 accuracy in percent or None, number of parameters.
 
     Raises:
         PlanError: None of the networks has a published accuracy on ImageNet.
@@ -34,6 +34,6 @@ def accuracy_against_cost(path: Path, networks: Iterable[tuple[str, int, float |
     if not points:
         raise PlanError(
             "none of these networks has a published accuracy on ImageNet, so there is nothing to draw",
-            hint="striate models shows which have one",
+            hint="run `striate models` to see which networks have one",
         )
-    write_text(path, figures.bubbles(points, axis="multiply-adds for one image", source="ImageNet-1k validation"))
+    write_text(path, figures.bubbles(points, axis="multiply-adds per image", source="ImageNet-1k validation"))

@@ -1,4 +1,4 @@
-"""``striate fit``: a folder of labelled images becomes a classifier."""
+"""``striate fit``: trains a classifier on a folder of labelled images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Data, Debug, Device, Json, Root, Seed, asked, defaults, parse_time
+from striate.cli.options import Data, Debug, Device, Json, MaxUnreadable, Root, Seed, asked, defaults, parse_time
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import EngineName, FitPlan
@@ -20,15 +20,15 @@ def fit(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="The pretrained network to start from: NAME, NAME:WEIGHTS (a catalogue tag or a file), the folder of "
-            "a finished run, or hub:OWNER/NAME. Without it the images decide.",
+            help="Pretrained network: NAME, NAME:WEIGHTS (a catalogue tag or a file), the folder of a finished run, "
+            "or hub:OWNER/NAME. Default: chosen by image size and colour.",
             metavar="MODEL",
         ),
     ] = _DEFAULT.backbone,
     budget: Annotated[
         float | None,
         typer.Option(
-            help="Bound on the whole run: 90s, 10m, 2h. It can only drop whole candidates.",
+            help="Time limit of the run, for example 90s, 10m or 2h. Candidates that do not fit are skipped.",
             parser=parse_time,
             metavar="TIME",
         ),
@@ -36,31 +36,32 @@ def fit(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The run's folder; without it runs/<data>-<n>. An unfinished run there goes on.", metavar="DIR"
+            help="Run folder. An unfinished run in it is resumed. Default: runs/<data>-<n>.", metavar="DIR"
         ),
     ] = None,
     per_class: Annotated[
-        int | None, typer.Option(help="Labelled images used of each class; without it all.", metavar="N")
+        int | None,
+        typer.Option(help="Use N images per class for training and validation. Default: all.", metavar="N"),
     ] = _DEFAULT.per_class,
     seed: Seed = _DEFAULT.seed,
     root: Root = _DEFAULT.root,
     scratch: Annotated[
-        bool, typer.Option(help="Whether a network trained from scratch is among the candidates.")
+        bool, typer.Option(help="Also try training from scratch.")
     ] = _DEFAULT.scratch,
     fast_resize: Annotated[
-        bool, typer.Option("--fast-resize", help="Reduce images by a faster filter than the weights' own.")
+        bool,
+        typer.Option("--fast-resize", help="Downscale with a faster filter than the one the weights were trained with."),
     ] = _DEFAULT.fast_resize,
-    max_unreadable: Annotated[
-        float, typer.Option(help="Share of images that may be unreadable before the run stops.", metavar="SHARE")
-    ] = _DEFAULT.max_unreadable,
+    max_unreadable: MaxUnreadable = _DEFAULT.max_unreadable,
     device: Device = _DEFAULT.device,
-    engine: Annotated[EngineName, typer.Option(help="What runs the frozen network.")] = _DEFAULT.engine,
+    engine: Annotated[EngineName, typer.Option(help="Inference engine for feature extraction.")] = _DEFAULT.engine,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Make a classifier of labelled images, and a report that says how far to trust it.
+    """Train an image classifier by transfer learning.
 
-    With no DATA it takes scikit-learn's digits, which need no download.
+    Compares a linear head, fine-tuning and training from scratch, keeps the best on validation data, evaluates it once
+    on the test set and writes a report.
     """
     with asked():
         plan = FitPlan(
@@ -92,7 +93,7 @@ def fit(
 
 def _again(out: Path | None, folder: str | None) -> str:
     if out is not None:
-        return f"the same command goes on with the run in {out}"
+        return f"run the same command again to resume the run in {out}"
     if folder is not None:
-        return f"the same command with --out {folder} goes on with the run"
-    return "the run had not begun, and the same command begins it"
+        return f"run the same command with --out {folder} to resume the run"
+    return "the run had not started; run the same command to start it"

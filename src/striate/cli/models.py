@@ -1,4 +1,4 @@
-"""``striate models``: the zoo. Imports no torch, except to check a published table against the networks themselves."""
+"""``striate models``: the list of networks. It imports torch only for ``--table``, which builds the networks."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from striate.cli.session import command, print_json
 
 
 def models(
-    family: Annotated[str | None, typer.Option(help="Only networks of this family.", metavar="F")] = None,
-    weights: Annotated[bool, typer.Option("--weights", help="List each network's published weights too.")] = False,
+    family: Annotated[str | None, typer.Option(help="List only this family, for example resnet.", metavar="FAMILY")] = None,
+    weights: Annotated[bool, typer.Option("--weights", help="List the pretrained weights of each network.")] = False,
     table: Annotated[
         Literal["keras"] | None,
-        typer.Option(help="Check a published table against our networks instead: that of Keras Applications."),
+        typer.Option(help="Compare the published table of Keras Applications with these networks."),
     ] = None,
     plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """List the networks, oldest first."""
+    """List the available networks, oldest first."""
     if table is not None:
         _check_keras(json=json, debug=debug)
         return
@@ -41,7 +41,7 @@ def models(
 
     show_models(rows, weights=weights)
     if plot is not None:
-        typer.echo(f"\nfigure: {plot}")
+        typer.echo(f"\nchart: {plot}")
 
 
 def _top1(row: Mapping[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""Networks and what they cost, for people, on standard output."""
+"""Networks and their sizes as tables on standard output."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
-    """The networks, and with `weights` each one's published weights."""
+    """Print the networks, or with `weights` the pretrained weights of each."""
     console = open_console()
     if not weights:
         tabulate(
             console,
             None,
-            ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "as published for"),
+            ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "weights, dataset"),
             [
                 (
                     row["name"],
@@ -40,25 +40,29 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
             ],
             numbers=(2, 3, 4, 5, 6, 7, 8),
         )
-        console.print(f"{plural(len(rows), 'network')}; depth counts layers with weights; --weights lists all weights")
+        say(
+            console,
+            f"{plural(len(rows), 'network')}. Depth is the number of layers with weights. Accuracies are those "
+            "published with the weights. --weights lists all pretrained weights.",
+        )
         return
     listed = [(row["name"], each) for row in rows for each in row["weights"]]
     tabulate(
         console,
         None,
-        ("network:weights", "labels", "published top-1", "licence", "file"),
+        ("network:weights", "classes", "published top-1", "licence", "file"),
         [
             (
                 f"{name}:{each['tag']}",
                 each["labels"],
                 f"{each['metric']['top1']} % on {each['metric']['dataset']}" if each["metric"] else "-",
                 each["licence"],
-                "in the package" if each["bundled"] else each["file"],
+                "bundled" if each["bundled"] else each["file"],
             )
             for name, each in listed
         ],
     )
-    console.print(f"{plural(len(listed), 'checkpoint')} of {plural(len(rows), 'network')}")
+    console.print(f"{plural(len(listed), 'set')} of weights for {plural(len(rows), 'network')}")
 
 
 def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str]:
@@ -69,7 +73,7 @@ def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str]:
 
 
 def show_size(size: SizeRecord) -> None:
-    """A network's layers, its stages, where most of it sits, and the totals."""
+    """Print a network's layers, its stages, its largest stages and layers, and the totals."""
     console, totals = open_console(), size.totals
     tabulate(
         console,
@@ -176,7 +180,7 @@ def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> No
 
 
 def show_bench(rows: Sequence[BenchRow]) -> None:
-    """Networks and their times on this machine."""
+    """Print inference and training times on this machine."""
     console = open_console()
     tabulate(
         console,
@@ -199,16 +203,19 @@ def show_bench(rows: Sequence[BenchRow]) -> None:
     )
     for first in rows[:1]:
         where = f"{first.device}, {plural(first.threads, 'thread')}" if first.threads else first.device
-        console.print(f"{where}; {plural(first.batch, 'image')} at a time; medians; accuracy as published, ImageNet")
+        say(
+            console,
+            f"Medians on {where}, batch size {first.batch}. top-1: accuracy on ImageNet as published.",
+        )
 
 
 def show_keras_table(rows: Sequence[KerasRow]) -> None:
-    """The published table of Keras Applications beside what our networks count."""
+    """Print the published table of Keras Applications next to the numbers of these networks."""
     console = open_console()
     tabulate(
         console,
-        "As printed, and as our networks count",
-        ("Keras", "network", "MB", "MiB counted", "params", "counted", "depth", "counted", ""),
+        "Keras Applications: published and computed",
+        ("Keras", "network", "MB", "computed MiB", "params", "computed", "depth", "computed", ""),
         [
             (
                 row.published.keras,
@@ -219,7 +226,7 @@ def show_keras_table(rows: Sequence[KerasRow]) -> None:
                 "-" if row.params is None else count(row.params),
                 str(row.published.depth),
                 "-" if row.depth is None else str(row.depth),
-                "missing" if row.params is None else "wrong" if row.wrong else "right",
+                "missing" if row.params is None else "differs" if row.wrong else "agrees",
             )
             for row in rows
         ],
@@ -229,7 +236,7 @@ def show_keras_table(rows: Sequence[KerasRow]) -> None:
         for each in row.wrong:
             say(console, f"{row.published.keras}: {each}.", style="yellow")
     right = sum(not row.wrong for row in rows)
-    console.print(f"{right} of {plural(len(rows), 'row')} follow from the networks")
+    console.print(f"{right} of {plural(len(rows), 'row')} agree with the networks")
 
 
 def _pair(sides: tuple[int, int] | None) -> str:

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def parse_shape(text: str) -> tuple[int, int, int]:
     """Channels, height and width of a shape such as ``3x224x224``."""
     match = _SHAPE.fullmatch(text.strip().lower())
     if match is None:
-        raise typer.BadParameter(f"{text!r} is not a shape; write channels x height x width, as in 3x224x224")
+        raise typer.BadParameter(f"{text!r} is not a shape; write CxHxW, for example 3x224x224")
     channels, height, width = (int(each) for each in match.groups())
     if min(channels, height, width) < 1:
-        raise typer.BadParameter(f"{text!r} has a side of 0; each is at least 1")
+        raise typer.BadParameter(f"{text!r} is not allowed; channels, height and width must be at least 1")
     return channels, height, width
 
 
 def defaults(plan: type) -> SimpleNamespace:
-    """The defaults of a plan's fields, by name. They live in the plan; the command line only shows them."""
+    """The defaults of a plan's fields, by name. The plan defines them; the command line only shows them."""
     return SimpleNamespace(
         **{f.name: f.default for f in dataclasses.fields(plan) if f.default is not dataclasses.MISSING}
     )
@@ -45,10 +45,10 @@ def defaults(plan: type) -> SimpleNamespace:
 
 @contextmanager
 def asked() -> Iterator[None]:
-    """What a plan refuses when it is built from options is wrong usage: exit 2, with the usage line.
+    """Report a plan that rejects its options as wrong usage: the usage line and exit code 2.
 
     Raises:
-        typer.BadParameter: The plan cannot be.
+        typer.BadParameter: The plan rejected an option.
     """
     try:
         yield
@@ -57,35 +57,41 @@ def asked() -> Iterator[None]:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and the log.")]
-Seed = Annotated[int, typer.Option(help="Every draw of the run follows from it.", metavar="N", min=0)]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and log messages.")]
+Seed = Annotated[int, typer.Option(help="Random seed.", metavar="N", min=0)]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:N or mps; without it the fastest at hand.", metavar="D")
+    str | None, typer.Option(help="cpu, cuda, cuda:N or mps. Default: the fastest one available.", metavar="DEVICE")
 ]
-Plot = Annotated[Path | None, typer.Option(help="Draw it, as an SVG image.", metavar="FILE.svg")]
-Root = Annotated[str | None, typer.Option(help="Where the files of a standard set are.", metavar="DIR")]
+Plot = Annotated[Path | None, typer.Option(help="Also save a chart to this file.", metavar="FILE.svg")]
+Root = Annotated[str | None, typer.Option(help="Folder with the files of a standard dataset.", metavar="DIR")]
+MaxUnreadable = Annotated[
+    float, typer.Option(help="Stop if more than this fraction of the images cannot be read.", metavar="FRACTION")
+]
 Data = Annotated[
     str,
     typer.Argument(
-        help="A folder with one folder per class, a .csv or .parquet manifest, a .tar or .zip of such a folder, or a "
-        "standard set: digits, mnist, fashion_mnist, cifar10, cifar100.",
+        help="A folder with one subfolder per class, a .csv or .parquet manifest, a .tar or .zip archive of such a "
+        "folder, or a standard dataset: digits, mnist, fashion_mnist, cifar10, cifar100.",
         metavar="DATA",
     ),
 ]
 Also = Annotated[
     list[str] | None,
     typer.Option(
-        "--with", help="A further model of the same classes, joined by the mean; may be given again.", metavar="MODEL"
+        "--with", help="Ensemble with this model, which has the same classes. Can be repeated.", metavar="MODEL"
     ),
 ]
 Snapshots = Annotated[
-    bool, typer.Option("--snapshots", help="Take all that MODEL kept in train --snapshots, joined by the mean.")
+    bool, typer.Option("--snapshots", help="Ensemble the snapshots that `striate train --snapshots` saved in MODEL.")
 ]
-Views = Annotated[
+TTA = Annotated[
     str | None,
     typer.Option(
-        help=f"Look at each image several times: {', '.join(VIEWS)}. Mirrors only where left and right are alike.",
-        metavar="V",
+        help=f"Test-time augmentation: {', '.join(VIEWS)}. Use a policy with mirror only if a mirrored image keeps its "
+        "class.",
+        metavar="POLICY",
     ),
 ]
-Model = Annotated[str, typer.Argument(help="The folder of a run, NAME:WEIGHTS, or hub:OWNER/NAME.", metavar="MODEL")]
+Model = Annotated[
+    str, typer.Argument(help="A run folder, NAME:WEIGHTS or hub:OWNER/NAME.", metavar="MODEL")
+]

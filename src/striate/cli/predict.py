@@ -1,4 +1,4 @@
-"""``striate predict``: names for images."""
+"""``striate predict``: class probabilities of images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Also, Debug, Device, Json, Model, Snapshots, Views, asked, defaults
+from striate.cli.options import TTA, Also, Debug, Device, Json, Model, Snapshots, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.core.words import printable
@@ -17,18 +17,18 @@ _DEFAULT = defaults(PredictPlan)
 
 def predict(
     model: Model,
-    images: Annotated[list[str], typer.Argument(help="Image files.", metavar="IMAGE...")],
-    top: Annotated[int, typer.Option(help="Names an image.", metavar="K", min=1)] = _DEFAULT.top,
+    images: Annotated[list[str], typer.Argument(help="Image files.", metavar="IMAGE")],
+    top: Annotated[int, typer.Option(help="Predictions per image.", metavar="K", min=1)] = _DEFAULT.top,
     also: Also = None,
     snapshots: Snapshots = _DEFAULT.snapshots,
-    tta: Views = _DEFAULT.tta,
+    tta: TTA = _DEFAULT.tta,
     device: Device = _DEFAULT.device,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what is on images, the likeliest first.
+    """Classify images; the most probable class comes first.
 
-    Exits 1 when any of them could not be read; the others are still named.
+    If an image cannot be read, the others are still classified and the exit code is 1.
     """
     with asked():
         plan = PredictPlan(

@@ -1,4 +1,4 @@
-"""Progress for people, on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 class ProgressDisplay(ProgressCallback, Protocol):
-    """A listener that also keeps where the run is written, for the line that an interrupted command ends with."""
+    """A progress callback that also remembers the run folder, for the message of an interrupted command."""
 
     folder: str | None
 
 
 @contextmanager
 def following(stream: TextIO) -> Iterator[ProgressDisplay]:
-    """The listener that suits `stream`, for as long as the work takes."""
+    """Yield a bar if `stream` is a terminal, else plain lines."""
     if not stream.isatty():
         yield Lines(stream)
         return
@@ -35,11 +35,11 @@ def following(stream: TextIO) -> Iterator[ProgressDisplay]:
 
 @final
 class Lines:
-    """A line a phase, and within a long phase a line every ten seconds.
+    """One line per phase, and one more for every ten seconds of a long phase.
 
     Args:
-        stream: Where the lines go.
-        clock: Seconds that only rise.
+        stream: Stream to write to.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(self, stream: TextIO, clock: Any = time.monotonic) -> None:
@@ -50,23 +50,23 @@ class Lines:
         self._spoke = clock()
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Say what begins."""
+        """Print the name of the phase that starts."""
         self._name, self._total, self._unit, self._epoch = name, total, unit, ""
         self._say(f"{name}: {_amount(total, unit)}" if total else name)
 
     def step(self, done: int) -> None:
-        """Say how far it is, unless something was said just now."""
+        """Print the progress, unless a line was printed in the last ten seconds."""
         if self._clock() - self._spoke < SECONDS_BETWEEN_LINES:
             return
         reached = f"{count(done)} of {_amount(self._total, self._unit)}" if self._total else _amount(done, self._unit)
         self._say(f"{self._name}: {reached}{self._epoch and f'; {self._epoch}'}")
 
     def note(self, message: str, **facts: Any) -> None:
-        """Say it."""
+        """Print the message."""
         self._say(message)
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep the folder of the run, and the figures of the last epoch; the rest is for the log file."""
+        """Remember the run folder and the metrics of the last epoch."""
         self.folder = _folder(event, facts) or self.folder
         self._epoch = _epoch(event, facts) or self._epoch
 
@@ -78,7 +78,7 @@ class Lines:
 
 @final
 class Bar:
-    """One moving line a phase, with what remains of it; finished phases stay as plain lines above."""
+    """A progress bar for the current phase; finished phases stay above it as plain lines."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -103,7 +103,7 @@ class Bar:
         self._live.start()
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Let the line of the last phase stay, and begin a new one."""
+        """Print the finished phase as a plain line and start a new bar."""
         self._finish()
         self._name, self._began = printable(name), time.monotonic()
         self._task = self._live.add_task(self._name, total=total, unit=f"{printable(unit)}s" if unit else "", epoch="")
@@ -114,17 +114,17 @@ class Bar:
             self._live.update(self._task, completed=done)
 
     def note(self, message: str, **facts: Any) -> None:
-        """Print above the bar."""
+        """Print the message above the bar."""
         self._console.print(printable(message))
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep the folder of the run, and show the figures of the last epoch; the rest is for the log file."""
+        """Remember the run folder and show the metrics of the last epoch."""
         self.folder = _folder(event, facts) or self.folder
         if self._task is not None and (epoch := _epoch(event, facts)):
             self._live.update(self._task, epoch=epoch)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._finish()
         self._live.stop()
 
@@ -141,13 +141,13 @@ def _amount(number: int, unit: str) -> str:
 
 
 def _epoch(event: str, facts: Mapping[str, Any]) -> str:
-    """The figures of an epoch in words; nothing for other events."""
+    """The metrics of an epoch as text; empty for other events."""
     if event != "epoch":
         return ""
-    right = f", {percent(facts['top1'])} right on validation" if "top1" in facts else ""
-    return f"epoch {facts['epoch']:.0f}: loss {facts['loss']:.3g}{right}"
+    accuracy = f", validation accuracy {percent(facts['top1'])}" if "top1" in facts else ""
+    return f"epoch {facts['epoch']:.0f}: loss {facts['loss']:.3g}{accuracy}"
 
 
 def _folder(event: str, facts: Mapping[str, Any]) -> str | None:
-    """The folder that a job announces with its event ``run``."""
+    """The run folder in a job's ``run`` event; None for other events."""
     return str(facts["folder"]) if event == "run" and "folder" in facts else None

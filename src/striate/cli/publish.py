@@ -1,4 +1,4 @@
-"""``striate publish``: a finished run's network for others."""
+"""``striate publish``: a finished run's network as a folder or a repository on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ _DEFAULT = defaults(PublishPlan)
 
 
 def publish(
-    run: Annotated[str, typer.Argument(help="Folder of a finished striate train or striate fit.", metavar="RUN")],
+    run: Annotated[str, typer.Argument(help="Folder of a finished `striate fit` or `striate train`.", metavar="RUN")],
     licence: Annotated[
         str | None,
-        typer.Option(help="Under which the weights may be used: apache-2.0, cc-by-4.0, ... Required.", metavar="L"),
+        typer.Option(help="Licence of the weights, for example apache-2.0 or cc-by-4.0. Required.", metavar="LICENCE"),
     ] = _DEFAULT.licence,
     to: Annotated[
         str | None,
-        typer.Option(help="hub:OWNER/NAME, or a new folder; without it published/RUN.", metavar="PLACE"),
+        typer.Option(help="hub:OWNER/NAME or a new folder. Default: published/RUN.", metavar="TARGET"),
     ] = _DEFAULT.to,
     data_licence: Annotated[
-        str | None, typer.Option(help="Under which the images may be used.", metavar="L")
+        str | None, typer.Option(help="Licence of the images.", metavar="LICENCE")
     ] = _DEFAULT.data_licence,
     data_name: Annotated[
-        str | None, typer.Option(help="What the images are called; without it their folder's name.", metavar="NAME")
+        str | None, typer.Option(help="Name of the dataset. Default: the name of its folder.", metavar="NAME")
     ] = _DEFAULT.data_name,
     private: Annotated[
         bool | None,
-        typer.Option("--private/--public", help="Who sees a new repository; without it as your settings say."),
+        typer.Option("--private/--public", help="Visibility of a new repository. Default: your account's setting."),
     ] = _DEFAULT.private,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Publish a network with a model card, to a folder or to the Hugging Face hub.
+    """Publish a trained network with a model card.
 
-    Weights, classes, preprocessing and figures are published; images, their names and the report are not.
+    The target is a folder or the Hugging Face Hub. Weights, classes, preprocessing and metrics are published. Images,
+    file names and the report are not.
     """
     with asked():
         plan = PublishPlan(

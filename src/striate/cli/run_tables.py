@@ -1,4 +1,4 @@
-"""What a run did, for people, on standard output."""
+"""The results of runs as tables on standard output."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ MANY_CLASSES = 40
 
 
 def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) -> None:
-    """A finished `fit`: the verdict, the candidates, accuracy by depth, and where the report is."""
+    """Print a finished `fit`: candidates, layer probes, test metrics, summary, and the path of the report."""
     console, verdict = open_console(), judge(record)
     if finished_before:
-        console.print(f"This run was finished before; its figures, from {folder}:")
+        console.print(f"This run had already finished. Results from {folder}:")
     tabulate(
         console,
-        f"Candidates, on {judged_on(record)}",
+        f"Candidates, {judged_on(record)}",
         ("", "candidate", "top-1", "95 % interval", "epochs", "time"),
         [_candidate(each, chosen=is_winner(each, record)) for each in record.candidates],
         numbers=(2, 3, 4, 5),
     )
     for each in record.candidates:
         if each.status == "skipped":
-            say(console, f"Skipped: {name_of(each)}, {each.reason}.")
+            say(console, f"Skipped {name_of(each)}: {each.reason}.")
     if record.depth:
         tabulate(
             console,
-            "Accuracy by depth, linear probes on frozen features",
-            ("stage", "channels", "top-1", "95 % interval", ""),
+            "Layer probes, cross-validated on the training images",
+            ("layer", "channels", "top-1", "95 % interval", ""),
             [_depth(point, record.chosen.reused_stages) for point in record.depth],
             numbers=(1, 2, 3),
         )
@@ -78,12 +78,12 @@ def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
 
 
 def _depth(point: LayerProbe, reused: Sequence[str]) -> tuple[str, ...]:
-    state = "kept as it was" if point.stage in reused else ""
+    state = "frozen" if point.stage in reused else ""
     return (point.stage, count(point.channels), percent(point.top1), interval(point.top1_interval), state)
 
 
 def show_train(record: TrainRecord, folder: Path) -> None:
-    """A finished `train`: its test figures and its folder."""
+    """Print a finished `train`: its test metrics and its folder."""
     console = open_console()
     console.print(
         f"{record.network}: {plural(record.steps, 'step')}, {format_duration(record.seconds['total'])}", style="bold"
@@ -95,13 +95,13 @@ def show_train(record: TrainRecord, folder: Path) -> None:
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
     if record.snapshots:
         ask = f"striate eval {folder} {record.plan['data']} --snapshots"
-        console.print(f"next:   {ask} (all {record.snapshots}, beside the last)", soft_wrap=True)
+        console.print(f"next:   {ask}  # ensembles the {record.snapshots} snapshots", soft_wrap=True)
         return
     console.print(f"next:   striate predict {folder} IMAGE", soft_wrap=True)
 
 
 def show_evaluation(record: EvalRecord, data: str) -> None:
-    """A finished `eval`: every network beside all together, the figures of the last of these, a row for every class."""
+    """Print a finished `eval`: all models side by side, the metrics of the last one, and the metrics per class."""
     console, ways = open_console(), (*record.single, *record.ensemble)
     console.print(printable(f"{_who(ways[-1])} on {data}"), style="bold")
     if len(ways) > 1:
@@ -112,7 +112,7 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
             [_way(each) for each in ways],
             numbers=(1, 2, 3, 4),
         )
-        say(console, f"gain: points of top-1 beyond {_who(ways[0])}, with their 95 % interval")
+        say(console, f"gain: top-1 accuracy minus that of {_who(ways[0])}, in percentage points (95 % interval)")
         console.print()
     _score_lines(console, record)
     rows = [
@@ -121,9 +121,9 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
         if row.n or row.precision is not None
     ]
     if len(rows) > MANY_CLASSES:
-        console.print(f"\n{plural(len(rows), 'class', 'classes')}; --json has a row for each")
+        console.print(f"\n{plural(len(rows), 'class', 'classes')}; --json prints the metrics of each class")
         return
-    tabulate(console, "By class", ("class", "precision", "recall", "F1", "images"), rows, numbers=(1, 2, 3, 4))
+    tabulate(console, "Per-class metrics", ("class", "precision", "recall", "F1", "images"), rows, numbers=(1, 2, 3, 4))
 
 
 def _who(way: ModelScore) -> str:
@@ -146,22 +146,22 @@ def _way(way: ModelScore) -> tuple[str, ...]:
 def _score_lines(console: Console, score: Score) -> None:
     lines = (
         (
-            "top-1",
-            f"{percent(score.top1)}  (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'image')})",
+            "top-1 accuracy",
+            f"{percent(score.top1)} (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'image')})",
         ),
-        ("top-5", percent(score.top5)),
-        ("errors", f"{percent(1 - score.top1)} top-1, {percent(1 - score.top5)} top-5"),
-        ("balanced", percent(score.balanced_accuracy)),
-        ("macro-F1", percent(score.macro_f1)),
-        ("calibration", f"{percent(score.ece)} expected error"),
+        ("top-5 accuracy", percent(score.top5)),
+        ("error", f"{percent(1 - score.top1)} top-1, {percent(1 - score.top5)} top-5"),
+        ("balanced accuracy", percent(score.balanced_accuracy)),
+        ("macro F1", percent(score.macro_f1)),
+        ("calibration error", f"{percent(score.ece)} (ECE)"),
     )
     console.print()
     for name, value in lines:
-        console.print(f"{name:<12} {value}")
+        console.print(f"{name:<17}  {value}")
 
 
 def show_published(record: PublishRecord) -> None:
-    """What was published, and how it is used."""
+    """Print what was published and how to use it."""
     console = open_console()
     rows = [(name, storage(size)) for name, size in record.files.items()]
     tabulate(console, None, ("file", "size"), rows, numbers=(1,))
@@ -171,11 +171,11 @@ def show_published(record: PublishRecord) -> None:
 
 
 def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
-    """A finished `predict`: a line for every image and name."""
+    """Print a finished `predict`: one line per image and class."""
     tabulate(
         open_console(),
         None,
-        ("image", "", "name"),
+        ("image", "probability", "class"),
         [
             (row["file"] if rank == 0 else "", percent(each["probability"]), each["label"])
             for row in rows
@@ -186,7 +186,7 @@ def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def show_check(found: Mapping[str, Any]) -> None:
-    """Classes, and what a person should know of the images."""
+    """Print the classes and the issues of a dataset."""
     console = open_console()
     tabulate(
         console,
@@ -197,14 +197,14 @@ def show_check(found: Mapping[str, Any]) -> None:
     )
     console.print(f"{plural(found['images'], 'image')}, {plural(len(found['classes']), 'class', 'classes')}")
     if not found["issues"]:
-        console.print("no problems found")
+        console.print("no issues found")
     for issue in found["issues"]:
         files = issue["files"]
         named = ", ".join(files[:FEW_FILES]) + (
             f" and {count(len(files) - FEW_FILES)} more" if len(files) > FEW_FILES else ""
         )
-        say(console, f"\n{issue['kind']}: {issue['detail']}", style="yellow")
+        say(console, f"\n{issue['kind'].replace('_', ' ')}: {issue['detail']}", style="yellow")
         if files:
             say(console, f"  {named}")
     if "augmented" in found:
-        console.print(f"\nvaried images: {found['augmented']}")
+        console.print(f"\naugmented images: {found['augmented']}", soft_wrap=True)

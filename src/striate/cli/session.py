@@ -1,4 +1,4 @@
-"""One command from its start to its exit code: errors in two lines, interrupts in one, progress on standard error."""
+"""The frame of every command: exit codes, error messages, interrupts, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 
 def say_error(error: StriateError) -> None:
-    """Print what went wrong, and what can be done, on standard error."""
+    """Print an error and its hint on standard error."""
     typer.echo(f"error: {printable(error.message)}", err=True)
     if error.hint:
         typer.echo(f"hint: {printable(error.hint)}", err=True)
@@ -29,15 +29,15 @@ def say_error(error: StriateError) -> None:
 
 @contextmanager
 def command(*, debug: bool, again: Callable[[str | None], str] | None = None) -> Iterator[ProgressDisplay]:
-    """Run a command's work, and turn how it ends into the promised exit code.
+    """Run a command's work and exit with the documented code.
 
     Args:
-        debug: Whether an error keeps its traceback, and the library's log is shown.
-        again: How an interrupted run is gone on with, given the folder of the run as far as it is known; None for work
-            that leaves nothing behind.
+        debug: Whether to show tracebacks and log messages.
+        again: Returns how to resume an interrupted run, given the run folder or None if it is not known yet; None for
+            commands without a run folder.
 
     Yields:
-        The listener to hand to the job.
+        The progress callback to pass to the job.
     """
     logging.basicConfig(
         stream=sys.stderr,

@@ -1,4 +1,4 @@
-"""``striate show``: what a network costs."""
+"""``striate show``: a network's layers, parameters, multiply-adds and memory."""
 
 from __future__ import annotations
 
@@ -13,28 +13,36 @@ from striate.cli.session import command, print_json
 def show(
     name: Annotated[
         str,
-        typer.Argument(help="The network; striate models lists them. Or the folder of a trained one.", metavar="NAME"),
+        typer.Argument(
+            help="A network (`striate models` lists them) or the folder of a finished run.", metavar="NAME"
+        ),
     ],
     input: Annotated[
         tuple | None,
         typer.Option(
-            help="Channels, height and width of the image; without it what the network was made for.",
+            help="Input shape: channels x height x width. Default: the network's own.",
             parser=parse_shape,
             metavar="CxHxW",
         ),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option(help="Length of the output; without it the published one.", metavar="N", min=1)
+        int | None, typer.Option(help="Number of classes. Default: the published number.", metavar="N", min=1)
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option(help="Say what fits into so much memory: 8GB, 512MB, 24GiB.", metavar="AMOUNT"),
+        typer.Option(
+            help="Estimate the largest batch and image that fit into this much memory, for example 8GB or 24GiB.",
+            metavar="SIZE",
+        ),
     ] = None,
     plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Say what a network costs, stage by stage and layer by layer, and where most of it sits."""
+    """Show a network's layers, parameters and multiply-adds.
+
+    Lists every layer and stage with its output shape, receptive field and output stride.
+    """
     with command(debug=debug):
         from striate.jobs import show as job
 
@@ -50,4 +58,4 @@ def show(
 
     show_size(size)
     if plot is not None:
-        typer.echo(f"\nfigure: {plot}")
+        typer.echo(f"\nchart: {plot}")

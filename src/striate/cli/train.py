@@ -1,4 +1,4 @@
-"""``striate train``: a network from random weights."""
+"""``striate train``: trains a network from random weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Debug, Device, Json, Root, Seed, asked, defaults
+from striate.cli.options import Debug, Device, Json, MaxUnreadable, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
+from striate.report.words import plural
 
 _DEFAULT = defaults(TrainPlan)
 _RUNTIME = RuntimeOptions()
@@ -23,57 +24,69 @@ _RUNTIME = RuntimeOptions()
 
 def train(
     name: Annotated[
-        str | None, typer.Argument(help="The network; striate models lists them.", metavar="NAME", show_default=False)
+        str | None,
+        typer.Argument(help="The network; `striate models` lists them.", metavar="NAME", show_default=False),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Argument(help="Labelled images, as striate fit takes them.", metavar="DATA", show_default=False),
+        typer.Argument(help="Labelled images, as for `striate fit`.", metavar="DATA", show_default=False),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="How it is trained: a recipe's name, or a .toml file.", metavar="R")
+        str, typer.Option(help="Training recipe: a built-in name or a .toml file.", metavar="RECIPE")
     ] = _DEFAULT.recipe,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the images; without it the recipe's.", metavar="N")
+        int | None, typer.Option(help="Number of epochs. Default: the recipe's.", metavar="N")
     ] = _DEFAULT.epochs,
     micro_batch: Annotated[
         int | None,
-        typer.Option(help="Images at a time, as batch statistics take them; processes share groups.", metavar="N"),
+        typer.Option(
+            help="Images per forward and backward pass; gradients are accumulated over the recipe's batch. "
+            "Batch-norm statistics are those of a micro-batch. Default: the recipe's.",
+            metavar="N",
+        ),
     ] = _DEFAULT.micro_batch,
     schedule_fraction: Annotated[
-        float, typer.Option(help="Of the recipe's steps; falls of the rate keep their places.", metavar="S")
+        float,
+        typer.Option(
+            help="Train for this fraction of the recipe's steps, with the whole schedule compressed into them.",
+            metavar="FRACTION",
+        ),
     ] = _DEFAULT.schedule_fraction,
     validate: Annotated[
-        bool, typer.Option("--validate", help="Hold back a validation split, and keep the epoch that is best on it.")
+        bool,
+        typer.Option("--validate", help="Hold out a validation set and keep the weights of the best epoch."),
     ] = _DEFAULT.validate,
     snapshots: Annotated[
         int | None,
         typer.Option(
-            help="Let the rate fall so many times, and keep the weights of each: an ensemble from one run.", metavar="N"
+            help="Snapshot ensemble: N cosine cycles of the learning rate, with the weights saved after each.",
+            metavar="N",
         ),
     ] = _DEFAULT.snapshots,
     precision: Annotated[
-        str, typer.Option(help="Of the arithmetic: float32, bf16, or auto: bf16 where the device has it.", metavar="P")
+        str,
+        typer.Option(
+            help="float32, bf16 or auto. auto means bf16 if the device supports it natively.", metavar="PRECISION"
+        ),
     ] = _DEFAULT.precision,
     workers: Annotated[
-        int, typer.Option(help="Processes that prepare images ahead; the numbers are the same.", metavar="N")
+        int, typer.Option(help="Data-loading processes. They do not change the results.", metavar="N")
     ] = _RUNTIME.workers,
     compiled: Annotated[
-        bool, typer.Option("--compile", help="Run the network through torch.compile.")
+        bool, typer.Option("--compile", help="Compile the network with torch.compile.")
     ] = _RUNTIME.compiled,
     save_every: Annotated[
-        float, typer.Option(help="Seconds of work that a kill may cost.", metavar="SECONDS")
+        float, typer.Option(help="Time between checkpoints.", metavar="SECONDS")
     ] = _RUNTIME.save_every_s,
     tracker: Annotated[
         list[str] | None,
-        typer.Option(help="Also report to tensorboard, wandb or mlflow; may be given again.", metavar="NAME"),
+        typer.Option(help="Also log to tensorboard, wandb or mlflow. Can be repeated.", metavar="NAME"),
     ] = None,
-    max_unreadable: Annotated[
-        float, typer.Option(help="Share of images that may be unreadable before the run stops.", metavar="SHARE")
-    ] = _RUNTIME.max_unreadable,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", metavar="DIR")] = None,
+    max_unreadable: MaxUnreadable = _RUNTIME.max_unreadable,
+    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<name>-<data>-<n>.", metavar="DIR")] = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Go on with the run in this folder; NAME and DATA are those it began with.", metavar="DIR"),
+        typer.Option(help="Resume the run in this folder. Do not give NAME and DATA again.", metavar="DIR"),
     ] = None,
     seed: Seed = _DEFAULT.seed,
     root: Root = _DEFAULT.root,
@@ -81,11 +94,11 @@ def train(
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Train a network from scratch, or go on with a run that was stopped."""
+    """Train a network from random weights, or resume a run."""
     plan = None
     if resume is None:
         if name is None or data is None:
-            raise typer.BadParameter("say which network to train, and on what: striate train NAME DATA")
+            raise typer.BadParameter("name a network and a dataset: striate train NAME DATA")
         with asked():
             plan = TrainPlan(
                 network=name,
@@ -96,17 +109,17 @@ def train(
                 micro_batch=micro_batch,
                 schedule_fraction=schedule_fraction,
                 seed=seed,
-                precision=precision,  # pyright: ignore[reportArgumentType]  # the plan looks
+                precision=precision,  # pyright: ignore[reportArgumentType]  # the plan validates it
                 validate=validate,
                 snapshots=snapshots,
                 device=device,
             )
     elif name is not None or data is not None:
         raise typer.BadParameter(
-            "the run's own network and data are used; leave NAME and DATA out", param_hint="--resume"
+            "a resumed run keeps its network and data; leave out NAME and DATA", param_hint="--resume"
         )
     elif out is not None and out.resolve() != resume.resolve():
-        raise typer.BadParameter("a run goes on in its own folder; leave --out out", param_hint="--resume")
+        raise typer.BadParameter("a run is resumed in its own folder; do not give another --out", param_hint="--resume")
     with asked():
         runtime = RuntimeOptions(
             workers=workers,
@@ -141,28 +154,29 @@ def train(
 
 
 def on_every_gpu(recipe: recipes.Recipe, here: int, words: Sequence[str], *, named: bool) -> str | None:
-    """What to say to somebody who uses one GPU of several; None where there is one or none.
+    """The advice for a user who trains on one GPU of several; None if there are fewer than two GPUs.
 
     Args:
-        recipe: Its groups are what processes share.
-        here: GPUs of this machine.
+        recipe: The recipe; its micro-batches are distributed over the processes.
+        here: Number of GPUs of this machine.
         words: The command line after the program's name.
-        named: Whether it names the run's folder.
+        named: Whether the command line names the run folder.
     """
     if here < 2:
         return None
-    said = f"this machine has {here} GPUs, and one of them is used"
+    said = f"this machine has {here} GPUs and this run uses one"
     micro_batches = recipe.batch // (recipe.micro_batch or recipe.batch)
     if (processes := math.gcd(micro_batches, here)) == 1:
         size = recipe.batch // micro_batches
-        why = f"{said}: the recipe's {micro_batches} micro-batches of {size} images per step cannot be shared"
+        why = f"{said}: {plural(micro_batches, 'micro-batch', 'micro-batches')} of {size} images per step cannot be "
+        why += f"distributed over {here} GPUs"
         return why if recipe.batch % here else f"{why}; use --micro-batch {recipe.batch // here}"
     line = ["torchrun", "--nproc-per-node", str(processes), "-m", "striate", *words]
-    return f"{said}; {processes} would be by: {shlex.join(line)}{'' if named else ' --out DIR'}"
+    return f"{said}; to use {processes}, run: {shlex.join(line)}{'' if named else ' --out DIR'}"
 
 
 def _again(out: Path | None, folder: str | None) -> str:
     known = out or folder
     if known is None:
-        return "the run had not begun, and the same command begins it"
-    return f"striate train --resume {known} goes on with the run"
+        return "the run had not started; run the same command to start it"
+    return f"to resume the run: striate train --resume {known}"
