@@ -71,7 +71,7 @@ def test_vgg16_layer_by_layer() -> None:
     with shapes_only():
         model = REGISTRY.get("vgg16").create()
     record = measure(model, (3, 224, 224))
-    layers = [row for row in record.layers if row.type in ("conv", "dense")]
+    layers = [row for row in record.layers if row.type in ("conv", "linear")]
     thousands = [1.728, 36.864, 73.728, 147.456, 294.912, 589.824, 589.824, 1179.648, *[2359.296] * 5]
     assert [row.weights for row in layers] == [round(1000 * k) for k in thousands] + [102760448, 16777216, 4096000]
     assert record.totals.weights == 138344128

@@ -58,7 +58,7 @@ def test_bars_are_as_tall_as_their_shares(vgg16: SizeRecord) -> None:
     heights = [float(bar.get("height", "")) for bar in bars[2 * len(layers) :]]  # the last panel is the weights
     shares = [row.weights / vgg16.totals.weights for row in layers]
     assert heights == pytest.approx([130 * share / 0.8 for share in shares], abs=0.06)
-    assert {bar.get("class") for bar in bars} == {"conv", "dense"}
+    assert {bar.get("class") for bar in bars} == {"conv", "linear"}
 
 
 def test_a_bubbles_area_is_its_parameters() -> None:

@@ -35,9 +35,7 @@ def fit(
     ] = _DEFAULT.budget_s,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Run folder. An unfinished run in it is resumed. Default: runs/<data>-<n>.", metavar="DIR"
-        ),
+        typer.Option(help="Run folder. An unfinished run in it is resumed. Default: runs/<data>-<n>.", metavar="DIR"),
     ] = None,
     per_class: Annotated[
         int | None,
@@ -45,12 +43,12 @@ def fit(
     ] = _DEFAULT.per_class,
     seed: Seed = _DEFAULT.seed,
     root: Root = _DEFAULT.root,
-    scratch: Annotated[
-        bool, typer.Option(help="Also try training from scratch.")
-    ] = _DEFAULT.scratch,
+    scratch: Annotated[bool, typer.Option(help="Also try training from scratch.")] = _DEFAULT.scratch,
     fast_resize: Annotated[
         bool,
-        typer.Option("--fast-resize", help="Downscale with a faster filter than the one the weights were trained with."),
+        typer.Option(
+            "--fast-resize", help="Downscale with a faster filter than the one the weights were trained with."
+        ),
     ] = _DEFAULT.fast_resize,
     max_unreadable: MaxUnreadable = _DEFAULT.max_unreadable,
     device: Device = _DEFAULT.device,

@@ -12,7 +12,9 @@ from striate.cli.session import command, print_json
 
 
 def models(
-    family: Annotated[str | None, typer.Option(help="List only this family, for example resnet.", metavar="FAMILY")] = None,
+    family: Annotated[
+        str | None, typer.Option(help="List only this family, for example resnet.", metavar="FAMILY")
+    ] = None,
     weights: Annotated[bool, typer.Option("--weights", help="List the pretrained weights of each network.")] = False,
     table: Annotated[
         Literal["keras"] | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from striate.cli.tables import open_console, say, tabulate
+from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.words import compact, count, percent, plural, storage
 from striate.records.bench import BenchRow
 from striate.records.sizes import MemoryRecord, SizeRecord
@@ -20,56 +20,67 @@ if TYPE_CHECKING:
 def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
     """Print the networks, or with `weights` the pretrained weights of each."""
     console = open_console()
-    if not weights:
-        tabulate(
-            console,
-            None,
-            ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "weights, dataset"),
-            [
-                (
-                    row["name"],
-                    row["task"],
-                    str(row["year"]),
-                    storage(row["file_bytes"]),
-                    compact(row["params"]),
-                    str(row["depth"]),
-                    compact(row["macs"]),
-                    *_published(row["published"]),
-                )
-                for row in rows
-            ],
-            numbers=(2, 3, 4, 5, 6, 7, 8),
-        )
-        say(
-            console,
-            f"{plural(len(rows), 'network')}. Depth is the number of layers with weights. Accuracies are those "
-            "published with the weights. --weights lists all pretrained weights.",
-        )
+    if weights:
+        _show_weights(console, rows)
         return
+    tabulate(
+        console,
+        None,
+        ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "weights", "dataset"),
+        [
+            (
+                row["name"],
+                row["task"],
+                str(row["year"]),
+                storage(row["file_bytes"]),
+                compact(row["params"]),
+                str(row["depth"]),
+                compact(row["macs"]),
+                *_published(row["published"]),
+            )
+            for row in rows
+        ],
+        numbers=(2, 3, 4, 5, 6, 7, 8),
+        spare=(9, 10, 1, 3, 5),
+    )
+    say(
+        console,
+        f"{plural(len(rows), 'network')}. Depth is the number of layers with weights. Accuracies are as published, for "
+        "the best weights. `striate models --weights` lists all weights.",
+    )
+
+
+def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+    if best is None:
+        return ("-", "-", "-", "-")
+    top5 = "-" if best["top5"] is None else f"{best['top5']:.1f} %"
+    return (f"{best['top1']:.1f} %", top5, f"{best['source']} {best['weights']}", best["dataset"])
+
+
+def _show_weights(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     listed = [(row["name"], each) for row in rows for each in row["weights"]]
     tabulate(
         console,
         None,
-        ("network:weights", "classes", "published top-1", "licence", "file"),
+        ("network:weights", "classes", "top-1", "measured on", "licence", "file"),
         [
             (
                 f"{name}:{each['tag']}",
                 each["labels"],
-                f"{each['metric']['top1']} % on {each['metric']['dataset']}" if each["metric"] else "-",
+                f"{each['metric']['top1']:.1f} %" if each["metric"] else "-",
+                each["metric"]["dataset"] if each["metric"] else "-",
                 each["licence"],
                 "bundled" if each["bundled"] else each["file"],
             )
             for name, each in listed
         ],
+        numbers=(2,),
+        spare=(5, 3, 1),
     )
-    console.print(f"{plural(len(listed), 'set')} of weights for {plural(len(rows), 'network')}")
-
-
-def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str]:
-    if best is None:
-        return ("-", "-", "-")
-    top5 = "-" if best["top5"] is None else f"{best['top5']:.1f} %"
-    return (f"{best['top1']:.1f} %", top5, f"{best['source']} {best['weights']}, {best['dataset']}")
+    say(
+        console,
+        f"{len(listed):,} sets of weights for {plural(len(rows), 'network')}. Accuracies are as published.",
+    )
 
 
 def show_size(size: SizeRecord) -> None:
@@ -78,7 +89,7 @@ def show_size(size: SizeRecord) -> None:
     tabulate(
         console,
         None,
-        ("layer", "type", "output", "units", "params", "MACs", "sees", "step"),
+        ("layer", "type", "output", "units", "params", "MACs", "receptive\nfield", "output\nstride"),
         [
             (
                 row.name,
@@ -91,14 +102,18 @@ def show_size(size: SizeRecord) -> None:
             for row in size.layers
         ],
         numbers=(2, 3, 4, 5, 6, 7),
+        spare=(3, 1, 7, 6),
     )
     tabulate(
         console,
-        "By stage",
-        ("stage", "layers", "output", "units", "weights", "MACs", "of all", "activations", "sees", "step"),
+        "Stages",
+        (
+            *("stage", "layers", "output", "units", "weights", "MACs", "MACs,\n% of all", "activations"),
+            *("receptive\nfield", "output\nstride"),
+        ),
         [
             (
-                row.name or "(between)",
+                row.name or "(no stage)",
                 str(row.layers),
                 "x".join(map(str, row.output)),
                 *(compact(each) if each else "" for each in (row.units, row.weights, row.macs)),
@@ -110,56 +125,67 @@ def show_size(size: SizeRecord) -> None:
             for row in size.stages
         ],
         numbers=tuple(range(1, 10)),
+        spare=(3, 1, 7, 6),
     )
+    _show_largest(console, size)
+    _show_totals(console, size)
+    if size.note:
+        say(console, f"\n{size.note}", style="yellow")
+    if size.memory is not None:
+        _show_memory(console, size, size.memory)
+
+
+def _show_largest(console: Console, size: SizeRecord) -> None:
     tabulate(
         console,
-        "Where most of it sits",
-        ("", "in all", "most in", "share", "largest layer", "share", "convolutions", "dense layers"),
+        "Largest stage and layer",
+        ("", "total", "largest stage", "largest layer", "convolutional", "linear"),
         [
             (
                 each.quantity,
                 count(each.total),
-                each.stage,
-                percent(each.stage_share),
-                each.layer,
-                percent(each.layer_share),
+                f"{each.stage} ({percent(each.stage_share)})",
+                f"{each.layer} ({percent(each.layer_share)})",
                 percent(each.conv_share),
                 percent(1 - each.conv_share),
             )
             for each in whereabouts(size)
         ],
-        numbers=(1, 3, 5, 6, 7),
+        numbers=(1, 4, 5),
+        spare=(1, 5, 4),
     )
-    console.print()
-    lines = (
-        ("network", size.name),
-        ("input", "x".join(map(str, size.input))),
-        ("classes", count(size.classes)),
-        ("parameters", count(totals.params)),
-        ("file", f"{storage(totals.file_bytes)}, with the statistics of normalisations"),
-        ("depth", f"{plural(totals.depth, 'layer')} with weights"),
-        ("weights", count(totals.weights)),
-        ("units", count(totals.units)),
-        ("connections", count(totals.connections)),
-        ("multiply-adds", count(totals.macs)),
-        ("activations", f"{storage(totals.activation_bytes)} at batch 1"),
-        ("sees", f"{_pair(totals.receptive_field)} px, in steps of {_pair(totals.stride)} px, where its head begins"),
+
+
+def _show_totals(console: Console, size: SizeRecord) -> None:
+    totals = size.totals
+    console.print("\nTotals", style="bold")
+    facts(
+        console,
+        (
+            ("network", size.name),
+            ("input", "x".join(map(str, size.input))),
+            ("classes", count(size.classes)),
+            ("parameters", count(totals.params)),
+            ("file", f"{storage(totals.file_bytes)} in float32, with the batch-norm statistics"),
+            ("depth", f"{plural(totals.depth, 'layer')} with weights"),
+            ("weights", count(totals.weights)),
+            ("units", count(totals.units)),
+            ("connections", count(totals.connections)),
+            ("multiply-adds", count(totals.macs)),
+            ("activations", f"{storage(totals.activation_bytes)} at batch size 1"),
+            ("receptive field", f"{_pair(totals.receptive_field)} px at the input of the head"),
+            ("output stride", f"{_pair(totals.stride)} px at the input of the head"),
+        ),
     )
-    for name, value in lines:
-        console.print(f"{name:<14} {value}")
-    if size.note:
-        say(console, size.note, style="yellow")
-    if size.memory is not None:
-        _show_memory(console, size, size.memory)
 
 
 def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> None:
-    modes = ("forward", memory.forward), (f"training ({memory.optimiser})", memory.training)
+    modes = ("inference", memory.forward), (f"training ({memory.optimiser})", memory.training)
     channels = size.input[0]
     tabulate(
         console,
-        f"What fits into {storage(memory.given_bytes)}",
-        ("", "at batch 1", "largest batch", "largest image"),
+        f"Estimates for {storage(memory.given_bytes)} of memory",
+        ("", "memory at batch size 1", "largest batch", "largest image"),
         [
             (
                 mode,
@@ -173,9 +199,10 @@ def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> No
     )
     kept = sum(memory.kept_bytes.values())
     stage = max(memory.kept_bytes, key=memory.kept_bytes.__getitem__)
-    share = memory.kept_bytes[stage] / kept
-    console.print(
-        f"Training keeps {storage(kept)} an image for the backward pass, {percent(share)} of it from {stage}."
+    say(
+        console,
+        f"Training stores {storage(kept)} of activations per image for the backward pass, "
+        f"{percent(memory.kept_bytes[stage] / kept)} of them in {stage}.",
     )
 
 
@@ -185,27 +212,32 @@ def show_bench(rows: Sequence[BenchRow]) -> None:
     tabulate(
         console,
         None,
-        ("network", "input", "inference", "95 % interval", "training step", "95 % interval", "images/s", "top-1"),
+        (
+            *("network", "input", "inference\nms", "95 %\ninterval", "images/s", "training step\nms"),
+            *("95 %\ninterval", "top-1"),
+        ),
         [
             (
                 row.name,
                 "x".join(map(str, row.input)),
-                f"{row.forward_ms:.1f} ms",
+                f"{row.forward_ms:.1f}",
                 "{:.1f} to {:.1f}".format(*row.forward_interval_ms),
-                f"{row.step_ms:.1f} ms",
-                "{:.1f} to {:.1f}".format(*row.step_interval_ms),
                 count(row.images_per_s),
+                f"{row.step_ms:.1f}",
+                "{:.1f} to {:.1f}".format(*row.step_interval_ms),
                 "-" if row.top1 is None else f"{row.top1:.1f} %",
             )
             for row in rows
         ],
         numbers=(1, 2, 3, 4, 5, 6, 7),
+        spare=(7, 6, 3),
     )
     for first in rows[:1]:
         where = f"{first.device}, {plural(first.threads, 'thread')}" if first.threads else first.device
         say(
             console,
-            f"Medians on {where}, batch size {first.batch}. top-1: accuracy on ImageNet as published.",
+            f"Median times of a batch of {plural(first.batch, 'image')} on {where}. images/s: inference. top-1: the "
+            "published ImageNet accuracy.",
         )
 
 
@@ -214,8 +246,8 @@ def show_keras_table(rows: Sequence[KerasRow]) -> None:
     console = open_console()
     tabulate(
         console,
-        "Keras Applications: published and computed",
-        ("Keras", "network", "MB", "computed MiB", "params", "computed", "depth", "computed", ""),
+        "Keras Applications: the published numbers and ours",
+        ("Keras", "network", "MB", "MiB\nours", "params", "params\nours", "depth", "depth\nours", ""),
         [
             (
                 row.published.keras,
@@ -231,6 +263,7 @@ def show_keras_table(rows: Sequence[KerasRow]) -> None:
             for row in rows
         ],
         numbers=(2, 3, 4, 5, 6, 7),
+        spare=(1,),
     )
     for row in rows:
         for each in row.wrong:

@@ -92,6 +92,4 @@ TTA = Annotated[
         metavar="POLICY",
     ),
 ]
-Model = Annotated[
-    str, typer.Argument(help="A run folder, NAME:WEIGHTS or hub:OWNER/NAME.", metavar="MODEL")
-]
+Model = Annotated[str, typer.Argument(help="A run folder, NAME:WEIGHTS or hub:OWNER/NAME.", metavar="MODEL")]

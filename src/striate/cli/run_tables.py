@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from striate.cli.tables import open_console, say, tabulate
+from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.durations import format_duration
 from striate.core.words import count, interval, percent, plural, printable, storage
 from striate.records.results import (
@@ -111,6 +111,7 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
             ("", "top-1", "95 % interval", "top-5", "loss", "gain"),
             [_way(each) for each in ways],
             numbers=(1, 2, 3, 4),
+            spare=(3, 4, 2),
         )
         say(console, f"gain: top-1 accuracy minus that of {_who(ways[0])}, in percentage points (95 % interval)")
         console.print()
@@ -156,8 +157,7 @@ def _score_lines(console: Console, score: Score) -> None:
         ("calibration error", f"{percent(score.ece)} (ECE)"),
     )
     console.print()
-    for name, value in lines:
-        console.print(f"{name:<17}  {value}")
+    facts(console, lines)
 
 
 def show_published(record: PublishRecord) -> None:

@@ -13,9 +13,7 @@ from striate.cli.session import command, print_json
 def show(
     name: Annotated[
         str,
-        typer.Argument(
-            help="A network (`striate models` lists them) or the folder of a finished run.", metavar="NAME"
-        ),
+        typer.Argument(help="A network (`striate models` lists them) or the folder of a finished run.", metavar="NAME"),
     ],
     input: Annotated[
         tuple | None,

@@ -14,9 +14,9 @@ import typer
 from striate.cli.options import Debug, Device, Json, MaxUnreadable, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
+from striate.core.words import plural
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
-from striate.report.words import plural
 
 _DEFAULT = defaults(TrainPlan)
 _RUNTIME = RuntimeOptions()
@@ -83,7 +83,9 @@ def train(
         typer.Option(help="Also log to tensorboard, wandb or mlflow. Can be repeated.", metavar="NAME"),
     ] = None,
     max_unreadable: MaxUnreadable = _RUNTIME.max_unreadable,
-    out: Annotated[Path | None, typer.Option(help="Run folder. Default: runs/<name>-<data>-<n>.", metavar="DIR")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder. Default: runs/<name>-<data>-<n>.", metavar="DIR")
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Resume the run in this folder. Do not give NAME and DATA again.", metavar="DIR"),

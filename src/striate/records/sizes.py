@@ -13,14 +13,14 @@ class LayerRow:
 
     Args:
         name: Dotted path of the module it runs in.
-        type: ``conv``, ``dense``, ``norm``, ``pool``, ``act``, ``sum``, ``product``, ``concat`` or ``other``.
+        type: ``conv``, ``linear``, ``norm``, ``pool``, ``act``, ``sum``, ``product``, ``concat`` or ``other``.
         input: Shape without the batch.
         output: Shape without the batch.
         params: Everything that training can change.
-        weights: Parameters without biases, of convolutions and dense layers.
-        units: Output elements, of convolutions and dense layers.
-        connections: Pairs of an output element and an input element that it reads, of convolutions and dense layers.
-        macs: Multiply-adds, of convolutions and dense layers.
+        weights: Parameters without biases, of convolutions and linear layers.
+        units: Output elements, of convolutions and linear layers.
+        connections: Pairs of an output element and an input element that it reads, of convolutions and linear layers.
+        macs: Multiply-adds, of convolutions and linear layers.
         activation_bytes: Size of the output.
         receptive_field: Height and width of what one output position sees, in input pixels, the part that lies
             outside the image included; None where it is not known.
@@ -54,10 +54,10 @@ class StageRow:
         layers: Rows of the table of layers.
         output: Shape of what leaves it, without the batch.
         params: Everything that training can change.
-        weights: Parameters without biases, of convolutions and dense layers.
-        units: Output elements, of convolutions and dense layers.
-        connections: Of convolutions and dense layers.
-        macs: Multiply-adds, of convolutions and dense layers.
+        weights: Parameters without biases, of convolutions and linear layers.
+        units: Output elements, of convolutions and linear layers.
+        connections: Of convolutions and linear layers.
+        macs: Multiply-adds, of convolutions and linear layers.
         activation_bytes: Size of all outputs.
         receptive_field: Of what leaves it; None where it is not known.
         stride: Of what leaves it; None where it is not known.
@@ -82,10 +82,10 @@ class SizeTotals:
 
     Args:
         params: Everything that training can change, auxiliary heads left out.
-        weights: Without biases, of convolutions and dense layers.
-        units: Output elements of convolutions and dense layers.
-        connections: Of convolutions and dense layers.
-        macs: Multiply-adds of convolutions and dense layers.
+        weights: Without biases, of convolutions and linear layers.
+        units: Output elements of convolutions and linear layers.
+        connections: Of convolutions and linear layers.
+        macs: Multiply-adds of convolutions and linear layers.
         activation_bytes: The image and every layer's output.
         receptive_field: Of what enters the head, height and width in pixels; of a decoder that reads several stages,
             of the highest. None where it is not known.

@@ -50,7 +50,7 @@ def of(row: LayerRow | StageRow, quantity: Quantity) -> int:
 
 def counted(size: SizeRecord) -> list[LayerRow]:
     """The layers that have units: convolutions and dense layers."""
-    return [row for row in size.layers if row.type in ("conv", "dense")]
+    return [row for row in size.layers if row.type in ("conv", "linear")]
 
 
 def _whereabouts(size: SizeRecord, quantity: Quantity) -> Whereabouts:

@@ -47,8 +47,8 @@ class Operation:
 
 KINDS = {
     aten.convolution: "conv",
-    aten.addmm: "dense",
-    aten.mm: "dense",
+    aten.addmm: "linear",
+    aten.mm: "linear",
     aten.native_batch_norm: "norm",
     aten.native_layer_norm: "norm",
     aten.native_group_norm: "norm",
@@ -96,17 +96,17 @@ def kind(operation: Operation) -> str | None:
 
 
 def weight(operation: Operation) -> Tensor | None:
-    """The tensor of weights of a convolution or dense layer, None for other layers."""
+    """The tensor of weights of a convolution or linear layer, None for other layers."""
     names = {aten.convolution: "weight", aten.addmm: "mat2", aten.mm: "mat2"}
     name = names.get(operation.function.overloadpacket)
     return None if name is None else operation.arguments[name]
 
 
 def macs(operation: Operation) -> int:
-    """Multiply-adds of a convolution or dense layer, 0 for other layers.
+    """Multiply-adds of a convolution or linear layer, 0 for other layers.
 
     Every output element of a convolution multiplies one kernel, ``W H K^2 M N / groups`` in all. A transposed
-    convolution does so for every input element. Every output element of a dense layer multiplies one row, ``M N``.
+    convolution does so for every input element. Every output element of a linear layer multiplies one row, ``M N``.
     """
     kernel = weight(operation)
     if kernel is None:
@@ -129,7 +129,7 @@ class ReceptiveField:
     Args:
         field: Of its positions.
         dims: What each dimension counts: n images, c channels, h and w positions, several where they are merged
-            (``("nhw", "c")`` are rows of channels, as a dense layer takes them), nothing for a dimension of 1.
+            (``("nhw", "c")`` are rows of channels, as a linear layer takes them), nothing for a dimension of 1.
         parts: Where maps of several fields stand side by side: how many channels have which field, in order. For one
             that takes them apart again.
     """
@@ -307,8 +307,8 @@ def _permute(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
     return ReceptiveField(rf.field, tuple(dims))
 
 
-def _dense(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
-    """A dense layer reads channels, row by row."""
+def _linear(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
+    """A linear layer reads channels, row by row."""
     if set(rf.at(-1)) & {"h", "w"} and rf.field.counts != (1, 1):
         return None
     return ReceptiveField(rf.field, rf.dims)  # every output reads all channels
@@ -339,8 +339,8 @@ SIGHT_RULES: dict[Any, Callable[[Operation, ReceptiveField], ReceptiveField | No
     aten.permute: _permute,
     aten.transpose: _permute,
     aten.t: _permute,
-    aten.addmm: _dense,
-    aten.mm: _dense,
+    aten.addmm: _linear,
+    aten.mm: _linear,
     # global statistics are left out, as global gates are
     aten.native_batch_norm: _same,
     aten.native_layer_norm: _same,
