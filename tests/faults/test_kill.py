@@ -103,7 +103,7 @@ def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
 
     code, said = stop(fit(data, out, BRIEF_AND_OFTEN), home, out, moments[1] - len(log(out)), signal.SIGINT)
     assert code == 130, said
-    assert f"the same command goes on with the run in {out}" in said
+    assert f"run the same command again to resume the run in {out}" in said
     assert "Traceback" not in said
     assert {f.name for f in out.iterdir()} == {"plan.json", "log.jsonl", "work"}
 
@@ -133,7 +133,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
     assert code == -signal.SIGKILL
     code, said = stop([*OFTEN, "train", "--resume", str(out)], home, out, 12, signal.SIGTERM)
     assert code == 130, said
-    assert f"striate train --resume {out} goes on with the run" in said
+    assert f"to resume the run: striate train --resume {out}" in said
     finish([*NO_TTA, "train", "--resume", str(out)], home)
     assert numbers(out) == numbers(whole)
     assert states(out) == ["fresh", "unfinished", "unfinished"]

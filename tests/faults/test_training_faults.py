@@ -369,7 +369,7 @@ def test_a_signal_to_a_command_and_its_workers(tmp_path: Path, number: signal.Si
     os.killpg(process.pid, number)
     said = process.communicate(timeout=100)[1]
     assert process.returncode == 130, said
-    assert f"interrupted; striate train --resume {out} goes on with the run" in said
+    assert f"interrupted; to resume the run: striate train --resume {out}" in said
     assert "Traceback" not in said
     assert checkpoint.read(out / "work/training.safetensors")[1]["step"] >= 3  # which nothing but the signal saved
 

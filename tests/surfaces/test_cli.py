@@ -115,7 +115,7 @@ def test_fit_prints_candidates_depth_verdict_and_report(job, record):
     for words in (
         "* ",
         "fine-tuning from stage4 up",
-        "Skipped: fine-tuning of all stages, the budget of 150 s would not hold a second one.",
+        "Skipped fine-tuning of all stages: the budget of 150 s would not hold a second one.",
         "stage5",
         "of the test images are named right.",
         "95 % interval is 88.0 to 94.9 %",
@@ -204,9 +204,9 @@ def test_an_interrupt_says_how_to_go_on(job):
     job("train", run)
     job("check", raising(KeyboardInterrupt()))
     for typed, line in (
-        ("fit --out runs/x", "interrupted; the same command goes on with the run in runs/x\n"),
-        ("fit", "interrupted; the same command with --out runs/digits-7 goes on with the run\n"),
-        ("train lenet5 mnist", "interrupted; striate train --resume runs/digits-7 goes on with the run\n"),
+        ("fit --out runs/x", "interrupted; run the same command again to resume the run in runs/x\n"),
+        ("fit", "interrupted; run the same command with --out runs/digits-7 to resume the run\n"),
+        ("train lenet5 mnist", "interrupted; to resume the run: striate train --resume runs/digits-7\n"),
         ("check photos", "interrupted\n"),
     ):
         result = invoke(*typed.split())
@@ -246,11 +246,11 @@ def test_eval_prints_and_speaks_json(job, record):
     calls = job("evaluate", evaluated(record.test))
     result = invoke("eval", "runs/x", "photos", "--split", "test", "--batch", "8")
     assert calls[0][0][0] == EvalPlan(model="runs/x", data="photos", split="test", batch=8)
-    assert "macro-F1" in result.stdout
+    assert "macro F1" in result.stdout
     assert "sunflowers" in result.stdout
     document = json.loads(invoke("eval", "runs/x", "photos", "--json").stdout)
     assert {"top1", "top5", "per_class", "ece", "confusion", "single", "ensemble"} <= set(document)
-    assert "beyond" not in result.stdout  # one network, one look: nothing to set beside
+    assert "gain" not in result.stdout  # one model without test-time augmentation: nothing to compare
 
 
 def test_an_ensemble_is_shown_beside_the_single_network(job, record):
@@ -261,7 +261,7 @@ def test_an_ensemble_is_shown_beside_the_single_network(job, record):
     assert calls[0][0][0] == EvalPlan(
         model="runs/a", also=("runs/b", "runs/c"), snapshots=True, tta="mirror", data="photos"
     )
-    assert "points of top-1 beyond runs/a" in result.stdout
+    assert "minus that of runs/a, in percentage points" in result.stdout
     assert "+1.23 (-0.40 to +3.00)" in result.stdout
     wrong = invoke("eval", "runs/a", "photos", "--tta", "miror")
     assert (wrong.exit_code, len(calls)) == (2, 1)
@@ -307,7 +307,7 @@ def test_check_lists_problems(job):
 def test_many_classes_do_not_flood_the_terminal(job):
     job("evaluate", evaluated(fit_record([f"class {i}" for i in range(100)], n=4).test))
     out = invoke("eval", "m", "d").stdout
-    assert "100 classes; --json has a row for each" in out
+    assert "100 classes; --json prints the metrics of each class" in out
     assert len(out.splitlines()) < 12
 
 
@@ -362,7 +362,7 @@ def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
     assert quiet.returncode == 1
     assert quiet.stderr.splitlines() == [
         "error: ZeroDivisionError: by nothing",
-        "hint: this was not foreseen; the same command with --debug shows where it happened",
+        "hint: this is a bug in Striate; run the same command with --debug to see the traceback",
     ]
     loud = run_it("check", "x", "--debug", env=environment)
     assert loud.returncode == 1

@@ -62,7 +62,7 @@ def test_lines_of_a_training_say_how_its_last_epoch_went():
         "training: 400 steps",
         "training: 100 of 400 steps; epoch 1: loss 1",
         "training: 200 of 400 steps; epoch 1: loss 1",
-        "training: 300 of 400 steps; epoch 3: loss 0.1, 90.0 % right on validation",
+        "training: 300 of 400 steps; epoch 3: loss 0.1, validation accuracy 90.0 %",
         "evaluating on the test set",
         "evaluating on the test set: 1",
     ]

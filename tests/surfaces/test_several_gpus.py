@@ -22,7 +22,7 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
         assert said is not None
         line = f"torchrun --nproc-per-node {processes} -m striate train resnet50 'my photos' --recipe modern"
         assert said.endswith(f"{line} --out DIR")
-        assert said.startswith(f"this machine has {here} GPUs, and one")
+        assert said.startswith(f"this machine has {here} GPUs and this run uses one")
     said = on_every_gpu(Recipe(batch=1024, micro_batch=64), 4, WORDS, named=True)
     assert said is not None
     assert said.endswith("--recipe modern")
@@ -31,10 +31,10 @@ def test_the_line_starts_as_many_processes_as_share_the_groups() -> None:
 def test_a_recipe_of_one_group_says_why_not() -> None:
     said = on_every_gpu(Recipe(batch=128), 8, WORDS, named=True)
     assert said is not None
-    assert said.endswith("1 micro-batches of 128 images per step cannot be shared; use --micro-batch 16")
+    assert said.endswith("1 micro-batch of 128 images per step cannot be distributed over 8 GPUs; use --micro-batch 16")
     said = on_every_gpu(Recipe(batch=130), 8, WORDS, named=True)
     assert said is not None
-    assert said.endswith("cannot be shared")
+    assert said.endswith("cannot be distributed over 8 GPUs")
 
 
 @pytest.mark.parametrize(("launcher", "words"), [(None, 1), ("1", 1), ("2", 0)])

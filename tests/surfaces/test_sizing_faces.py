@@ -44,7 +44,7 @@ def test_most_units_are_in_front_and_most_weights_behind(vgg16: SizeRecord) -> N
 
 def test_show_prints_layers_stages_and_where_it_sits() -> None:
     out = invoke("show", "vgg16").stdout
-    for words in ("stem.conv1", "By stage", "Where most of it sits", "102,764,544", "16 layers with weights", "553 MB"):
+    for words in ("stem.conv1", "Stages", "Largest stage and layer", "102,764,544", "16 layers with weights", "553 MB"):
         assert words in out
     document = json.loads(invoke("show", "vgg16", "--json").stdout)
     assert [row["name"] for row in document["stages"]][-1] == "head"
@@ -82,7 +82,7 @@ def test_plots_are_written_and_named(tmp_path: Path) -> None:
         file = tmp_path / f"{'-'.join(typed)}.svg"
         result = invoke(*typed, "--plot", str(file))
         assert result.exit_code == 0
-        assert f"figure: {file}" in result.stdout
+        assert f"chart: {file}" in result.stdout
         assert len(drawn(file.read_text())) > 5
     nothing = invoke("models", "--family", "mlp", "--plot", str(tmp_path / "none.svg"))
     assert (nothing.exit_code, nothing.stdout) == (1, "")
@@ -112,7 +112,7 @@ def test_bench_prints_a_row_and_speaks_json(tmp_path: Path) -> None:
 def test_the_keras_table_is_checked_row_by_row() -> None:
     out = invoke("models", "--table", "keras").stdout
     assert "138,357,544" in out
-    assert "rows follow from the networks" in out
+    assert "rows agree with the networks" in out
     assert len(json.loads(invoke("models", "--table", "keras", "--json").stdout)) == 21
 
 

@@ -23,7 +23,7 @@ svg { --paper: #fdfdfb; --ink: #1c2126; --soft: #59626b; --line: #dfe0da; --acce
 .paper { fill: var(--paper); } text { fill: var(--ink); font-size: 12px; } .title { font-size: 15px; font-weight: 600; }
 .soft { fill: var(--soft); } .grid { stroke: var(--line); }
 .halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
-.conv { fill: var(--accent); } .dense { fill: var(--other); }
+.conv { fill: var(--accent); } .linear { fill: var(--other); }
 .bubble { fill: var(--accent); fill-opacity: .28; stroke: var(--accent); stroke-width: 1.2; }
 """
 
@@ -35,7 +35,7 @@ FEW = 20
 
 
 def layers(size: SizeRecord) -> Markup:
-    """Units, connections and weights of every convolution and dense layer, as bars in the order in which they run.
+    """Units, connections and weights of every convolutional and linear layer, as bars in the order in which they run.
 
     Args:
         size: What the network costs.
@@ -47,7 +47,7 @@ def layers(size: SizeRecord) -> Markup:
     parts = [
         _text(f"{size.name}: where units, connections and weights sit", LEFT, 24, "title"),
         _text("share of the whole network, layer by layer, input at the left", LEFT, 42, "soft"),
-        _key((("conv", "convolution"), ("dense", "dense layer")), WIDTH - RIGHT - 190, 38),
+        _key((("conv", "convolution"), ("linear", "linear layer")), WIDTH - RIGHT - 190, 38),
     ]
     parts.append(_stage_marks(size, slot, top, height - 26))
     for place, quantity in enumerate(QUANTITIES):
