@@ -1,7 +1,7 @@
-"""Writes the pages about networks: one a family, an index of them all, and the table of families in the README.
+"""Writes the pages about networks: one page per family, an index, and a paragraph in the README.
 
-`python docs/pages.py` (`make pages`) rewrites them from the model files, the table of networks and the catalogue of
-weights; with `--check` it only says which are behind.
+`python docs/pages.py` (`make pages`) writes them from the model files, the table of networks and the catalogue of
+weights; `--check` changes nothing and fails when a page is out of date.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ NETWORKS = DOCS / "networks"
 README = DOCS.parent / "README.md"
 IMAGENET = "imagenet-1k validation"
 DRAWN = {"resnet": "resnet50", "vgg": "vgg16", "fcn": "fcn8s"}
-"""The network whose stages a family's docstring lists, where that is not the family's first."""
+"""The network that represents a family, if it is not the family's first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """What a page tells.
+    """What a page describes.
 
     Args:
-        name: Of the module.
-        title: What its docstring is about, before the colon.
-        idea: What its docstring says of that, after it.
-        body: The rest of the docstring: source, stages, departures.
+        name: Name of the module.
+        title: Title of its docstring, before the colon.
+        idea: First sentence of its docstring, after the colon.
+        body: The rest of the docstring: source, stages, departures from the paper.
         rows: Its networks.
     """
 
@@ -84,17 +84,18 @@ def page(family: Family) -> str:
         f"# {family.title}",
         family.idea,
         f"{_paper(family.rows[0].paper)} · [`{source}`](../../{source})",
-        f"![The stages of {row.name}: the sides and channels of the maps that leave each](figures/{family.name}.svg)",
-        f"The maps of `{row.name}` on {_sides(row.input)} px: taller is more positions, longer is more channels.",
+        f"![The stages of {row.name}: resolution and channels of the output of each stage](figures/{family.name}.svg)",
+        f"Feature maps of `{row.name}` for an input of {_sides(row.input)} px. Height shows resolution, length shows "
+        "channels.",
         markdown(family.body),
         "## Networks",
         variants(family.rows),
         "## Weights",
         weights(family.weights),
-        "## In use",
+        "## Usage",
         f"```sh\n{commands(family)}\n```",
         f"```python\n{example(row)}```",
-        "prints",
+        "Output:",
         f"```text\n{run(example(row))}```",
         "[All networks](index.md)",
     ]
@@ -115,37 +116,43 @@ def index(found: Sequence[Family]) -> str:
     head = ["network", "year", "input, px", "parameters", "multiply-adds", "top-1, %", "top-5, %", "weights from"]
     parts = [
         "# Networks",
-        f"{len(lines)} networks of {len(found)} families, oldest paper first; `striate models` lists the same. Each is "
-        "a row of named stages and a head, takes any number of channels and of classes, and gives every stage's maps.",
+        f"{len(lines)} networks of {len(found)} families, in order of publication; `striate models` prints the same "
+        "list. Each network is a backbone of named stages and a head. It takes any number of input channels and "
+        "classes, and `forward_stages` returns the feature maps of every stage.",
+        family_table(found),
+        "## Accuracy and cost",
         "![Accuracy against multiply-adds](figures/accuracy.svg)",
-        f"Top-1 on ImageNet's validation images as published, for the {len(measured)} networks that have it, against "
-        "multiply-adds at their native size (logarithmic). The area of a bubble is the number of "
-        "parameters. What a network reaches depends on its training too, and newer trainings are better ones.",
+        f"Published top-1 accuracy on the ImageNet validation set against multiply-adds at the native input size "
+        f"(logarithmic), for the {len(measured)} networks that have both. The area of a bubble shows the number of "
+        "parameters. Accuracy also depends on how the weights were trained, and newer training recipes are better.",
+        "## All networks",
         _table(head, lines, numbers=range(1, 7)),
-        "Accuracies are the publishers', each at the image size of its weights; of several weights the best count.",
+        "Accuracies are those that the publishers report at the image size of the weights, for the best weights of "
+        "each network.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def variants(rows: Sequence[ZooRow]) -> str:
-    """A row a network."""
+    """One row per network."""
     lines = []
     for row in rows:
         others = ", ".join(f"`{each}`" for each in row.aliases) or "-"
         sees = _sides(row.receptive_field) if row.receptive_field else "-"
         numbers = [f"{row.params:,}", f"{row.macs:,}", str(row.depth), sees]
         lines.append([f"`{row.name}`", f"{row.input[0]} x {_sides(row.input)}", str(row.classes), *numbers, others])
-    head = ["network", "input", "classes", "parameters", "multiply-adds", "depth", "sees, px", "also called"]
+    head = ["network", "input", "classes", "parameters", "multiply-adds", "depth", "receptive field, px", "aliases"]
     table = _table(head, lines, numbers=range(2, 7))
     return (
-        f"{table}\n\nDepth counts layers with weights, normalisations included; the last maps see so many pixels each."
+        f"{table}\n\nDepth counts layers with weights, including normalisation layers. The receptive field is that of "
+        "the last feature maps."
     )
 
 
 def weights(entries: Sequence[Checkpoint]) -> str:
-    """A row a file; words where there is none."""
+    """One row per file, or a sentence if there is none."""
     if not entries:
-        return "None are published in a form that is read here: training starts from random weights."
+        return "No published weights can be loaded for this family; training starts from random weights."
     lines = []
     for each in entries:
         metric = each.metric
@@ -158,12 +165,12 @@ def weights(entries: Sequence[Checkpoint]) -> str:
     sets = ", ".join(dict.fromkeys(each.metric.dataset for each in entries if each.metric))
     head = ["weights", "from", "image, px", "top-1, %", "top-5, %", "licence", "options and notes"]
     table = _table(head, lines, numbers=(3, 4))
-    said = f"Accuracies are the publishers', on {sets}. " if sets else ""
-    return f"{table}\n\n{said}Options are set by themselves where weights are named ([weights](../weights.md))."
+    said = f"Accuracies are those that the publishers report on {sets}. " if sets else ""
+    return f"{table}\n\n{said}`create_model` sets the options when you name the weights ([weights](../weights.md))."
 
 
 def commands(family: Family) -> str:
-    """What one types."""
+    """Commands for the family."""
     tags = [each for each in family.weights if each.network == family.drawn.name]
     lines = [f"striate show {family.drawn.name}"]
     if tags and family.drawn.task == "classify":
@@ -172,8 +179,8 @@ def commands(family: Family) -> str:
 
 
 def example(row: ZooRow) -> str:
-    """A script that prints the maps of every stage, and the answer."""
-    note = '  # weights="default" brings the published ones' if catalogue.entries_for(row.name) else ""
+    """A script that prints the shapes of all feature maps and of the logits."""
+    note = '  # weights="default" loads published weights' if catalogue.entries_for(row.name) else ""
     pooled = 'print("pooled", tuple(model.forward_head(model.forward_features(images), upto="pool").shape))\n'
     return f"""import torch
 
@@ -188,7 +195,7 @@ for stage, maps in model.forward_stages(images).items():
 
 
 def run(script: str) -> str:
-    """What a script prints, by shapes alone: on tensors without memory."""
+    """Output of a script, run on tensors without memory."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), shapes_only(), torch.no_grad():
         exec(compile(script, "<example>", "exec"), {})
@@ -196,7 +203,7 @@ def run(script: str) -> str:
 
 
 def figure(row: ZooRow) -> str:
-    """The stages of a network, drawn."""
+    """A drawing of the stages of a network."""
     with shapes_only(), torch.no_grad():
         model = REGISTRY.get(row.name).create().eval()
         maps = model.forward_stages(torch.empty(1, *row.input))
@@ -205,18 +212,18 @@ def figure(row: ZooRow) -> str:
     if isinstance(model, ImageModel):
         parts = [*(part for part in model.head.part_names if part != "logits"), f"{row.classes:,} logits"]
     else:
-        parts = ["reads", *model.head.reads, f"{row.classes:,} maps of logits"]
+        parts = ["reads", *model.head.reads, f"{row.classes:,} logit maps"]
     return stage_figure.stages([image, *drawn], parts, f"The stages of {row.name}")
 
 
 def best(network: str) -> catalogue.Metric | None:
-    """The best accuracy on ImageNet that is published for a network as it is in the table."""
+    """The best published accuracy on ImageNet for a network as the table has it."""
     known = [each.metric for each in catalogue.entries_for(network) if each.metric and "width" not in each.options]
     return max((each for each in known if each.dataset == IMAGENET), key=lambda each: each.top1, default=None)
 
 
 def accuracy(found: Sequence[Family]) -> str:
-    """Every network with an accuracy, drawn."""
+    """A chart of every network with an accuracy."""
     points = [
         figures.Bubble(name=row.name, cost=row.macs, top1=top.top1, params=row.params)
         for family in found
@@ -226,22 +233,34 @@ def accuracy(found: Sequence[Family]) -> str:
     return figures.bubbles(points, axis="multiply-adds for one image", source=IMAGENET)
 
 
-def readme_table(found: Sequence[Family]) -> str:
-    """A row a family."""
+def family_table(found: Sequence[Family]) -> str:
+    """One row per family."""
     lines = []
     for family in found:
         params = sorted(row.params for row in family.rows)
         spread = compact(params[0]) + (f" to {compact(params[-1])}" if params[-1] > params[0] else "")
         sources = ", ".join(dict.fromkeys(each.source for each in family.weights)) or "-"
         names = ", ".join(f"`{row.name}`" for row in family.rows[:3]) + (", ..." if len(family.rows) > 3 else "")
-        title = f"[{family.title}](docs/networks/{family.name}.md)"
+        title = f"[{family.title}]({family.name}.md)"
         lines.append([title, str(family.rows[0].year), names, str(len(family.rows)), spread, sources])
     head = ["family", "year", "networks", "number", "parameters", "weights from"]
     return _table(head, lines, numbers=(1, 3, 4))
 
 
+def summary(found: Sequence[Family]) -> str:
+    """The networks in one paragraph, for the README."""
+    networks = sum(len(family.rows) for family in found)
+    files = [each for family in found for each in family.weights]
+    return (
+        f"{networks} networks of {len(found)} families from {found[0].rows[0].year} to {found[-1].rows[0].year}, among "
+        "them LeNet-5, AlexNet, VGG, Inception, ResNet, DenseNet, MobileNet, EfficientNet and ConvNeXt. The catalogue "
+        f"has {len(files)} checkpoints, most of them from torchvision, timm and Keras, each with its preprocessing and "
+        "licence."
+    )
+
+
 def markdown(text: str) -> str:
-    """A docstring's body: its tables become Markdown's, its paragraphs flow."""
+    """The body of a docstring as Markdown."""
     blocks = []
     for block in re.split(r"\n\s*\n", text.strip()):
         lines = block.splitlines()
@@ -251,7 +270,7 @@ def markdown(text: str) -> str:
 
 
 def _simple_table(lines: Sequence[str]) -> str:
-    """A table ruled by `====`; a row without a first cell goes on with the row before."""
+    """A table ruled by `====`; a row without a first cell continues the row before."""
     starts = [found.start() for found in re.finditer(r"=+", lines[0])]
     spans = list(zip(starts, [*starts[1:], None], strict=True))
     rows: list[list[str]] = []
@@ -286,7 +305,7 @@ def _sentence(words: str) -> str:
 
 
 def documents() -> dict[Path, str]:
-    """Every file that this script writes, with what belongs into it."""
+    """Every file that this script writes, with its content."""
     found = families()
     made = {NETWORKS / "index.md": index(found), NETWORKS / "figures" / "accuracy.svg": accuracy(found)}
     for family in found:
@@ -296,21 +315,21 @@ def documents() -> dict[Path, str]:
     before, _, rest = README.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
     if not closed:
-        raise SystemExit(f"{README.name} lacks the markers {begin} and {end}")
-    made[README] = f"{before}{begin}\n{readme_table(found)}\n{end}{after}"
+        raise SystemExit(f"{README.name}: the markers {begin} and {end} are missing")
+    made[README] = f"{before}{begin}\n{summary(found)}\n{end}{after}"
     return made
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is behind")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when a page is out of date")
     check = parser.parse_args().check
     made = documents()
     stale = {path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text}
     orphans = {path for path in NETWORKS.rglob("*") if path.is_file()} - set(made)
     if check:
         names = ", ".join(sorted(path.name for path in stale | orphans))
-        sys.exit(f"behind: {names}; run python docs/pages.py" if names else 0)
+        sys.exit(f"out of date: {names}; run python docs/pages.py" if names else 0)
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(made[path], encoding="utf-8")

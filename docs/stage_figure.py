@@ -1,4 +1,4 @@
-"""Draws a network as the maps that leave its stages, as SVG that suits light and dark pages alike."""
+"""Draws the feature maps of a network's stages as SVG, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ STYLE = """<style>
     .head .front { fill: #8f6433 } .head .edge { stroke: #f4cf9e }
   }
 </style>"""
-TILT = 0.32  # of a block's height goes into its depth
+TILT = 0.32  # fraction of a block's height that shows as depth
 GAP = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Maps to draw.
+    """Feature maps to draw.
 
     Args:
-        name: What stands below.
+        name: Label below the block.
         channels: Number of maps.
-        side: Height of one, in positions.
+        side: Height of a map in pixels.
     """
 
     name: str
@@ -39,12 +39,12 @@ class Block:
 
 
 def stages(blocks: Sequence[Block], head: Sequence[str], label: str) -> str:
-    """A network as the maps that leave its stages: taller is more positions, longer is more channels.
+    """A drawing of a network: height shows resolution, length shows channels.
 
     Args:
         blocks: The image, then every stage.
-        head: What stands in the head's box, line by line.
-        label: What the figure shows, for those who do not see it.
+        head: Lines in the box of the head.
+        label: Alternative text of the figure.
     """
     tallest = max(block.side for block in blocks)
     heights = [_height(block.side, tallest) for block in blocks]
@@ -68,7 +68,7 @@ def stages(blocks: Sequence[Block], head: Sequence[str], label: str) -> str:
 
 
 def _height(side: int, tallest: int) -> float:
-    """Square roots bring 224 and 7 positions onto one drawing."""
+    """The square root fits 224 px and 7 px into one drawing."""
     return max(8.0, 132.0 * math.sqrt(side / tallest))
 
 

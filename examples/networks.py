@@ -1,4 +1,4 @@
-"""A network is a row of named stages and a head: run it, look inside, cut it, freeze it, count what it costs."""
+"""A network is a backbone of named stages and a head: run it, read features, cut it, freeze it, measure its cost."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 
 import striate
 
-model = striate.create_model("resnet18", classes=10)  # random weights; weights="default" takes the best published ones
+model = striate.create_model("resnet18", classes=10)  # random weights; weights="default" loads the best published ones
 images = torch.randn(2, 3, 64, 64)
 
 print(model.stages)  # ("stem", "stage1", "stage2", "stage3", "stage4")
-for name, maps in model.forward_stages(images).items():
-    print(name, tuple(maps.shape))
+for name, features in model.forward_stages(images).items():
+    print(name, tuple(features.shape))
 pooled = model.forward_head(model.forward_features(images), upto="pool")
 
 bottom, top = model.cut("stage2")  # two halves that share the network's parameters
 assert torch.equal(model.eval()(images), top(bottom(images)))
 
-model.freeze("stage3")  # no weight and no batch statistic up to stage3 moves from here on
+model.freeze("stage3")  # weights and batch-norm statistics up to stage3 do not change from here on
 trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
-cost = striate.sizing.measure(model, (3, 224, 224))
-print(f"{cost.totals.params:,} parameters, {cost.totals.macs:,} multiply-adds, sees {cost.totals.receptive_field} px")
+cost = striate.sizing.measure(model, (3, 224, 224)).totals
+print(f"{cost.params:,} parameters, {cost.macs:,} multiply-adds, receptive field {cost.receptive_field} px")
