@@ -136,6 +136,7 @@ def make(
     Raises:
         EngineError: An engine asked for by name cannot run here.
     """
+    module = module.to(device)  # its normalisation may have been built on another device than its network
     reference = _eager(module, sample)
     if engine in ("openvino", "openvino-bf16"):
         chosen: Engine = OpenVinoEngine(module, batch, image, bf16=engine == "openvino-bf16")

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
@@ -110,6 +111,16 @@ class ShiftNorm(nn.BatchNorm2d):
     def __init__(self, channels: int) -> None:
         super().__init__(channels, momentum=MOMENTUM, affine=False)
         self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise."""
+        if not (input.is_cuda and self.training):
+            return super().forward(input)
+        # PyTorch's kernels for CUDA give the bias no gradient where there is no weight
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        weight, statistics = torch.ones_like(self.bias), (self.running_mean, self.running_var)
+        return F.batch_norm(input, *statistics, weight, self.bias, True, MOMENTUM, self.eps)
 
 
 @final
