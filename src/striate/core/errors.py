@@ -20,6 +20,10 @@ class StriateError(Exception):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
+class ArgumentError(StriateError, TypeError):
+    """A function was called with a keyword that it does not take."""
+
+
 class DataError(StriateError):
     """A dataset cannot be used: an empty folder, a single class, a missing column, and so on."""
 

@@ -76,6 +76,8 @@ _SIDEWAYS = (5, 6, 7, 8)
 _UPRIGHT = (False, False, False)
 
 Box = tuple[float, float, float, float]
+RawImage = bytes | np.ndarray | Image.Image
+"""Encoded bytes, uint8 pixels ``[h, w]`` or ``[h, w, 3]``, or a PIL image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +108,7 @@ class ImageInfo:
         return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
 
 
-def probe(raw: bytes | np.ndarray) -> ImageInfo:
+def probe(raw: RawImage) -> ImageInfo:
     """Read an image's header; no pixel is decoded, so no size is too large.
 
     Args:
@@ -132,12 +134,12 @@ def probe(raw: bytes | np.ndarray) -> ImageInfo:
 
 
 def decode(
-    raw: bytes | np.ndarray, preprocess: Preprocess, *, fast: bool = False, max_pixels: int = MAX_PIXELS
+    raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Decode an image and bring it to the network's size.
 
     Args:
-        raw: Encoded bytes, or uint8 pixels ``[h, w]`` or ``[h, w, 3]``.
+        raw: Encoded bytes, uint8 pixels ``[h, w]`` or ``[h, w, 3]``, or a PIL image.
         preprocess: Size, crop, filter and channel order; its mean and std are left to the network's engine.
         fast: Decode JPEGs at the smallest size that is still 1.5 times what is needed, and let large images
             be averaged down before the filter. Quicker on large images, and off by 1 to 2 of 255 in the mean there.
@@ -183,7 +185,9 @@ def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:
     return stream.getvalue()
 
 
-def _opened(raw: bytes | np.ndarray) -> Image.Image:
+def _opened(raw: RawImage) -> Image.Image:
+    if isinstance(raw, Image.Image):
+        return raw.copy()  # decoding may change the image it is given
     return Image.fromarray(raw) if isinstance(raw, np.ndarray) else _open(raw)
 
 
