@@ -74,10 +74,10 @@ def test_the_command_python_and_prediction_agree(runs: Path, tta: str | None) ->
     found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta=tta), NoProgress())
     files = sorted((runs / "data" / "test").rglob("*.png"))
     both = striate.ensemble(models, tta=tta)
-    p = both.probabilities(files)
+    p = both.predict_proba(files)
     labels = [both.classes.index(file.parent.name) for file in files]
     assert found.loss == pytest.approx(-np.log(p[np.arange(len(files)), labels]).mean(), abs=1e-5)
-    each_one = [striate.load(model, tta=tta).probabilities(files) for model in models]
+    each_one = [striate.load(model, tta=tta).predict_proba(files) for model in models]
     assert p == pytest.approx(np.mean(each_one, axis=0))
     asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), tta=tta, images=(str(files[0]),))
     named = {each["label"]: each["probability"] for each in predict.run(asked, NoProgress())[0]["predictions"]}

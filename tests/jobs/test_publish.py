@@ -101,7 +101,7 @@ def test_the_code_on_the_card_gives_our_probabilities(
     exec(ours, {"print": lambda found: None})
     ran: dict[str, Any] = {}
     exec(by_hand, ran)
-    want = torch.from_numpy(striate.load(folder).probabilities(["new.jpg"])[0]).float()
+    want = torch.from_numpy(striate.load(folder).predict_proba(["new.jpg"])[0]).float()
     torch.testing.assert_close(ran["probabilities"], want, atol=1e-4, rtol=1e-3)
 
 

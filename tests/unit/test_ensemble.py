@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from striate.core.errors import PlanError
-from striate.tasks.classify.ensemble import Ensemble, ImageLike, Predictor
+from striate.data.transforms import ImageLike
+from striate.tasks.classify.ensemble import Ensemble, Predictor
 from striate.tasks.classify.metrics import paired_difference, wilson
 
 
@@ -29,7 +30,7 @@ class Sure(Predictor):
 def test_the_mean_of_probabilities_with_classes_matched_by_name() -> None:
     both = Ensemble([Sure(cat=0.6, dog=0.3, owl=0.1), Sure(owl=0.5, cat=0.1, dog=0.4)])
     assert both.classes == ("cat", "dog", "owl")
-    assert both.probabilities([b"", b""]) == pytest.approx(np.tile([0.35, 0.35, 0.3], (2, 1)))
+    assert both.predict_proba([b"", b""]) == pytest.approx(np.tile([0.35, 0.35, 0.3], (2, 1)))
     assert both.place("owl") == 2
     three = Ensemble([both, Sure(cat=0.65, dog=0.25, owl=0.1)])  # an ensemble is a predictor like any other
     assert three.predict(b"", top=2) == [

@@ -133,9 +133,7 @@ def probe(raw: RawImage) -> ImageInfo:
         raise ImageError(f"the image's header is damaged: {error}") from error
 
 
-def decode(
-    raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pixels: int = MAX_PIXELS
-) -> np.ndarray:
+def decode(raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image and bring it to the network's size.
 
     Args:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from striate.core.device import pick
-from striate.core.errors import CheckpointError, ImageError
+from striate.core.errors import CheckpointError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
+from striate.data.transforms import ImageLike, ImageTransform, read_image
 from striate.data.tta import canvas, see
 from striate.records.tta import NO_TTA, TTAPolicy, tta_policy
-from striate.tasks.classify.ensemble import Ensemble, ImageLike, Predictor, log_mean_of_views
+from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
 from striate.tasks.classify.network import Classifier
 from striate.weights import open_model
 from striate.weights.labels import LabelSet
@@ -66,13 +67,18 @@ class TrainedClassifier(Predictor):
         self._canvas = canvas(preprocess, tta)
         self._places = {each: place for place, each in enumerate(self.classes)}
 
+    @property
+    def transforms(self) -> ImageTransform:
+        """The preprocessing, as a callable from one image to a normalised tensor ``[channels, height, width]``."""
+        return ImageTransform(self.preprocess)
+
     def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
         """Calibrated log-probabilities, float64 ``[n, classes]``: of each image's views the mean.
 
         Raises:
             ImageError: One of them cannot be read; the message names it.
         """
-        pixels = np.stack([decode(_raw(each), self._canvas) for each in images])
+        pixels = np.stack([decode(read_image(each), self._canvas) for each in images])
         seen = [see(pixels, view, self.preprocess.size) for view in self.tta.views]
         with torch.inference_mode():
             logits = [self.network(torch.from_numpy(each).to(self.device)).float().cpu().numpy() for each in seen]
@@ -81,17 +87,6 @@ class TrainedClassifier(Predictor):
     def place(self, name: str) -> int | None:
         """The output that a class's name means: of a published model by synset, name or number."""
         return self._places.get(name) if self.labels is None else self.labels.index(name)
-
-
-def _raw(image: ImageLike) -> bytes | np.ndarray:
-    if isinstance(image, bytes | np.ndarray):
-        return image
-    path = Path(image)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ImageError(f"cannot read {path}: {reason}", hint="give the path of an image file") from error
 
 
 def load(model: str | Path, *, tta: str | None = None, device: str | None = None) -> TrainedClassifier:

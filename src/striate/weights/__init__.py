@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from striate.weights.catalogue import Checkpoint as Checkpoint
+    from striate.weights.catalogue import get as get
     from striate.weights.create import Opened as Opened
     from striate.weights.create import create_model as create_model
     from striate.weights.create import open_model as open_model
@@ -13,15 +15,26 @@ if TYPE_CHECKING:
     from striate.weights.save import save_state as save_state
 
 _HOMES = {
+    "Checkpoint": "catalogue",
     "Opened": "create",
     "create_model": "create",
+    "get": "catalogue",
     "load_state_dict": "load",
     "open_model": "create",
     "read_state": "readers",
     "save_state": "save",
 }
 
-__all__ = ["Opened", "create_model", "load_state_dict", "open_model", "read_state", "save_state"]
+__all__ = [
+    "Checkpoint",
+    "Opened",
+    "create_model",
+    "get",
+    "load_state_dict",
+    "open_model",
+    "read_state",
+    "save_state",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,12 +10,16 @@ import tomllib
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from striate.core.errors import UnknownWeightsError
 from striate.core.preprocess import Preprocess
 from striate.core.registry import nearest
+from striate.records import zoo
 from striate.records.io import from_json
+
+if TYPE_CHECKING:
+    from striate.data.transforms import ImageTransform
 
 Source = Literal["torchvision", "timm", "keras", "akamaster", "striate"]
 
@@ -100,6 +104,16 @@ class Checkpoint:
         """``NETWORK:TAG``."""
         return f"{self.network}:{self.tag}"
 
+    def transforms(self) -> ImageTransform:
+        """The preprocessing of these weights, as a callable from one image to a normalised tensor.
+
+        Example:
+            >>> transform = get("lenet5:mnist").transforms()  # transform("photo.jpg") is a tensor [1, 28, 28]
+        """
+        from striate.data.transforms import ImageTransform
+
+        return ImageTransform(self.preprocess)
+
     @property
     def fetchable(self) -> bool:
         """Whether the file can be downloaded."""
@@ -130,6 +144,34 @@ def entries_for(name: str) -> list[Checkpoint]:
         name: As in the registry (not an alias).
     """
     return [each for each in entries() if each.network == name]
+
+
+def get(name: str) -> Checkpoint:
+    """A catalogue entry by name.
+
+    Args:
+        name: ``NETWORK:TAG``; the network alone, or ``NETWORK:default``, means its preferred weights. Aliases of
+            networks and any case of tags are understood.
+
+    Raises:
+        UnknownModelError: There is no such network; the nearest names are offered.
+        UnknownWeightsError: The network has no such weights, or none at all.
+
+    Example:
+        >>> get("lenet5").tag
+        'mnist'
+    """
+    network, _, tag = name.partition(":")
+    row = zoo.find(network)
+    if tag not in ("", "default"):
+        return find(row.name, tag)
+    known = entries_for(row.name)
+    if not known:
+        raise UnknownWeightsError(
+            f"no weights are published for {row.name}",
+            hint="striate models --weights lists the networks that have some",
+        )
+    return known[0]
 
 
 def find(name: str, tag: str) -> Checkpoint:

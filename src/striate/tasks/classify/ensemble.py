@@ -10,15 +10,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, overload
 
 import numpy as np
 
-from striate.core.errors import PlanError
+from striate.core.errors import DataError, PlanError
+from striate.data.index import survey
+from striate.data.transforms import ImageLike
 from striate.tasks.classify.metrics import log_softmax
 
-ImageLike = str | Path | bytes | np.ndarray
-"""A file, encoded bytes, or decoded uint8 ``[h, w]`` or ``[h, w, 3]``."""
+_BATCH = 32
+"""Images that are in memory at a time."""
+Prediction = dict[str, Any]
+"""``label`` and ``probability`` of one class."""
 
 
 def log_mean(log_p: np.ndarray, weights: Sequence[float]) -> np.ndarray:
@@ -67,27 +71,99 @@ class Predictor(ABC):
     def place(self, name: str) -> int | None:
         """The output that a class's name means; None where no output does."""
 
-    def probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
-        """Calibrated probabilities, float64 ``[n, classes]``.
+    def predict_proba(self, images: Sequence[ImageLike] | np.ndarray) -> np.ndarray:
+        """Calibrated probabilities in the order of `classes`.
+
+        Args:
+            images: Each a path, encoded bytes, a uint8 array or a PIL image; or one uint8 array of all of them,
+                ``[n, h, w]`` or ``[n, h, w, 3]``.
+
+        Returns:
+            float64 ``[n, classes]``.
 
         Raises:
             ImageError: As `log_probabilities`.
         """
-        return np.exp(self.log_probabilities(images))
+        found = [self.log_probabilities(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        return np.exp(np.concatenate(found)) if found else np.empty((0, len(self.classes)))
 
-    def predict(self, image: ImageLike, top: int = 5) -> list[dict[str, Any]]:
-        """The likeliest classes of one image, likeliest first: ``label`` and ``probability``.
+    @overload
+    def predict(self, images: ImageLike, top: int = 5) -> list[Prediction]: ...
+
+    @overload
+    def predict(self, images: list[Any] | tuple[Any, ...], top: int = 5) -> list[list[Prediction]]: ...
+
+    def predict(self, images: Any, top: int = 5) -> list[Prediction] | list[list[Prediction]]:
+        """The most probable classes of one image or of several.
 
         Args:
-            image: As `probabilities` takes it.
-            top: At most so many.
+            images: One image: a path, encoded bytes, a uint8 array ``[h, w]`` or ``[h, w, 3]``, or a PIL image. Several
+                images: a list or tuple of these, or a uint8 array ``[n, h, w, 3]``.
+            top: The largest number of classes for each image.
+
+        Returns:
+            For one image a list of ``{"label": ..., "probability": ...}``, the most probable class first; for several
+            images a list of such lists.
 
         Raises:
-            ImageError: It cannot be read.
+            ImageError: An image cannot be read; the message names it.
         """
-        row = self.probabilities([image])[0]
+        many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        found = [self._best(row, top) for row in self.predict_proba(images if many else [images])]
+        return found if many else found[0]
+
+    def score(
+        self, images: str | Path | Sequence[ImageLike] | np.ndarray, labels: Sequence[Any] | None = None
+    ) -> float:
+        """Accuracy on labelled images, from 0 to 1.
+
+        `striate.evaluate` also gives intervals, the confusion matrix and the calibration.
+
+        Args:
+            images: As `predict_proba` takes them. Without `labels`, a dataset: a folder, manifest or archive, or the
+                name of a standard set; its test split counts where it names one, and otherwise every image.
+            labels: For each image the name of its class or its place in `classes`.
+
+        Raises:
+            DataError: A label is not among the classes, or there is no image.
+            ImageError: An image cannot be read.
+        """
+        if labels is None:
+            return self._score_dataset(images)
+        if len(labels) != len(images):
+            raise DataError(f"{len(images)} images came with {len(labels)} labels")
+        truth = np.array([self._place_of(label) for label in labels])
+        if not len(truth):
+            raise DataError("there is no image to score")
+        return float((self.predict_proba(images).argmax(axis=1) == truth).mean())
+
+    def _score_dataset(self, data: Any) -> float:
+        if not isinstance(data, str | Path):
+            raise DataError("a list of images needs labels", hint="give score(images, labels) or score('folder')")
+        index = survey(data)
+        names = [index.classes[label] for label in index.labels]
+        splits = index.splits or ()
+        places = [p for p in range(len(index)) if "test" not in splits or splits[p] == "test"]
+        truth = {name: self._place_of(name) for name in {names[p] for p in places}}
+        correct = 0
+        for start in range(0, len(places), _BATCH):
+            part = places[start : start + _BATCH]
+            predicted = self.log_probabilities([index.read(p) for p in part]).argmax(axis=1)
+            correct += sum(int(found) == truth[names[p]] for found, p in zip(predicted, part, strict=True))
+        return correct / len(places)
+
+    def _best(self, row: np.ndarray, top: int) -> list[Prediction]:
         order = np.argsort(-row, kind="stable")[:top]
         return [{"label": self.classes[i], "probability": float(row[i])} for i in order]
+
+    def _place_of(self, label: Any) -> int:
+        place = self.place(label) if isinstance(label, str) else int(label)
+        if place is None or not 0 <= place < len(self.classes):
+            shown = ", ".join(map(repr, self.classes[:5]))
+            raise DataError(
+                f"{label!r} is not a class of this model", hint=f"its {len(self.classes)} classes: {shown}, ..."
+            )
+        return place
 
 
 @final
