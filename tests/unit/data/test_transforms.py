@@ -52,8 +52,10 @@ def test_equals_what_a_classifier_computes_to_the_bit() -> None:
     classifier = striate.load("resnet20_cifar:cifar10")
     images = [photo(seed=seed) for seed in range(3)]
     with torch.inference_mode():
-        logits = classifier.network.model(torch.stack([classifier.transforms(each) for each in images]))
+        inputs = torch.stack([classifier.transforms(each) for each in images])
         pixels = torch.from_numpy(np.stack([decode(each, classifier.preprocess) for each in images]))
+        assert torch.equal(inputs, classifier.network.input(pixels))
+        logits = classifier.network.model(inputs.to(memory_format=torch.channels_last))
         assert torch.equal(logits, classifier.network(pixels))
     found = torch.softmax(logits.double() / classifier.temperature, dim=1).numpy()
     assert classifier.predict_proba(images) == pytest.approx(found, abs=1e-7)

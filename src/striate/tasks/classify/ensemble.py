@@ -161,7 +161,7 @@ class Predictor(ABC):
         if place is None or not 0 <= place < len(self.classes):
             shown = ", ".join(map(repr, self.classes[:5]))
             raise DataError(
-                f"{label!r} is not a class of this model", hint=f"its {len(self.classes)} classes: {shown}, ..."
+                f"{label!r} is not a class of this model", hint=f"it knows {len(self.classes)} classes: {shown}, ..."
             )
         return place
 
