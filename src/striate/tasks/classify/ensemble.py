@@ -84,7 +84,7 @@ class Predictor(ABC):
         Raises:
             ImageError: As `log_probabilities`.
         """
-        found = [self.log_probabilities(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)]
+        found = [self.log_probabilities(list(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
         return np.exp(np.concatenate(found)) if found else np.empty((0, len(self.classes)))
 
     @overload
@@ -109,12 +109,17 @@ class Predictor(ABC):
             ImageError: An image cannot be read; the message names it.
         """
         many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        found = [self._best(row, top) for row in self.predict_proba(images if many else [images])]
+        asked: list[ImageLike] = list(images) if many else [images]
+        found = [self._best(row, top) for row in self.predict_proba(asked)]
         return found if many else found[0]
 
-    def score(
-        self, images: str | Path | Sequence[ImageLike] | np.ndarray, labels: Sequence[Any] | None = None
-    ) -> float:
+    @overload
+    def score(self, images: str | Path) -> float: ...
+
+    @overload
+    def score(self, images: Sequence[ImageLike] | np.ndarray, labels: Sequence[Any] | np.ndarray) -> float: ...
+
+    def score(self, images: Any, labels: Any = None) -> float:
         """Accuracy on labelled images, from 0 to 1.
 
         `striate.evaluate` also gives intervals, the confusion matrix and the calibration.
