@@ -109,7 +109,7 @@ class Predictor(ABC):
             ImageError: An image cannot be read; the message names it.
         """
         many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
-        asked: list[ImageLike] = list(images) if many else [images]
+        asked: Any = images if many else [images]
         found = [self._best(row, top) for row in self.predict_proba(asked)]
         return found if many else found[0]
 
