@@ -1,4 +1,4 @@
-"""Every figure of docs/errata.md is what counting gives, and every figure counted stands in it."""
+"""docs/errata.md has exactly the figures that examples/errata.py computes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
-SLIPS = runpy.run_path(str(ROOT / "examples" / "errata.py"))["errata"]()
+ERRATA = runpy.run_path(str(ROOT / "examples" / "errata.py"))["errata"]()
 
 
-@pytest.mark.parametrize("slip", SLIPS, ids=lambda slip: slip.what)
-def test_the_page_has_what_is_stated_and_what_is_counted(slip) -> None:
-    beside = [row[1].strip('"') for row in ROWS if row[2:3] == [slip.counted]]
-    if slip.what.startswith("Three 3x3 layers"):  # told in a sentence
-        assert slip.counted in " ".join(PAGE.split())
+@pytest.mark.parametrize("erratum", ERRATA, ids=lambda erratum: erratum.what)
+def test_the_page_has_what_is_stated_and_what_is_counted(erratum) -> None:
+    beside = [row[1].strip('"') for row in ROWS if row[2:3] == [erratum.counted]]
+    if erratum.what.startswith("Three 3x3 layers"):  # written as a sentence
+        assert erratum.counted in " ".join(PAGE.split())
         return
-    assert beside, f"no row of the page counts {slip.counted}"
-    said = re.sub(r"\W", "", slip.stated)
-    assert any(said == re.sub(r"\W", "", each) or _alike(each, slip.stated) for each in beside), beside
+    assert beside, f"no row of the page counts {erratum.counted}"
+    said = re.sub(r"\W", "", erratum.stated)
+    assert any(said == re.sub(r"\W", "", each) or _alike(each, erratum.stated) for each in beside), beside
 
 
 def _alike(page: str, stated: str) -> bool:
@@ -32,27 +32,27 @@ def _alike(page: str, stated: str) -> bool:
 
 
 def test_the_page_counts_nothing_that_the_script_does_not() -> None:
-    counted = {slip.counted for slip in SLIPS}
+    counted = {erratum.counted for erratum in ERRATA}
     tables = PAGE.split("## Results and settings")[0]
     rows = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in tables.splitlines() if line.startswith("| ")
     ]
     listed = {row[2] for row in rows if row[2] not in ("counted", "---")}
-    assert listed == counted - {slip.counted for slip in SLIPS if slip.what.startswith("Three 3x3 layers")}
+    assert listed == counted - {erratum.counted for erratum in ERRATA if erratum.what.startswith("Three 3x3 layers")}
 
 
 def test_six_rows_of_table_1_are_wrong() -> None:
     marked = {row[0] for row in ROWS if row[-1] == "wrong"}
     assert marked == {"4a", "4c", "4d", "4e", "5a", "5b"}
-    for slip in SLIPS:
-        if slip.what.startswith("Table 1, "):
-            printed, counted = (float(text.split()[0]) for text in (slip.stated, slip.counted))
-            assert (abs(printed - counted) > 1) == (slip.what.split(", ")[1] in marked)
+    for erratum in ERRATA:
+        if erratum.what.startswith("Table 1, "):
+            printed, counted = (float(text.split()[0]) for text in (erratum.stated, erratum.counted))
+            assert (abs(printed - counted) > 1) == (erratum.what.split(", ")[1] in marked)
 
 
 def test_known_figures() -> None:
-    counted = {slip.what: slip.counted for slip in SLIPS}
-    assert counted["VGG-16, values of one image forward"].startswith("15,237,608")
+    counted = {erratum.what: erratum.counted for erratum in ERRATA}
+    assert counted["VGG-16, activations of one image, forward"].startswith("15,237,608")
     assert counted["AlexNet, units up to its output"] == "659,272"
     assert counted["GoogLeNet, weights"] == "6,990,272"
     assert counted["Sobel's kernel on 200 150 150 / 100 50 100 / 25 25 10"] == "65"
