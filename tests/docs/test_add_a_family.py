@@ -25,7 +25,7 @@ CHECKS = [check for name, check in vars(checks).items() if name.startswith("chec
 @pytest.fixture
 def entry(monkeypatch: pytest.MonkeyPatch) -> Entry:
     """The example's registration, which lasts as long as the test."""
-    monkeypatch.setattr(REGISTRY, "_things", dict(REGISTRY._things))
+    monkeypatch.setattr(REGISTRY, "_entries", dict(REGISTRY._entries))
     runpy.run_path(str(ROOT / "examples" / "all_cnn.py"), run_name="all_cnn")
     return REGISTRY.get("all_cnn_c")
 

@@ -22,7 +22,7 @@ def test_script_runs(
     script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(REGISTRY, "_things", dict(REGISTRY._things))  # what a script registers leaves with it
+    monkeypatch.setattr(REGISTRY, "_entries", dict(REGISTRY._entries))  # undo what a script registers
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out.strip()
 

@@ -1,4 +1,4 @@
-"""Sizing equals brute force on random networks."""
+"""Sizes and receptive fields of random networks, compared with brute force."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from striate.sizing.field import Axis
 
 
 class Stack(Network):
-    """Random layers, with a shortcut around some, and the smallest head."""
+    """Random layers, some with a shortcut, and the smallest possible head."""
 
     def __init__(self, layers: list[nn.Module], channels: int) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Stack(Network):
 
 
 class Branches(Network):
-    """Two ways from the same map, added."""
+    """The sum of two branches."""
 
     def __init__(self, long: nn.Module, short: nn.Module) -> None:
         super().__init__()
@@ -44,16 +44,16 @@ class Branches(Network):
         return self.long(x) + self.short(x)
 
 
-class Turned(Network):
-    """A perceptron at each position, run with the channels last."""
+class ChannelsLast(Network):
+    """A linear layer at each position, with the channels last."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.perceptron = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.ReLU())
+        self.mlp = nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, channels), nn.ReLU())
 
     def forward(self, x: Tensor) -> Tensor:
         last = x.permute(0, 2, 3, 1)
-        return (last + self.perceptron(last)).permute(0, 3, 1, 2)
+        return (last + self.mlp(last)).permute(0, 3, 1, 2)
 
 
 @st.composite
@@ -61,7 +61,7 @@ def stacks(draw: st.DrawFn) -> Stack:
     channels, layers = 2, []
     for _ in range(draw(st.integers(1, 4))):
         form = draw(
-            st.sampled_from(["conv", "same", "after", "dilated", "depthwise", "max", "mean", "turned", "branches"])
+            st.sampled_from(["conv", "same", "after", "dilated", "depthwise", "max", "mean", "last", "branches"])
         )
         kernel, stride = draw(st.sampled_from([1, 3, 5])), draw(st.integers(1, 2))
         if form == "conv":
@@ -78,39 +78,39 @@ def stacks(draw: st.DrawFn) -> Stack:
             layers.append(nn.MaxPool2d(3, stride=stride, padding=1, ceil_mode=draw(st.booleans())))
         elif form == "mean":
             layers.append(nn.AvgPool2d(2))
-        elif form == "turned":
-            layers.append(Turned(channels))
+        elif form == "last":
+            layers.append(ChannelsLast(channels))
         else:
             long = nn.Sequential(conv2d(channels, channels, 3), conv2d(channels, channels, 3, stride=stride))
-            ways = [long, conv2d(channels, channels, 1, stride=stride)]
-            layers.append(Branches(*draw(st.permutations(ways))))
+            branches = [long, conv2d(channels, channels, 1, stride=stride)]
+            layers.append(Branches(*draw(st.permutations(branches))))
     return Stack(layers, channels).eval()
 
 
-def gradient_support(body: nn.Module, side: int, place: tuple[int, int]) -> tuple[list[int], list[int]]:
-    """First and last row, first and last column of the pixels that the map's position depends on."""
+def gradient_support(body: nn.Module, side: int, position: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """First and last row, and first and last column, of the pixels that a position depends on."""
     for layer in body.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.constant_(layer.weight, 0.1)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     x = torch.rand(1, 2, side, side, dtype=torch.float64, requires_grad=True)
-    for layer in body.modules():  # a maximum's gradient reaches one pixel: let it reach all of its window
+    for layer in body.modules():  # replace max by mean: the gradient of a maximum reaches only one pixel of the window
         if isinstance(layer, nn.MaxPool2d):
             layer.register_forward_hook(
                 lambda layer, given, out: nn.functional.avg_pool2d(
                     given[0], layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode
                 )
             )
-    body.double()(x)[0, :, place[0], place[1]].sum().backward()
+    body.double()(x)[0, :, position[0], position[1]].sum().backward()
     assert x.grad is not None
-    seen = x.grad[0].abs().sum(0).nonzero()
-    return [int(seen[:, 0].min()), int(seen[:, 0].max())], [int(seen[:, 1].min()), int(seen[:, 1].max())]
+    reached = x.grad[0].abs().sum(0).nonzero()
+    return [int(reached[:, 0].min()), int(reached[:, 0].max())], [int(reached[:, 1].min()), int(reached[:, 1].max())]
 
 
 @given(stacks())
 @settings(max_examples=40, deadline=None)
-def test_receptive_field_equals_the_gradients_support(model: Stack) -> None:
+def test_receptive_field_equals_the_support_of_the_gradient(model: Stack) -> None:
     side = 192
     totals = measure(model, (2, side, side)).totals
     assert totals.receptive_field is not None
@@ -126,7 +126,7 @@ def test_receptive_field_equals_the_gradients_support(model: Stack) -> None:
 
 @given(stacks(), st.integers(24, 40))
 @settings(max_examples=40, deadline=None)
-def test_macs_and_shapes_equal_what_runs(model: Stack, side: int) -> None:
+def test_macs_and_shapes_equal_those_of_a_real_run(model: Stack, side: int) -> None:
     record = measure(model, (2, side, side))
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 2, side, side))
@@ -137,7 +137,7 @@ def test_macs_and_shapes_equal_what_runs(model: Stack, side: int) -> None:
 
 
 @pytest.mark.parametrize("first", ["symmetric", "after"])
-def test_branches_that_look_to_different_sides_see_both(first: Padding) -> None:
+def test_branches_padded_on_different_sides_have_the_union_of_their_fields(first: Padding) -> None:
     second: Padding = "after" if first == "symmetric" else "symmetric"
     model = Stack([Branches(conv2d(2, 4, 3, stride=2, padding=first), conv2d(2, 4, 3, stride=2, padding=second))], 4)
     rows, columns = gradient_support(model.body, 16, (3, 3))
@@ -147,7 +147,7 @@ def test_branches_that_look_to_different_sides_see_both(first: Padding) -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_a_global_gate_is_left_out_of_the_receptive_field(stride: int) -> None:
+def test_receptive_field_ignores_a_global_gate(stride: int) -> None:
     class Gate(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -162,7 +162,7 @@ def test_a_global_gate_is_left_out_of_the_receptive_field(stride: int) -> None:
     assert measure(gated, (3, 16, 16)).totals.stride == (stride, stride)
 
 
-def test_an_operation_without_a_rule_leaves_the_field_unknown_and_the_costs_exact() -> None:
+def test_an_unknown_operation_makes_the_field_unknown_and_keeps_the_macs_exact() -> None:
     shuffle = Stack([nn.Conv2d(3, 8, 3), nn.PixelShuffle(2), nn.Conv2d(2, 4, 1)], 4)
     totals = measure(shuffle, (3, 10, 10)).totals
     assert totals.receptive_field is None
@@ -170,55 +170,55 @@ def test_an_operation_without_a_rule_leaves_the_field_unknown_and_the_costs_exac
     assert totals.macs == 8 * 8 * 8 * 27 + 16 * 16 * 4 * 2 + 4 * 2
 
 
-# ---------------------------------------------------------------------- one side, against sets of pixels
+# ---------------------------------------------------------------------- one side, compared with sets of pixels
 
-Seen = Callable[[int], set[int]]
+Pixels = Callable[[int], set[int]]
 
 
 @st.composite
-def chains(draw: st.DrawFn) -> tuple[Axis, Seen]:
-    """Windows and transposed windows in a row: as an axis, and as the pixels that each position sees."""
-    axis, seen = Axis.of_pixels(1000), lambda position: {position}
+def chains(draw: st.DrawFn) -> tuple[Axis, Pixels]:
+    """A sequence of windows and transposed windows, as an axis and as a function from positions to sets of pixels."""
+    axis, pixels = Axis.of_pixels(1000), lambda position: {position}
     for _ in range(draw(st.integers(1, 4))):
         kernel, before, dilation = draw(st.integers(1, 4)), draw(st.integers(0, 2)), draw(st.integers(1, 2))
         stride = draw(st.integers(1, 3))
         if draw(st.booleans()):
             axis = axis.window(kernel, stride=stride, before=before, dilation=dilation, count=1000)
 
-            def after(place: int, inner: Seen = seen, k=kernel, s=stride, b=before, d=dilation) -> set[int]:
-                return set().union(*(inner(place * s - b + d * element) for element in range(k)))
+            def after(position: int, inner: Pixels = pixels, k=kernel, s=stride, b=before, d=dilation) -> set[int]:
+                return set().union(*(inner(position * s - b + d * element) for element in range(k)))
         else:
             kernel = max(kernel, stride)
-            spread = axis.spread(kernel, stride=stride, before=before, count=1000)
-            assert spread is not None
-            axis = spread
+            longer = axis.transposed(kernel, stride=stride, before=before, count=1000)
+            assert longer is not None
+            axis = longer
 
-            def after(place: int, inner: Seen = seen, k=kernel, s=stride, b=before) -> set[int]:
-                offsets = [place + b - element for element in range(k)]
+            def after(position: int, inner: Pixels = pixels, k=kernel, s=stride, b=before) -> set[int]:
+                offsets = [position + b - element for element in range(k)]
                 return set().union(*(inner(offset // s) for offset in offsets if offset % s == 0))
 
-        seen = after
-    return axis, seen
+        pixels = after
+    return axis, pixels
 
 
 @given(chains())
 @settings(max_examples=100, deadline=None)
-def test_an_axis_equals_the_pixels_that_positions_see(chain: tuple[Axis, Seen]) -> None:
-    axis, seen = chain
-    for place in range(-3, 2 * axis.period + 3):
-        assert (axis.left(place), axis.right(place)) == (min(seen(place)), max(seen(place)))
-    assert axis.size == max(max(seen(place)) - min(seen(place)) + 1 for place in range(axis.period))
+def test_axis_equals_the_sets_of_pixels(chain: tuple[Axis, Pixels]) -> None:
+    axis, pixels = chain
+    for position in range(-3, 2 * axis.period + 3):
+        assert (axis.left(position), axis.right(position)) == (min(pixels(position)), max(pixels(position)))
+    assert axis.size == max(max(pixels(position)) - min(pixels(position)) + 1 for position in range(axis.period))
     assert axis.left(axis.period) - axis.left(0) == axis.advance
     if axis.stride is not None:
         assert axis.stride * axis.period == axis.advance
 
 
-def test_a_transposed_window_that_leaves_gaps_is_not_known() -> None:
-    assert Axis.of_pixels(8).spread(2, stride=3, count=24) is None
-    assert Axis.of_pixels(8).spread(3, stride=2, dilation=2, count=19) is None
+def test_transposed_windows_with_gaps_are_unknown() -> None:
+    assert Axis.of_pixels(8).transposed(2, stride=3, count=24) is None
+    assert Axis.of_pixels(8).transposed(3, stride=2, dilation=2, count=19) is None
 
 
-def test_upsampling_below_a_pixel_has_a_field_and_no_stride() -> None:
+def test_upsampling_below_one_pixel_has_no_stride() -> None:
     finer = Stack([nn.Conv2d(3, 4, 3), nn.ConvTranspose2d(4, 4, 2, stride=2)], 4)
     totals = measure(finer, (3, 12, 12)).totals
     assert (totals.receptive_field, totals.stride) == ((3, 3), None)
@@ -227,7 +227,7 @@ def test_upsampling_below_a_pixel_has_a_field_and_no_stride() -> None:
 
 
 class Permuted(Network):
-    """Dense layers over channels that lie last, a response normalised by its norm over the whole map, groups."""
+    """Linear layers over the last dimension, global response normalisation, and shuffled channel groups."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class Permuted(Network):
         return x + shuffled
 
 
-def test_channels_may_lie_last_and_in_groups() -> None:
+def test_channels_last_and_in_groups() -> None:
     model = Stack([nn.Conv2d(3, 4, 4, stride=4), Permuted(4), Permuted(4)], 4)
     record = measure(model, (3, 64, 48))
     assert record.totals.receptive_field == (4 + 2 * 6 * 4, 4 + 2 * 6 * 4)
@@ -254,6 +254,6 @@ def test_channels_may_lie_last_and_in_groups() -> None:
     assert [row.name for row in record.layers if row.receptive_field is None] == []
 
 
-def test_positions_that_are_merged_with_channels_are_read_at_once() -> None:
+def test_flattening_merges_the_receptive_fields() -> None:
     flat = Stack([nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 6 * 5, 8), nn.Unflatten(1, (8, 1, 1))], 8)
     assert measure(flat, (3, 8, 7)).totals.receptive_field == (8, 7)

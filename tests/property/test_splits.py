@@ -1,3 +1,5 @@
+"""Properties of the split into training, validation and test sets."""
+
 from __future__ import annotations
 
 import hashlib
@@ -30,10 +32,10 @@ def hashes(contents: Sequence[int]) -> list[str]:
     return [hashlib.sha256(str(content).encode()).hexdigest() for content in contents]
 
 
-def sides(parts: Splits) -> dict[int, str]:
+def split_of(splits: Splits) -> dict[int, str]:
     found: dict[int, str] = {}
     for name in ("train", "validation", "test", "unused"):
-        part = getattr(parts, name)
+        part = getattr(splits, name)
         assert part.dtype == np.int64
         assert (np.diff(part) > 0).all()
         for i in part.tolist():
@@ -43,36 +45,36 @@ def sides(parts: Splits) -> dict[int, str]:
 
 
 def attempt(index: ImageIndex, digests: Sequence[str], seed: int, **options) -> dict[int, str]:
-    """The sides; a draw that leaves a part empty is refused, and tells nothing here."""
+    """The split of every image. A data set for which the split is an error is skipped."""
     try:
-        return sides(split(index, digests, seed=seed, **options))
+        return split_of(split(index, digests, seed=seed, **options))
     except DataError:
         assume(False)
         raise
 
 
-# Content and label of each image: contents repeat, and one content may have two labels.
+# Content and label of each image. Contents repeat, and the same content may have two labels.
 images = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 2)), min_size=20, max_size=80)
 seeds = st.integers(0, 5)
 
 
 @settings(max_examples=150, deadline=None)
 @given(images, seeds, st.sets(st.integers(0, 19), max_size=5))
-def test_parts_cover_the_usable_images_and_no_other(rows, seed: int, exclude: set[int]) -> None:
+def test_splits_cover_exactly_the_usable_images(rows, seed: int, exclude: set[int]) -> None:
     labels = [label for _, label in rows]
     digests = hashes([content for content, _ in rows])
     digests[7] = ""
     index = made(labels)
     found = attempt(index, digests, seed, exclude=exclude)
     assert set(found) == set(range(len(rows))) - exclude - {7}
-    assert found == sides(split(index, digests, seed=seed, exclude=exclude))
+    assert found == split_of(split(index, digests, seed=seed, exclude=exclude))
     trained = {labels[i] for i, side in found.items() if side == "train"}
     assert trained == set(range(max(labels) + 1))
 
 
 @settings(max_examples=150, deadline=None)
 @given(images, seeds)
-def test_copies_lie_on_one_side(rows, seed: int) -> None:
+def test_duplicates_are_in_the_same_split(rows, seed: int) -> None:
     digests = hashes([content for content, _ in rows])
     found = attempt(made([label for _, label in rows]), digests, seed)
     for content in set(digests):
@@ -81,8 +83,8 @@ def test_copies_lie_on_one_side(rows, seed: int) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(images, images, seeds)
-def test_adding_images_moves_none(rows, more, seed: int) -> None:
-    enough = [(1000 + i, label) for i, label in enumerate([0, 1, 2] * 8)]  # no class is short of training images
+def test_adding_images_does_not_move_others(rows, more, seed: int) -> None:
+    enough = [(1000 + i, label) for i, label in enumerate([0, 1, 2] * 8)]  # every class has enough training images
     before = attempt(made([y for _, y in enough + rows]), hashes([c for c, _ in enough + rows]), seed)
     every = enough + rows + more
     after = attempt(made([y for _, y in every]), hashes([c for c, _ in every]), seed)
@@ -91,7 +93,7 @@ def test_adding_images_moves_none(rows, more, seed: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(images, seeds, st.integers(0, 79))
-def test_order_does_not_matter(rows, seed: int, turn: int) -> None:
+def test_split_does_not_depend_on_the_order(rows, seed: int, turn: int) -> None:
     turn %= len(rows)
     turned = rows[turn:] + rows[:turn]
     first = attempt(made([y for _, y in rows]), hashes([c for c, _ in rows]), seed)
@@ -106,7 +108,7 @@ def test_order_does_not_matter(rows, seed: int, turn: int) -> None:
     ),
     seeds,
 )
-def test_groups_and_copies_stay_together(rows, seed: int) -> None:
+def test_groups_and_duplicates_stay_together(rows, seed: int) -> None:
     digests = hashes([content for content, _, _ in rows])
     groups = [group for _, _, group in rows]
     found = attempt(made([label for _, label, _ in rows], groups=groups), digests, seed)
@@ -119,7 +121,7 @@ def test_groups_and_copies_stay_together(rows, seed: int) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(images, seeds, st.integers(2, 12))
-def test_per_class(rows, seed: int, per_class: int) -> None:
+def test_per_class_limits_training_and_validation_images(rows, seed: int, per_class: int) -> None:
     labels = [label for _, label in rows]
     digests = hashes([3 * content + label for content, label in rows])  # no content has two labels
     index = made(labels)
@@ -137,7 +139,7 @@ def test_per_class(rows, seed: int, per_class: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(images, seeds, st.data())
-def test_named_splits_are_kept(rows, seed: int, data) -> None:
+def test_existing_splits_are_kept(rows, seed: int, data) -> None:
     labels = [label for _, label in rows]
     names = data.draw(
         st.lists(st.sampled_from(["train", "validation", "test"]), min_size=len(rows), max_size=len(rows))
@@ -150,13 +152,13 @@ def test_named_splits_are_kept(rows, seed: int, data) -> None:
     assert {i for i, side in found.items() if side == "test"} == {i for i, name in enumerate(halves) if name == "test"}
 
 
-def test_shares_are_as_promised() -> None:
+def test_split_fractions() -> None:
     labels = [i % 10 for i in range(20_000)]
     digests = hashes(range(20_000))
-    parts = split(made(labels), digests, seed=0)
-    shares = [len(parts.train), len(parts.validation), len(parts.test)]
-    np.testing.assert_allclose(np.array(shares) / 20_000, (0.6, 0.2, 0.2), atol=0.012)
+    first = split(made(labels), digests, seed=0)
+    counts = [len(first.train), len(first.validation), len(first.test)]
+    np.testing.assert_allclose(np.array(counts) / 20_000, (0.6, 0.2, 0.2), atol=0.012)
     named = split(made(labels, splits=["train"] * 16_000 + ["test"] * 4_000), digests, seed=0)
     np.testing.assert_allclose(len(named.validation) / 16_000, 0.25, atol=0.012)
     other = split(made(labels), digests, seed=1)
-    assert len(np.intersect1d(parts.test, other.test)) < 0.25 * 4_000
+    assert len(np.intersect1d(first.test, other.test)) < 0.25 * 4_000

@@ -1,4 +1,4 @@
-"""Sizing leaves the network alone, and counts each thing once."""
+"""measure does not change the network, and counts everything once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Small(Network):
         return self.head(self.conv(self.conv(x)))
 
 
-def test_the_network_keeps_its_mode_its_values_and_its_statistics() -> None:
+def test_the_network_does_not_change() -> None:
     model = REGISTRY.get("resnet20_cifar").create().train()
     model.stage1.eval()
     modes = [module.training for module in model.modules()]
@@ -43,7 +43,7 @@ def test_the_network_keeps_its_mode_its_values_and_its_statistics() -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_module_that_runs_twice_has_its_parameters_once_and_its_work_twice() -> None:
+def test_a_module_that_runs_twice_counts_its_parameters_once_and_its_macs_twice() -> None:
     totals = measure(Small(), (3, 8, 8)).totals
     assert totals.weights == 81 + 6
     assert totals.params == 84 + 8  # without the auxiliary head
@@ -52,8 +52,8 @@ def test_a_module_that_runs_twice_has_its_parameters_once_and_its_work_twice() -
     assert totals.receptive_field == (5, 5)
 
 
-class Apart(Network):
-    """Two convolutions side by side; some of their channels go on."""
+class ConcatenatedAndSliced(Network):
+    """Two concatenated convolutions, and a slice of their channels."""
 
     def __init__(self, kept: slice) -> None:
         super().__init__()
@@ -72,8 +72,8 @@ class Apart(Network):
     ("kept", "side"),
     [(slice(0, 3), 3), (slice(0, 4), 7), (slice(2, 7), 7), (slice(-4, None), 7), (slice(0, 3, 2), 7), (slice(1, 2), 3)],
 )
-def test_maps_put_side_by_side_and_taken_apart_see_what_they_saw(kept: slice, side: int) -> None:
-    assert measure(Apart(kept), (3, 16, 16)).totals.receptive_field == (side, side)
+def test_slices_of_concatenated_maps_keep_their_receptive_fields(kept: slice, side: int) -> None:
+    assert measure(ConcatenatedAndSliced(kept), (3, 16, 16)).totals.receptive_field == (side, side)
 
 
 def test_frozen_parameters_count_and_half_precision_halves_the_bytes() -> None:
@@ -84,7 +84,7 @@ def test_frozen_parameters_count_and_half_precision_halves_the_bytes() -> None:
     assert 2 * half.activation_bytes == whole.activation_bytes
 
 
-def test_an_image_of_any_size_takes_no_memory() -> None:
+def test_a_huge_image_takes_no_memory() -> None:
     with shapes_only():
         model = REGISTRY.get("vgg19").create()
     totals = measure(model, (3, 100_000, 100_000)).totals
@@ -92,11 +92,11 @@ def test_an_image_of_any_size_takes_no_memory() -> None:
     assert totals.receptive_field == (268, 268)
 
 
-def test_a_module_without_a_head_is_an_error() -> None:
-    with pytest.raises(PlanError, match="Conv2d has no head"):
+def test_a_module_that_is_not_a_network() -> None:
+    with pytest.raises(PlanError, match="Conv2d is not a network of Striate"):
         measure(nn.Conv2d(3, 3, 3), (3, 8, 8))
 
 
-def test_the_record_survives_json() -> None:
+def test_record_round_trips_through_json() -> None:
     record = measure(REGISTRY.get("lenet5").create(), (1, 32, 32), name="lenet5")
     assert from_json(SizeRecord, to_json(record)) == record

@@ -1,4 +1,4 @@
-"""Times are medians of repeats after a warm-up, with an interval that holds the median as often as it says."""
+"""Timing: medians of repeats after a warm-up, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from striate.sizing.clock import median_interval, timed
 CPU = torch.device("cpu")
 
 
-def test_warm_up_is_left_out_and_the_median_taken() -> None:
+def test_warm_up_does_not_count() -> None:
     durations = itertools.chain([50.0, 50.0], itertools.cycle([1.0, 3.0, 2.0]))
     now, runs = [0.0], []
 
@@ -22,7 +22,7 @@ def test_warm_up_is_left_out_and_the_median_taken() -> None:
         runs.append(next(durations))
         now[0] += runs[-1]
 
-    timing = timed(work, CPU, seconds=0.0, least=9, clock=lambda: now[0])
+    timing = timed(work, CPU, seconds=0.0, min_repeats=9, clock=lambda: now[0])
     assert len(runs) == 2 + 9
     assert timing.repeats == 9
     assert timing.median_s == 2.0
@@ -30,7 +30,7 @@ def test_warm_up_is_left_out_and_the_median_taken() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "repeats"), [(0.0, 7), (20.0, 20), (1e9, 100)])
-def test_repeats_end_by_time_but_never_before_the_least_or_beyond_the_most(seconds: float, repeats: int) -> None:
+def test_repeats_follow_the_time_limit_and_both_bounds(seconds: float, repeats: int) -> None:
     now = [0.0]
 
     def work() -> None:
@@ -40,8 +40,8 @@ def test_repeats_end_by_time_but_never_before_the_least_or_beyond_the_most(secon
 
 
 @pytest.mark.parametrize("n", [6, 9, 25, 60])
-def test_the_interval_holds_the_median(n: int) -> None:
-    """In 2000 draws of a skewed distribution whose median is known; fewer than 95 % would be a false claim."""
+def test_interval_covers_the_median(n: int) -> None:
+    """The coverage on 2000 samples of a skewed distribution with a known median is at least 95 %."""
     draw = random.Random(n)
     held = 0
     for _ in range(2000):
@@ -50,7 +50,7 @@ def test_the_interval_holds_the_median(n: int) -> None:
     assert held / 2000 > 0.94
 
 
-def test_the_interval_narrows() -> None:
+def test_interval_narrows_with_more_samples() -> None:
     draw = random.Random(0)
     samples = [draw.gauss(0, 1) for _ in range(400)]
     wide, narrow = median_interval(samples[:20]), median_interval(samples)

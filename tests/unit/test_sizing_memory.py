@@ -1,4 +1,4 @@
-"""What fits into a memory: exact where it can be counted by hand, and near what the allocator counts."""
+"""Peak memory: equal to a count by hand, and close to what PyTorch's allocator measures."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from striate.nn.network import Network
 from striate.records.io import from_json, to_json
 from striate.records.sizes import SizeRecord
 from striate.sizing import fits, kept_bytes, largest_batch, largest_side, peak_bytes
-from striate.sizing.memory import amount_bytes
+from striate.sizing.memory import parse_bytes
 
 FLOAT = 4
 
 
 class Small(Network):
-    """Two convolutions of one pixel; every tensor can be counted."""
+    """Two 1x1 convolutions, so that every tensor can be counted by hand."""
 
     def __init__(self, *, inplace: bool) -> None:
         super().__init__()
@@ -41,15 +41,15 @@ class Small(Network):
 
 @pytest.mark.parametrize("inplace", [True, False])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_forward_pass_holds_what_is_alive_at_its_widest(inplace: bool, batch: int) -> None:
+def test_peak_of_a_forward_pass_equals_a_count_by_hand(inplace: bool, batch: int) -> None:
     model, pixels = Small(inplace=inplace), batch * 16 * 16
     parameters = 8 + 32 + 4 + 8 + 2
-    # in place: the image, 8 maps and 4 maps; else the image and 8 maps twice
+    # in place: the image, 8 maps and 4 maps; otherwise the image and twice 8 maps
     widest = 1 + 8 + 4 if inplace else 1 + 8 + 8
     assert peak_bytes(model, (1, 16, 16), batch=batch) == FLOAT * (parameters + pixels * widest)
 
 
-def test_training_holds_gradients_and_the_optimisers_state() -> None:
+def test_training_includes_gradients_and_optimiser_state() -> None:
     model = REGISTRY.get("resnet20_cifar").create()
     parameters = FLOAT * sum(each.numel() for each in model.parameters())
     plain, momentum, adam = (
@@ -60,11 +60,11 @@ def test_training_holds_gradients_and_the_optimisers_state() -> None:
     assert plain > peak_bytes(model, (3, 32, 32)) + parameters
     frozen = peak_bytes(model.freeze("stage2"), (3, 32, 32), training=True)
     assert frozen < 0.7 * momentum
-    with pytest.raises(PlanError, match="there are sgd, momentum, adam"):
+    with pytest.raises(PlanError, match="use sgd, momentum, adam"):
         peak_bytes(model, (3, 32, 32), training=True, optimiser="lion")
 
 
-def test_the_network_is_left_alone() -> None:
+def test_the_network_does_not_change() -> None:
     model = REGISTRY.get("resnet20_cifar").create().train()
     before = copy.deepcopy(model.state_dict())
     fits(model, (3, 32, 32), "64MB")
@@ -76,12 +76,12 @@ def test_the_network_is_left_alone() -> None:
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("memory", ["3MB", "10MB", "64MiB", "2GB"])
-def test_the_largest_batch_fits_and_one_more_does_not(memory: str, training: bool) -> None:
+def test_largest_batch_fits_and_one_more_image_does_not(memory: str, training: bool) -> None:
     model = REGISTRY.get("lenet5").create()
     batch = largest_batch(model, (1, 32, 32), memory, training=training)
     assert batch > 1
-    assert peak_bytes(model, (1, 32, 32), batch=batch, training=training) <= amount_bytes(memory)
-    assert peak_bytes(model, (1, 32, 32), batch=batch + 1, training=training) > amount_bytes(memory)
+    assert peak_bytes(model, (1, 32, 32), batch=batch, training=training) <= parse_bytes(memory)
+    assert peak_bytes(model, (1, 32, 32), batch=batch + 1, training=training) > parse_bytes(memory)
 
 
 def test_nothing_fits_into_less_than_the_parameters() -> None:
@@ -91,7 +91,7 @@ def test_nothing_fits_into_less_than_the_parameters() -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_the_largest_side_fits_and_a_little_more_does_not(training: bool) -> None:
+def test_largest_side_fits_and_a_slightly_larger_one_does_not(training: bool) -> None:
     entry = REGISTRY.get("unet")
     model = entry.build(entry.tiny, classes=2, in_channels=1)
     assert isinstance(model, DenseModel)
@@ -102,7 +102,7 @@ def test_the_largest_side_fits_and_a_little_more_does_not(training: bool) -> Non
     assert peak_bytes(model, (1, more, more), training=training) > 40e6
 
 
-def test_a_network_of_one_size_takes_no_larger_image() -> None:
+def test_largest_side_respects_a_fixed_input_size() -> None:
     model = REGISTRY.get("mlp").create()
     assert largest_side(model, 1, "8GB") == model.max_side
 
@@ -111,18 +111,18 @@ def test_a_network_of_one_size_takes_no_larger_image() -> None:
     ("text", "amount"),
     [("8GB", 8 * 10**9), ("8 GiB", 8 * 2**30), ("1.5m", 1_500_000), ("512kib", 512 * 1024), (1000, 1000), ("77", 77)],
 )
-def test_amounts_of_memory(text: str | int, amount: int) -> None:
-    assert amount_bytes(text) == amount
+def test_parse_bytes(text: str | int, amount: int) -> None:
+    assert parse_bytes(text) == amount
 
 
 @pytest.mark.parametrize("text", ["", "0GB", "-1GB", "eight", "8GBs", "1e9"])
-def test_nonsense_amounts_are_refused(text: str) -> None:
-    with pytest.raises(PlanError, match="no amount of memory"):
-        amount_bytes(text)
+def test_parse_bytes_refuses_other_text(text: str) -> None:
+    with pytest.raises(PlanError, match="is not a memory size"):
+        parse_bytes(text)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vgg11", "unet"])
-def test_what_autograd_keeps_is_what_it_keeps_of_real_tensors(name: str) -> None:
+def test_kept_bytes_equals_what_autograd_saves(name: str) -> None:
     entry = REGISTRY.get(name)
     model = entry.build(entry.tiny, classes=3, in_channels=3).train()
     side = max(model.min_side, 32)
@@ -143,12 +143,12 @@ def test_what_autograd_keeps_is_what_it_keeps_of_real_tensors(name: str) -> None
         logits = model(x)
     found = kept_bytes(model, (3, side, side), batch=2)
     assert tuple(found) == (*model.stages, "head")
-    # the loss keeps logits and a little more; kernels keep a few bytes of their own
+    # the loss saves the logits and a little more; kernels save a few bytes
     assert sum(found.values()) == pytest.approx(sum(kept.values()), abs=3 * logits.nbytes + 64)
 
 
 @pytest.mark.parametrize("entry", {entry.family: entry for entry in entries()}.values(), ids=lambda entry: entry.family)
-def test_every_family_can_be_asked(entry) -> None:
+def test_peak_bytes_of_every_family(entry) -> None:
     model = entry.build(entry.tiny, classes=3, in_channels=3)
     side = model.max_side or max(model.min_side, 32)
     side += (model.min_side - side) % model.side_step
@@ -158,50 +158,49 @@ def test_every_family_can_be_asked(entry) -> None:
     assert training > 3 * parameters - sum(each.nbytes for each in model.aux.parameters()) * 3
 
 
-def test_show_says_what_fits() -> None:
+def test_show_prints_what_fits() -> None:
     result = CliRunner().invoke(app, ["show", "resnet20_cifar", "--memory", "64MB"])
     assert result.exit_code == 0, result.output
     assert "What fits into 64" in result.output
     result = CliRunner().invoke(app, ["show", "resnet20_cifar", "--memory", "64MB", "--json"])
-
     record = from_json(SizeRecord, json.loads(result.stdout))
     assert to_json(record) == json.loads(result.stdout)
     assert record.memory is not None
     assert record.memory.forward.largest_batch > record.memory.training.largest_batch > 1
     wrong = CliRunner().invoke(app, ["show", "lenet5", "--memory", "lots"])
     assert wrong.exit_code == 1
-    assert "no amount of memory" in wrong.stderr
+    assert "is not a memory size" in wrong.stderr
 
 
 # ---------------------------------------------------------------------- against the allocator
 
 
 def allocated(run: Callable[[], object]) -> int:
-    """Most bytes that PyTorch's allocator gave out beyond what there was before, by its own events."""
+    """Peak bytes that PyTorch's allocator added during a run, from its profiler events."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
     assert profiler.profiler is not None
     events = [each for each in profiler.profiler.kineto_results.events() if each.name() == "[memory]"]
-    held = most = 0
+    current = peak = 0
     for event in sorted(events, key=lambda each: each.start_ns()):
-        held += event.nbytes()
-        most = max(most, held)
-    return most
+        current += event.nbytes()
+        peak = max(peak, current)
+    return peak
 
 
 def check_against_the_allocator(name: str, batch: int, side: int) -> None:
     model = REGISTRY.get(name).create(classes=10)
     shape = (model.in_channels, side, side)
     x, labels = torch.rand(batch, *shape), torch.zeros(batch, dtype=torch.int64)
-    there = sum(each.nbytes for each in [x, *model.parameters(), *model.buffers()])
+    before = sum(each.nbytes for each in [x, *model.parameters(), *model.buffers()])
 
     def forward() -> None:
         with torch.no_grad():
             model(x)
 
     model.eval()
-    forward()  # what is made once and stays is not counted
-    found = {"forward": there + allocated(forward)}
+    forward()  # allocations that stay after the first run do not count
+    found = {"forward": before + allocated(forward)}
     optimiser = torch.optim.SGD(model.train().parameters(), lr=0.01, momentum=0.9)
 
     def step() -> None:
@@ -211,20 +210,20 @@ def check_against_the_allocator(name: str, batch: int, side: int) -> None:
     step()
     optimiser.zero_grad()
     state = sum(each.nbytes for each in model.parameters())
-    found["training"] = there + state + allocated(step)
+    found["training"] = before + state + allocated(step)
     for mode, measured in found.items():
-        told = peak_bytes(model, shape, batch=batch, training=mode == "training")
-        print(f"{name} {mode}: told {told / 1e6:.1f} MB, measured {measured / 1e6:.1f} MB, {told / measured - 1:+.1%}")
-        assert abs(told / measured - 1) < 0.1, (name, mode)
+        estimated = peak_bytes(model, shape, batch=batch, training=mode == "training")
+        print(
+            f"{name} {mode}: estimated {estimated / 1e6:.1f} MB, measured {measured / 1e6:.1f} MB, {estimated / measured - 1:+.1%}"
+        )
+        assert abs(estimated / measured - 1) < 0.1, (name, mode)
 
 
-def test_the_allocator_agrees() -> None:
+def test_estimate_matches_the_allocator() -> None:
     check_against_the_allocator("resnet20_cifar", 16, 32)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "vgg11", "densenet121", "convnext_tiny"])
-def test_the_allocator_agrees_on_large_networks(name: str) -> None:
-    if name not in REGISTRY:
-        pytest.skip(f"there is no {name} yet")
+def test_estimate_matches_the_allocator_on_large_networks(name: str) -> None:
     check_against_the_allocator(name, 4, 96)

@@ -22,7 +22,7 @@ class Whereabouts:
         stage_share: Of the total, from 0 to 1.
         layer: The layer that has most of it.
         layer_share: Of the total.
-        conv_share: What convolutions have of the total; dense layers have the rest.
+        conv_share: What convolutions have of the total; linear layers have the rest.
     """
 
     quantity: Quantity
@@ -49,7 +49,7 @@ def of(row: LayerRow | StageRow, quantity: Quantity) -> int:
 
 
 def counted(size: SizeRecord) -> list[LayerRow]:
-    """The layers that have units: convolutions and dense layers."""
+    """The layers that have units: convolutions and linear layers."""
     return [row for row in size.layers if row.type in ("conv", "linear")]
 
 

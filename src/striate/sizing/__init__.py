@@ -1,4 +1,4 @@
-"""What a network costs before it runs."""
+"""Parameters, multiply-adds, memory and receptive fields of a network, without running it on data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long a piece of work takes on this machine: warmed up, repeated, the median with its interval."""
+"""Timing of work on this machine: warm-up, repeats, and the median with its confidence interval."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of one piece of work.
+    """Time of one run, in seconds.
 
     Args:
-        median_s: The middle of the repeats.
-        low_s: Lower end of the median's 95 % interval.
-        high_s: Upper end.
-        repeats: How often it ran, warm-up left out.
+        median_s: Median of the repeats.
+        low_s: Lower end of the 95 % confidence interval of the median.
+        high_s: Upper end of the interval.
+        repeats: Number of timed runs, without the warm-up.
     """
 
     median_s: float
@@ -33,26 +33,29 @@ def timed(
     device: torch.device,
     *,
     seconds: float = 1.0,
-    least: int = 7,
-    most: int = 100,
+    min_repeats: int = 7,
+    max_repeats: int = 100,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Timing:
-    """Run `work` again and again, and say how long one run takes.
+    """Run `work` repeatedly and measure the time of one run.
+
+    Two warm-up runs come first. Timing stops when `seconds` have passed, but never before `min_repeats` or after
+    `max_repeats` runs.
 
     Args:
-        work: What to time.
-        device: Where it runs; what was started there is waited for.
-        seconds: After so long no further repeat begins.
-        least: Repeats that are made in any case.
-        most: Repeats that suffice in any case.
-        clock: Seconds that only rise.
+        work: The function to time.
+        device: The device that it runs on. Each run waits until the device is idle.
+        seconds: Total time, in seconds, after which no further run starts.
+        min_repeats: Minimum number of timed runs.
+        max_repeats: Maximum number of timed runs.
+        clock: A monotonic clock, in seconds.
     """
     for _ in range(2):  # the first runs choose kernels and fill caches
         work()
     wait(device)
     took: list[float] = []
     began = clock()
-    while len(took) < least or (len(took) < most and clock() - began < seconds):
+    while len(took) < min_repeats or (len(took) < max_repeats and clock() - began < seconds):
         start = clock()
         work()
         wait(device)
@@ -62,7 +65,7 @@ def timed(
 
 
 def wait(device: torch.device) -> None:
-    """Wait until a device has done what it was given; a processor has."""
+    """Wait until all work queued on a device is done. A CPU has no queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -70,13 +73,17 @@ def wait(device: torch.device) -> None:
 
 
 def median_interval(samples: Sequence[float]) -> tuple[float, float]:
-    """Between which of the samples the median lies with 95 % confidence, whatever their distribution.
+    """Confidence interval of the median (95 %), without an assumption about the distribution.
 
-    With five samples or fewer that is all that can be said: between the least and the greatest.
+    Args:
+        samples: The measurements, ``[n]``, in any order.
+
+    Returns:
+        Two of the samples. With five samples or fewer, the interval is the whole range.
 
     Source:
-        Conover 1999, Practical Nonparametric Statistics, section 3.2: how many samples lie below the
-        median is binomial.
+        Conover 1999, Practical Nonparametric Statistics, section 3.2: the number of samples below the median follows a
+        binomial distribution.
 
     Example:
         >>> median_interval([1, 2, 3, 4, 5, 6, 7, 8, 9])

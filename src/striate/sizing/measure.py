@@ -1,4 +1,4 @@
-"""The whole bill of a network."""
+"""Size of a network: parameters, multiply-adds and activation memory, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from striate.sizing.trace import on_meta, trace
 
 
 def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None = None) -> SizeRecord:
-    """Count what a network costs for one image, layer by layer, without running it on data.
+    """Compute the parameters, multiply-adds and activation memory of a network for one image.
 
-    Takes milliseconds and no memory, whatever the size of the network or of the image; the network is not changed.
+    The network runs on the meta device: this takes milliseconds and no memory for any network and any image size, and
+    does not change the network.
 
     Args:
         model: An `ImageModel`, on any device.
         shape: Channels, height and width of the image, in pixels.
-        name: What to call the network in the record; None takes its class's name.
+        name: Name of the network in the record; None means the name of its class.
 
     Returns:
-        A row for every layer, and the totals; all at batch 1 with auxiliary heads off.
+        A row for every layer, a row for every stage, and the totals, at batch size 1 and without auxiliary heads.
 
     Raises:
-        InputShapeError: The network does not take such an image.
-        PlanError: The network has no head.
+        InputShapeError: The network does not accept this shape.
+        PlanError: The module is not a network of Striate.
 
     Example:
         >>> from striate.models import REGISTRY
@@ -37,9 +38,11 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
     """
     copied = on_meta(model)
     if not isinstance(copied, Network):
-        raise PlanError(f"{type(model).__name__} has no head", hint="give a network of striate.models")
+        raise PlanError(
+            f"{type(model).__name__} is not a network of Striate", hint="use a network from striate.create_model"
+        )
     traced = trace(copied, shape, watch=copied.head)
-    rows, entered = traced.rows, traced.entered
+    rows, field = traced.rows, traced.watched
     image_bytes = math.prod(shape) * next((each.element_size() for each in copied.parameters()), 4)
     auxiliary = {id(each) for each in copied.aux.parameters()}
     totals = SizeTotals(
@@ -49,8 +52,8 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         connections=sum(row.connections for row in rows),
         macs=sum(row.macs for row in rows),
         activation_bytes=image_bytes + sum(row.activation_bytes for row in rows),
-        receptive_field=None if entered is None else entered.size,
-        stride=None if entered is None else entered.stride,
+        receptive_field=None if field is None else field.size,
+        stride=None if field is None else field.stride,
         depth=sum(any(True for _ in each.parameters(recurse=False)) for each in _holders(copied)),
         file_bytes=sum(each.nbytes for module in _holders(copied) for each in _own(module)),
     )
@@ -66,7 +69,7 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
 
 
 def _holders(model: Network) -> list[nn.Module]:
-    """The modules that hold tensors of their own, auxiliary heads left out."""
+    """The modules that hold tensors themselves, without auxiliary heads."""
     auxiliary = set(model.aux.modules())
     return [each for each in model.modules() if each not in auxiliary and _own(each)]
 

@@ -1,4 +1,4 @@
-"""What each operation costs, and what it does to the receptive field."""
+"""Cost of each tensor operation, and how the operation changes the receptive field."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.sizing.field import Axis, Field, meet
+from striate.sizing.field import Axis, Field, union
 
 aten = torch.ops.aten
 
@@ -21,7 +21,7 @@ class Operation:
 
     Args:
         function: The operator.
-        arguments: By the operator's own names, defaults filled in.
+        arguments: Its arguments with their defaults, by the names of the operator.
         output: Its first result.
     """
 
@@ -30,7 +30,7 @@ class Operation:
     output: Tensor
 
     def pair(self, name: str, default: str | None = None) -> tuple[int, int]:
-        """A size argument for down and across; empty lists (PyTorch's "as `default`") resolved."""
+        """A size argument, vertically and horizontally. An empty list means the argument called `default`."""
         value = self.arguments[name]
         if default is not None and value in ([], None):
             value = self.arguments[default]
@@ -39,7 +39,7 @@ class Operation:
 
     @property
     def sides(self) -> tuple[int, int]:
-        """Positions of the output, down and across."""
+        """Number of output positions, vertically and horizontally."""
         return (self.output.shape[-2], self.output.shape[-1])
 
 
@@ -78,13 +78,13 @@ VIEWS = frozenset(
         aten.detach,
     }
 )
-"""Operations that look at maps in another way and make none."""
+"""Operations that return a view of their input."""
 PADS = frozenset({aten.constant_pad_nd})
-"""Operations that belong to the layer which reads their result."""
+"""Operations that count as a part of the layer that reads their result."""
 
 
 def kind(operation: Operation) -> str | None:
-    """The type of layer that an operation is, or None when it is no layer of its own."""
+    """The layer type of an operation, as in `LayerRow.type`; None if the operation is not a layer."""
     packet = operation.function.overloadpacket
     if packet in VIEWS or packet in PADS:
         return None
@@ -96,25 +96,26 @@ def kind(operation: Operation) -> str | None:
 
 
 def weight(operation: Operation) -> Tensor | None:
-    """The tensor of weights of a convolution or linear layer, None for other layers."""
+    """The weight of a convolution or linear layer; None for other layers."""
     names = {aten.convolution: "weight", aten.addmm: "mat2", aten.mm: "mat2"}
     name = names.get(operation.function.overloadpacket)
     return None if name is None else operation.arguments[name]
 
 
 def macs(operation: Operation) -> int:
-    """Multiply-adds of a convolution or linear layer, 0 for other layers.
+    """Multiply-adds of a convolution or linear layer; 0 for other layers.
 
-    Every output element of a convolution multiplies one kernel, ``W H K^2 M N / groups`` in all. A transposed
-    convolution does so for every input element. Every output element of a linear layer multiplies one row, ``M N``.
+    Every output element of a convolution multiplies one kernel: ``W H K^2 M N / groups`` in total. A transposed
+    convolution multiplies one kernel for every input element. Every output element of a linear layer multiplies one row
+    of the weight: ``M N``.
     """
     kernel = weight(operation)
     if kernel is None:
         return 0
     if operation.function.overloadpacket is not aten.convolution:
         return operation.output.numel() * kernel.shape[0]
-    places = operation.arguments["input"] if operation.arguments["transposed"] else operation.output
-    return places.numel() * math.prod(kernel.shape[1:])
+    elements = operation.arguments["input"] if operation.arguments["transposed"] else operation.output
+    return elements.numel() * math.prod(kernel.shape[1:])
 
 
 # ---------------------------------------------------------------------- receptive fields
@@ -124,14 +125,14 @@ MAPS = ("n", "c", "h", "w")
 
 @dataclass(frozen=True, slots=True)
 class ReceptiveField:
-    """What the positions of a tensor see of the image, and where in the tensor they lie.
+    """Receptive fields of the positions of a tensor, and the meaning of its dimensions.
 
     Args:
-        field: Of its positions.
-        dims: What each dimension counts: n images, c channels, h and w positions, several where they are merged
-            (``("nhw", "c")`` are rows of channels, as a linear layer takes them), nothing for a dimension of 1.
-        parts: Where maps of several fields stand side by side: how many channels have which field, in order. For one
-            that takes them apart again.
+        field: Receptive fields of the positions.
+        dims: What each dimension holds: n for images, c for channels, h and w for positions. Several letters mean a
+            merged dimension: the input of a linear layer is ``("nhw", "c")``. A dimension of size 1 may have no letter.
+        parts: For concatenated maps, the number of channels and the receptive field of each, in order. A later slice of
+            the channels uses them.
     """
 
     field: Field
@@ -139,11 +140,11 @@ class ReceptiveField:
     parts: tuple[tuple[int, Field], ...] = ()
 
     def at(self, dim: int) -> str:
-        """What a dimension counts; `dim` may count from the end."""
+        """The letters of a dimension; a negative `dim` counts from the end."""
         return self.dims[dim]
 
     def along(self, letters: str, change: Callable[[Axis], Axis]) -> Field:
-        """The field with its sides among `letters` changed."""
+        """The receptive fields with `change` applied to the sides in `letters`."""
         h = change(self.field.h) if "h" in letters else self.field.h
         w = change(self.field.w) if "w" in letters else self.field.w
         return Field(h, w)
@@ -155,7 +156,7 @@ def _convolution(operation: Operation, rf: ReceptiveField) -> ReceptiveField | N
         return None
     sides = (kernel.shape[2], kernel.shape[3])
     if operation.arguments["transposed"]:
-        return _spread(operation, rf, sides)
+        return _transposed(operation, rf, sides)
     return _window(operation, rf, sides, operation.pair("stride"))
 
 
@@ -179,12 +180,12 @@ def _window(
     return ReceptiveField(Field(*axes))
 
 
-def _spread(operation: Operation, rf: ReceptiveField, kernel: tuple[int, int]) -> ReceptiveField | None:
+def _transposed(operation: Operation, rf: ReceptiveField, kernel: tuple[int, int]) -> ReceptiveField | None:
     if rf.dims != MAPS:
         return None
     stride, padding, dilation = (operation.pair(name) for name in ("stride", "padding", "dilation"))
     h, w = (
-        axis.spread(k, stride=s, before=p, dilation=d, count=count)
+        axis.transposed(k, stride=s, before=p, dilation=d, count=count)
         for axis, k, s, p, d, count in zip(
             (rf.field.h, rf.field.w), kernel, stride, padding, dilation, operation.sides, strict=True
         )
@@ -193,22 +194,22 @@ def _spread(operation: Operation, rf: ReceptiveField, kernel: tuple[int, int]) -
 
 
 def _nearest(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
-    """Upsampling that repeats positions: a transposed window as wide as its step."""
+    """Nearest upsampling: a transposed window whose kernel equals its stride."""
     axes = []
     for axis, count in zip((rf.field.h, rf.field.w), operation.sides, strict=True):
         factor, rest = divmod(count, axis.count)
         if rest or rf.dims != MAPS:
             return None
-        axes.append(axis.spread(factor, stride=factor, count=count))
+        axes.append(axis.transposed(factor, stride=factor, count=count))
     return ReceptiveField(Field(*axes))
 
 
 def _adaptive_pool(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
-    """Where windows differ in size, the largest counts."""
+    """If the windows differ in size, use the largest."""
 
     def pooled(axis: Axis, count: int) -> Axis:
-        starts = [place * axis.count // count for place in range(count)]
-        ends = [-(-(place + 1) * axis.count // count) for place in range(count)]
+        starts = [position * axis.count // count for position in range(count)]
+        ends = [-(-(position + 1) * axis.count // count) for position in range(count)]
         kernel = max(end - start for start, end in zip(starts, ends, strict=True))
         return axis.window(kernel, stride=max(1, axis.count // count), count=count)
 
@@ -219,11 +220,11 @@ def _adaptive_pool(operation: Operation, rf: ReceptiveField) -> ReceptiveField |
 
 
 def _reduction(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
-    """A mean, a norm, ...: over positions it sees them all, over channels nothing new."""
+    """A mean, a norm, and so on. Over positions, the result has the union of their receptive fields."""
     given = len(rf.dims)
     dims = operation.arguments.get("dim")
     along = {dims % given} if isinstance(dims, int) else {axis % given for axis in dims or range(given)}
-    field = rf.along("".join(rf.at(axis) for axis in along), Axis.whole)
+    field = rf.along("".join(rf.at(axis) for axis in along), Axis.merged)
     if operation.output.ndim == given:
         return ReceptiveField(field, rf.dims)
     return ReceptiveField(field, tuple(letters for axis, letters in enumerate(rf.dims) if axis not in along))
@@ -231,7 +232,9 @@ def _reduction(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
 
 def _pad(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
     pads, field = operation.arguments["pad"], rf.field
-    for back, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True), start=1):  # the last axis first
+    for back, (before, after) in enumerate(
+        zip(pads[::2], pads[1::2], strict=True), start=1
+    ):  # the pads of the last axis come first
         letters = rf.at(-back)
         field = ReceptiveField(field).along(
             letters, lambda a, b=before, c=after: a.window(1, before=b, count=a.count + b + c)
@@ -252,7 +255,7 @@ def _slice(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
 
 
 def _part(rf: ReceptiveField, first: int, end: int) -> ReceptiveField | None:
-    """Channels from `first` to before `end`."""
+    """The channels from `first` up to, but not including, `end`."""
     found, start = [], 0
     for channels, field in rf.parts:
         if start < end and start + channels > first:
@@ -260,17 +263,17 @@ def _part(rf: ReceptiveField, first: int, end: int) -> ReceptiveField | None:
         start += channels
     if not found:
         return ReceptiveField(rf.field, rf.dims)
-    field = meet(field for _, field in found)
+    field = union(field for _, field in found)
     return None if field is None else ReceptiveField(field, rf.dims, tuple(found))
 
 
 def _split(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
-    """Groups of channels."""
+    """A split of the channels keeps the receptive field."""
     return rf if rf.at(operation.arguments["dim"]) in ("c", "") else None
 
 
 def _view(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
-    """The same elements in other dimensions: positions that are merged with channels are read all at once."""
+    """A reshape. If positions are merged with channels, the receptive field becomes the union of all positions."""
     sizes = {"n": 1, "h": rf.field.h.count, "w": rf.field.w.count}
     rest: list[tuple[str, int]] = []
     for letters, size in zip(rf.dims, operation.arguments["self"].shape, strict=True):
@@ -294,7 +297,7 @@ def _view(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
             name = rest.pop(0)[0]
         dims.append(name)
     merged = "".join(name for name in dims if "c" in name)
-    return ReceptiveField(rf.along(merged, Axis.whole), tuple("c" if "c" in name else name for name in dims))
+    return ReceptiveField(rf.along(merged, Axis.merged), tuple("c" if "c" in name else name for name in dims))
 
 
 def _permute(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
@@ -308,17 +311,17 @@ def _permute(operation: Operation, rf: ReceptiveField) -> ReceptiveField:
 
 
 def _linear(operation: Operation, rf: ReceptiveField) -> ReceptiveField | None:
-    """A linear layer reads channels, row by row."""
+    """A linear layer over the channels."""
     if set(rf.at(-1)) & {"h", "w"} and rf.field.counts != (1, 1):
         return None
-    return ReceptiveField(rf.field, rf.dims)  # every output reads all channels
+    return ReceptiveField(rf.field, rf.dims)
 
 
 def _same(_operation: Operation, rf: ReceptiveField) -> ReceptiveField:
     return rf
 
 
-SIGHT_RULES: dict[Any, Callable[[Operation, ReceptiveField], ReceptiveField | None]] = {
+FIELD_RULES: dict[Any, Callable[[Operation, ReceptiveField], ReceptiveField | None]] = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _pool,
     aten.avg_pool2d: _pool,
@@ -341,7 +344,7 @@ SIGHT_RULES: dict[Any, Callable[[Operation, ReceptiveField], ReceptiveField | No
     aten.t: _permute,
     aten.addmm: _linear,
     aten.mm: _linear,
-    # global statistics are left out, as global gates are
+    # global statistics are ignored, like the gates of squeeze-and-excitation
     aten.native_batch_norm: _same,
     aten.native_layer_norm: _same,
     aten.native_group_norm: _same,
@@ -351,27 +354,30 @@ SIGHT_RULES: dict[Any, Callable[[Operation, ReceptiveField], ReceptiveField | No
 }
 
 
-def rf_after(operation: Operation, sights: list[ReceptiveField]) -> ReceptiveField | None:
-    """What the positions of an operation's output see, None where no rule is known.
+def rf_after(operation: Operation, inputs: list[ReceptiveField]) -> ReceptiveField | None:
+    """Receptive fields of the output of an operation.
 
     Args:
         operation: The operation.
-        sights: Of its inputs that depend on the image, in order.
+        inputs: Receptive fields of the inputs that depend on the image, in order.
+
+    Returns:
+        The receptive fields; None if there is no rule for the operation.
     """
     packet = operation.function.overloadpacket
-    rule = SIGHT_RULES.get(packet)
+    rule = FIELD_RULES.get(packet)
     if rule is not None:
-        return rule(operation, sights[0]) if len(sights) == 1 else None
-    if packet is aten.cat and sights[0].at(operation.arguments["dim"]) != "c":
+        return rule(operation, inputs[0]) if len(inputs) == 1 else None
+    if packet is aten.cat and inputs[0].at(operation.arguments["dim"]) != "c":
         return None
     if packet is aten.cat or torch.Tag.pointwise in operation.function.tags:
-        field = meet(rf.field for rf in sights)
-        dims = list(dict.fromkeys(s.dims for s in sights if field and s.field.counts == field.counts))
-        if len(dims) > 1 and field is not None and field.counts == (1, 1):  # a single position lies anywhere
-            dims = [max(dims, key=lambda each: (len(each), len("".join(each))))]  # what says most of where
+        field = union(rf.field for rf in inputs)
+        dims = list(dict.fromkeys(s.dims for s in inputs if field and s.field.counts == field.counts))
+        if len(dims) > 1 and field is not None and field.counts == (1, 1):  # a single position matches any dimensions
+            dims = [max(dims, key=lambda each: (len(each), len("".join(each))))]  # take the most specific dimensions
         parts: list[tuple[int, Field]] = []
-        if packet is aten.cat and len(sights) == len(operation.arguments["tensors"]):
-            for each, rf in zip(operation.arguments["tensors"], sights, strict=True):
+        if packet is aten.cat and len(inputs) == len(operation.arguments["tensors"]):
+            for each, rf in zip(operation.arguments["tensors"], inputs, strict=True):
                 parts += rf.parts or [(each.shape[operation.arguments["dim"]], rf.field)]
         return ReceptiveField(field, dims.pop(), tuple(parts)) if field is not None and len(dims) == 1 else None
     return None

@@ -1,4 +1,4 @@
-"""Shapes of common operations, found without PyTorch's own definitions, which load its compiler first."""
+"""Output shapes of common operations, computed without loading PyTorch's compiler."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from torch import Tensor
 aten = torch.ops.aten
 
 _ELEMENTWISE = frozenset(
-    getattr(aten, f"{name}{place}")
+    getattr(aten, f"{name}{suffix}")
     for name in ("add", "sub", "mul", "div", "sigmoid", "tanh", "relu", "silu", "leaky_relu", "hardtanh", "clamp")
-    for place in ("", "_")
+    for suffix in ("", "_")
 ) | {aten.gelu, aten.pow, aten.sqrt, aten.rsqrt}
 
 
 def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
-    """What an operation on the meta device gives, for common ones whose shapes are plain; None for others.
+    """Output of a common operation on the meta device.
 
-    PyTorch finds these shapes by running the operations' definitions in Python, and loads its compiler for the first
-    of them, which takes longer than the whole of sizing.
+    PyTorch computes these shapes with Python definitions of the operations, and the first one loads its compiler, which
+    takes longer than everything else that `measure` does.
 
     Args:
         function: The operator.
-        arguments: By the operator's own names.
+        arguments: Its arguments, by the names of the operator.
+
+    Returns:
+        Empty tensors of the right shapes and types; None for an operation that is not handled here.
     """
     packet = function.overloadpacket
     if packet is aten.cat:
@@ -45,13 +48,13 @@ def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
     if packet in (aten.max_pool2d_with_indices, aten.avg_pool2d) and given[0].ndim == 4:
         sides = _slid(given[0].shape[2:], arguments["kernel_size"], arguments)
         pooled = None if min(sides) < 1 else _empty(given, *given[0].shape[:2], *sides)
-        return pooled if packet is aten.avg_pool2d or pooled is None else (pooled, pooled)  # no one reads the indices
+        return pooled if packet is aten.avg_pool2d or pooled is None else (pooled, pooled)  # nothing reads the indices
     if packet is aten._adaptive_avg_pool2d and given[0].ndim == 4:
         return _empty(given, *given[0].shape[:2], *arguments["output_size"])
     if packet is aten.native_batch_norm and not arguments["training"]:
         return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)
     if packet is aten.native_layer_norm:
-        return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)  # statistics that nothing reads
+        return _empty(given, *given[0].shape), _empty(given, 0), _empty(given, 0)  # nothing reads the statistics
     if packet is aten.addmm:
         return _empty(given, arguments["mat1"].shape[0], arguments["mat2"].shape[1])
     if packet is aten.mean and arguments.get("dim"):
@@ -62,9 +65,9 @@ def plain_result(function: Any, arguments: Mapping[str, Any]) -> Any:
 
 
 def _slid(given: Sequence[int], kernel: Sequence[int], arguments: Mapping[str, Any]) -> list[int]:
-    """Places that a window takes along each side: (W - F + 2 P) / S + 1, the window dilated.
+    """Output length of a sliding window along each side: (W - F + 2 P) / S + 1, F being the dilated window.
 
-    Where a pool rounds up, a last place that would begin beyond the image and the padding before it does not count.
+    With ``ceil_mode``, a last window that would start in the padding after the image does not count.
     """
     up = arguments.get("ceil_mode", False)
     pairs = [

@@ -1,4 +1,4 @@
-"""One row a layer, from a run on tensors that have shapes and no memory."""
+"""A table of the layers of a network, from a forward pass on the meta device."""
 
 from __future__ import annotations
 
@@ -17,26 +17,30 @@ from striate.sizing.rules import ReceptiveField
 from striate.sizing.shapes import plain_result
 
 ONE_LAYER = (nn.LocalResponseNorm,)
-"""Modules that are one layer to a reader although they run as many operations at each position."""
+"""Modules that count as one layer although they run several operations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a run showed.
+    """Result of a traced forward pass.
 
     Args:
-        rows: The layers, in the order in which they ran.
-        entered: Receptive field of what first entered the module that was watched; None where it is not known.
+        rows: The layers, in the order of execution.
+        watched: Receptive field of the first input of the watched module; None if it is unknown.
     """
 
     rows: tuple[LayerRow, ...]
-    entered: Field | None
+    watched: Field | None
 
 
 def on_meta(model: nn.Module) -> nn.Module:
-    """A copy of a network in evaluation mode whose parameters and buffers have shapes and no memory.
+    """Copy a network to the meta device, in evaluation mode. The original does not change.
 
-    The network itself is not touched: its mode, its device and its values stay.
+    Args:
+        model: A network on any device.
+
+    Returns:
+        The copy. Its parameters and buffers have shapes but no values.
     """
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
@@ -47,17 +51,17 @@ def on_meta(model: nn.Module) -> nn.Module:
 
 
 def _shape_of(tensor: torch.Tensor) -> torch.Tensor:
-    """Its twin without memory. `torch.empty_like` would load PyTorch's compiler first, a third of a second."""
+    """A meta tensor like `tensor`. `torch.empty_like` would load PyTorch's compiler, which takes 0.3 seconds."""
     return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
 def trace(model: nn.Module, shape: tuple[int, int, int], *, watch: nn.Module) -> Trace:
-    """Run a network at batch 1 and list its layers.
+    """Run a network at batch size 1 and list its layers.
 
     Args:
         model: A network on the meta device; see `on_meta`.
-        shape: Channels, height and width of the image.
-        watch: The module whose input's receptive field is asked for.
+        shape: Channels, height and width of the image, in pixels.
+        watch: The module for whose input the receptive field is computed.
     """
     dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), torch.float32)
     image = torch.empty(1, *shape, device="meta", dtype=dtype)
@@ -65,91 +69,91 @@ def trace(model: nn.Module, shape: tuple[int, int, int], *, watch: nn.Module) ->
     names = {module: name for name, module in model.named_modules()}
     hooks = []
     for module, name in names.items():
-        hooks.append(module.register_forward_pre_hook(tracer.entering(name)))
-        hooks.append(module.register_forward_hook(tracer.leave))
+        hooks.append(module.register_forward_pre_hook(tracer.enter_hook(name)))
+        hooks.append(module.register_forward_hook(tracer.leave_hook))
     try:
         with torch.no_grad(), tracer:
             model(image)
     finally:
         for hook in hooks:
             hook.remove()
-    return Trace(tuple(tracer.rows), tracer.entered)
+    return Trace(tuple(tracer.rows), tracer.watched)
 
 
 @final
 class _Tracer(TorchDispatchMode):
-    """Hears every operation and knows in which module it runs."""
+    """Records every operation together with the module that runs it."""
 
     def __init__(self, image: Tensor, watch: nn.Module) -> None:
         super().__init__()
         self.rows: list[LayerRow] = []
-        self.entered: Field | None = None
+        self.watched: Field | None = None
         self._watch = watch
         self._path: list[tuple[str, nn.Module]] = []
-        self._paid: set[nn.Module] = set()
-        # Sights by tensor. The tensors are kept too, so that an address is never used twice; they have no memory.
-        self._sights: dict[int, tuple[Tensor, ReceptiveField | None]] = {}
-        self._know(image, ReceptiveField(Field.of_image(image.shape[-2], image.shape[-1])))
+        self._counted: set[nn.Module] = set()
+        # Receptive fields by id of the tensor. The tensors are kept, so that no id is used twice; they take no memory.
+        self._fields: dict[int, tuple[Tensor, ReceptiveField | None]] = {}
+        self._store(image, ReceptiveField(Field.of_image(image.shape[-2], image.shape[-1])))
 
-    # ------------------------------------------------------------------ where
+    # ------------------------------------------------------------------ hooks of the modules
 
-    def entering(self, name: str) -> Any:
-        """The hook for the beginning of the module called `name`."""
+    def enter_hook(self, name: str) -> Any:
+        """Make the forward pre-hook of the module called `name`."""
 
         def enter(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             self._path.append((name, module))
-            if module is self._watch and self.entered is None:
-                # a decoder reads the maps of several stages: the highest counts
-                self.entered = self._field(_tensors(inputs[0])[-1])
+            if module is self._watch and self.watched is None:
+                # a decoder reads the maps of several stages: use the last one
+                self.watched = self._field_of(_tensors(inputs[0])[-1])
 
         return enter
 
-    def leave(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        """The hook for the end of a module."""
+    def leave_hook(self, module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        """The forward hook of every module."""
         if isinstance(module, ONE_LAYER):
-            self._know(output, self._sights[id(inputs[0])][1])
+            self._store(output, self._fields[id(inputs[0])][1])
             self.rows.append(self._row("norm", inputs[0], output))
         self._path.pop()
 
-    # ------------------------------------------------------------------ what
+    # ------------------------------------------------------------------ operations
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """PyTorch's question whether its compiler is to pass over this mode; yes would load the compiler, in 1.5 s."""
+        """Whether the compiler skips this mode. True would load the compiler, which takes 1.5 s."""
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-        """Run an operation and note what it does."""
+        """Run an operation and record it."""
         arguments = {
-            argument.name: args[place]
-            if place < len(args)
+            argument.name: args[position]
+            if position < len(args)
             else (kwargs or {}).get(argument.name, argument.default_value)
-            for place, argument in enumerate(func._schema.arguments)
+            for position, argument in enumerate(func._schema.arguments)
         }
         result = plain_result(func, arguments)
         if result is None:
             result = func(*args, **(kwargs or {}))
-        # several results are parts of one input, or the first counts and the others are statistics
+        # a list holds the parts of one input; of a tuple, the first is the output and the others are statistics
         outputs = result if isinstance(result, list) else [result[0] if isinstance(result, tuple) else result]
         for output in outputs:
             if isinstance(output, Tensor) and not any(isinstance(module, ONE_LAYER) for _, module in self._path):
-                self._note(rules.Operation(func, arguments, output), _tensors(args))
+                self._record(rules.Operation(func, arguments, output), _tensors(args))
         return result
 
-    def _note(self, operation: rules.Operation, given: list[Tensor]) -> None:
-        inputs = [each for each in given if id(each) in self._sights]
-        if not inputs:  # weights on their way to a layer
+    def _record(self, operation: rules.Operation, given: list[Tensor]) -> None:
+        inputs = [each for each in given if id(each) in self._fields]
+        if not inputs:  # the operation reshapes weights
             return
         output = operation.output
-        sights = [self._sights[id(each)][1] for each in inputs]
-        known = [rf for rf in sights if rf is not None]
-        self._know(output, rules.rf_after(operation, known) if len(known) == len(sights) else None)
+        fields = [self._fields[id(each)][1] for each in inputs]
+        known = [rf for rf in fields if rf is not None]
+        self._store(output, rules.rf_after(operation, known) if len(known) == len(fields) else None)
         kind = rules.kind(operation)
-        in_place = any(output is each for each in inputs)
+        inplace = any(output is each for each in inputs)
         idle = (
             operation.function.overloadpacket is torch.ops.aten._adaptive_avg_pool2d and output.shape == inputs[0].shape
         )
-        if kind is not None and not in_place and not idle:
+        if kind is not None and not inplace and not idle:
             weight, macs = rules.weight(operation), rules.macs(operation)
             self.rows.append(self._row(kind, inputs[0], output, weight=weight, macs=macs))
 
@@ -157,9 +161,9 @@ class _Tracer(TorchDispatchMode):
         self, kind: str, given: Tensor, output: Tensor, *, weight: Tensor | None = None, macs: int = 0
     ) -> LayerRow:
         name, module = self._path[-1]
-        first = module not in self._paid  # a module that runs twice has its parameters once
-        self._paid.add(module)
-        field = self._field(output)
+        first = module not in self._counted  # a module that runs twice counts its parameters once
+        self._counted.add(module)
+        field = self._field_of(output)
         return LayerRow(
             name=name,
             type=kind,
@@ -176,11 +180,11 @@ class _Tracer(TorchDispatchMode):
             padding=None if field is None else field.padding,
         )
 
-    def _know(self, tensor: Tensor, rf: ReceptiveField | None) -> None:
-        self._sights[id(tensor)] = (tensor, rf)
+    def _store(self, tensor: Tensor, rf: ReceptiveField | None) -> None:
+        self._fields[id(tensor)] = (tensor, rf)
 
-    def _field(self, tensor: Tensor) -> Field | None:
-        rf = self._sights[id(tensor)][1]
+    def _field_of(self, tensor: Tensor) -> Field | None:
+        rf = self._fields[id(tensor)][1]
         return None if rf is None else rf.field
 
 
