@@ -158,10 +158,10 @@ def test_peak_bytes_of_every_family(entry) -> None:
     assert training > 3 * parameters - sum(each.nbytes for each in model.aux.parameters()) * 3
 
 
-def test_show_prints_what_fits() -> None:
+def test_show_prints_the_memory_estimates() -> None:
     result = CliRunner().invoke(app, ["show", "resnet20_cifar", "--memory", "64MB"])
     assert result.exit_code == 0, result.output
-    assert "What fits into 64" in result.output
+    assert "Estimates for 64 MB of memory" in result.output
     result = CliRunner().invoke(app, ["show", "resnet20_cifar", "--memory", "64MB", "--json"])
     record = from_json(SizeRecord, json.loads(result.stdout))
     assert to_json(record) == json.loads(result.stdout)
@@ -213,10 +213,9 @@ def check_against_the_allocator(name: str, batch: int, side: int) -> None:
     found["training"] = before + state + allocated(step)
     for mode, measured in found.items():
         estimated = peak_bytes(model, shape, batch=batch, training=mode == "training")
-        print(
-            f"{name} {mode}: estimated {estimated / 1e6:.1f} MB, measured {measured / 1e6:.1f} MB, {estimated / measured - 1:+.1%}"
-        )
-        assert abs(estimated / measured - 1) < 0.1, (name, mode)
+        error = estimated / measured - 1
+        print(f"{name} {mode}: estimated {estimated / 1e6:.1f} MB, measured {measured / 1e6:.1f} MB, {error:+.1%}")
+        assert abs(error) < 0.1, (name, mode)
 
 
 def test_estimate_matches_the_allocator() -> None:
