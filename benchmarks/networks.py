@@ -2,7 +2,7 @@
 
 Both hold the same weights, and their logits are compared before anything is timed. Eager PyTorch, float32, both memory
 layouts: the forward pass in evaluation, and a training step (forward, cross-entropy, backward, SGD with momentum).
-Beside the forward pass stand the ways in which `striate` itself runs a network over images (`features/engines.py`):
+Beside the forward pass stand the ways in which `striate` itself runs a network over images (`inference/engines.py`):
 from bytes, with batch normalisation folded and channels last, in bfloat16, and on OpenVINO. Their ratio is to the
 faster of the peer's two layouts, which is given normalised floats and so has less to do.
 
@@ -112,7 +112,7 @@ def fast_turns(model: ImageModel, pixels: np.ndarray) -> dict[str, Turn]:
     """The ways in which the cached pass and `predict` run a network, as far as this machine has them."""
     batch, side = pixels.shape[:2]
     classifier = Classifier(model, Preprocess(size=(side, side))).eval()
-    folded = TorchEngine(classifier, torch.device("cpu"))
+    folded = TorchEngine(classifier, batch, torch.device("cpu"))
 
     def bf16() -> np.ndarray:
         with torch.autocast("cpu", torch.bfloat16):

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +16,18 @@ from striate.core.device import cpu_threads
 from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
-from striate.data.image_index import ImageIndex
+
+
+class ImageSource(Protocol):
+    """Images by number, such as an `ImageIndex`; any number of threads may read at once."""
+
+    def read(self, i: int) -> bytes | np.ndarray:
+        """Image `i`, as `decode` takes it.
+
+        Raises:
+            ImageError: The image cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +48,7 @@ class Batch:
 
 
 def batches(
-    index: ImageIndex,
+    index: ImageSource,
     positions: Sequence[int] | np.ndarray,
     preprocess: Preprocess,
     *,
@@ -105,7 +117,7 @@ class _Pending:
 
 
 def _fill(
-    index: ImageIndex,
+    index: ImageSource,
     preprocess: Preprocess,
     fast: bool,
     stop: threading.Event,

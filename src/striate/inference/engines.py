@@ -1,7 +1,8 @@
-"""What runs a network over images when nothing is being learned: the fastest way this machine has that agrees.
+"""Engines run a network in inference: the fastest one on this machine that agrees with eager PyTorch.
 
 OpenVINO in float32 is 2 to 7 times faster than eager PyTorch on x86 processors and agrees to about 1e-6. In bfloat16
-it is faster still, yet its features can differ; it is used only when asked for, and the difference is recorded.
+it is faster still, but its features can differ. It runs only when the user asks for it, and the record states the
+difference.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 import numpy as np
 import torch
@@ -21,31 +22,40 @@ from striate.core.events import ProgressCallback
 from striate.inference.fold import folded
 from striate.records.plans import EngineName
 
-LEAST_AGREEMENT = 0.999
+MIN_AGREEMENT = 0.999
+EngineChoice = EngineName | Literal["eager"]
 
 
 class Engine(Protocol):
-    """Runs one network on batches of one size."""
+    """Runs one network on batches."""
 
     @property
     def name(self) -> str:
-        """``openvino``, ``openvino-bf16`` or ``torch``, with its device."""
+        """``openvino``, ``openvino-bf16``, ``torch`` with its device, or ``eager``."""
         ...
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
-        """uint8 ``[batch, h, w, channels]`` to float32 ``[batch, ...]``; the batch is always full."""
+        """Run a batch.
+
+        Args:
+            pixels: uint8 ``[n, h, w, channels]``; n is at most the engine's batch size.
+
+        Returns:
+            float32 ``[n, ...]``.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How an engine compared with eager float32 on a sample.
+    """How well an engine agrees with eager float32 on a sample of images.
 
     Args:
-        engine: Its name.
-        cosine: Least cosine between the two over the images of the sample and the groups of features.
-        images: In the sample.
-        note: What a person should know; empty when nothing.
+        engine: Name of the engine.
+        cosine: Lowest cosine similarity between the two outputs, over the images of the sample and the groups of
+            features.
+        images: Number of images in the sample.
+        note: What the user should know; empty if there is nothing.
     """
 
     engine: str
@@ -55,19 +65,46 @@ class Agreement:
 
 
 @final
-class TorchEngine:
-    """PyTorch without gradients: batch normalisation folded, channels last."""
+class EagerEngine:
+    """PyTorch without gradients, the module as it is. Nothing is prepared, so it suits a few images at a time.
 
-    def __init__(self, module: nn.Module, device: torch.device) -> None:
-        self._device = device
+    Args:
+        module: uint8 images to outputs, on its device.
+    """
+
+    name = "eager"
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module.eval()
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """Run a batch."""
+        device = next((each.device for each in self._module.parameters()), None)
+        with torch.inference_mode():
+            return self._module(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
+
+
+@final
+class TorchEngine:
+    """PyTorch without gradients: batch normalisation folded into the convolutions, channels last.
+
+    Args:
+        module: uint8 images to outputs.
+        batch: Batch size; a smaller batch is padded, so that an image's output does not depend on its batch.
+        device: Where it runs.
+    """
+
+    def __init__(self, module: nn.Module, batch: int, device: torch.device) -> None:
+        self._batch, self._device = batch, device
         on_device = folded(module).to(device)
         self._module = on_device.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.name = f"torch ({device})"
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Run a batch."""
+        full = torch.from_numpy(_padded(pixels, self._batch)).to(self._device)
         with torch.inference_mode():
-            return self._module(torch.from_numpy(pixels).to(self._device)).float().cpu().numpy()
+            return self._module(full).float().cpu().numpy()[: len(pixels)]
 
 
 @final
@@ -75,10 +112,13 @@ class OpenVinoEngine:
     """OpenVINO on the processor, compiled for one batch size.
 
     Args:
-        module: uint8 images to numbers.
-        batch: Images at a time.
-        image: Height, width and channels of one.
-        bf16: Whether products are taken in bfloat16.
+        module: uint8 images to outputs.
+        batch: Batch size; a smaller batch is padded.
+        image: Height, width and channels of one image.
+        bf16: Whether matrix products run in bfloat16.
+
+    Raises:
+        EngineError: OpenVINO is not installed, or cannot run the network.
     """
 
     def __init__(self, module: nn.Module, batch: int, image: tuple[int, int, int], *, bf16: bool = False) -> None:
@@ -86,9 +126,9 @@ class OpenVinoEngine:
             import openvino
         except ImportError as error:
             raise EngineError(
-                "OpenVINO is not installed", hint="pip install openvino, or choose engine torch"
+                "OpenVINO is not installed", hint="pip install openvino, or choose --engine torch"
             ) from error
-        example = torch.zeros((1, *image), dtype=torch.uint8)  # a batch would cost its maps, and teach no more
+        example = torch.zeros((1, *image), dtype=torch.uint8)  # one image traces as well as a batch, in less memory
         try:
             with warnings.catch_warnings(), torch.no_grad():  # with gradients, tracing would keep every map: gigabytes
                 warnings.simplefilter("ignore")  # tracing warns of every shape that it fixes, as it should here
@@ -101,13 +141,14 @@ class OpenVinoEngine:
             self._compiled = openvino.Core().compile_model(graph, "CPU", settings)
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
-            raise EngineError(f"OpenVINO cannot run this network: {reason}", hint="choose engine torch") from error
+            raise EngineError(f"OpenVINO cannot run this network: {reason}", hint="choose --engine torch") from error
+        self._batch = batch
         self._request = self._compiled.create_infer_request()
         self.name = "openvino-bf16" if bf16 else "openvino"
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """Run a batch."""
-        return np.array(self._request.infer([pixels])[0], dtype=np.float32)
+        return np.array(self._request.infer([_padded(pixels, self._batch)])[0][: len(pixels)], dtype=np.float32)
 
 
 def make(
@@ -115,42 +156,45 @@ def make(
     *,
     batch: int,
     image: tuple[int, int, int],
-    engine: EngineName,
+    engine: EngineChoice,
     device: torch.device,
     sample: np.ndarray,
     groups: Sequence[int],
     progress: ProgressCallback,
 ) -> tuple[Engine, Agreement]:
-    """The engine asked for, or the fastest that agrees with eager float32 on a sample.
+    """Make the engine that was asked for, or the fastest one that agrees with eager float32 on a sample.
 
     Args:
-        module: uint8 images to numbers.
-        batch: Images at a time.
-        image: Height, width and channels of one.
-        engine: ``auto`` takes OpenVINO float32 on processors and PyTorch elsewhere or where OpenVINO cannot go.
-        device: Of the run.
-        sample: Decoded images, ``[n, h, w, channels]``, n at least 1.
-        groups: Lengths of the parts of the output that are compared each for itself (one a stage); they add up to it.
-        progress: Hears when the engine is not the first choice.
+        module: uint8 images to outputs.
+        batch: Largest batch that will run.
+        image: Height, width and channels of one image.
+        engine: ``auto`` takes OpenVINO in float32 on processors, and PyTorch on other devices or if OpenVINO cannot run
+            the network. ``eager`` runs the module as it is, without a comparison.
+        device: Where PyTorch runs.
+        sample: Decoded images, ``[n, h, w, channels]``. With n = 0 there is nothing to compare, so ``eager`` runs.
+        groups: Widths of the parts of the output that are compared one by one (one per stage); they add up to its
+            width.
+        progress: Receives a note if the engine is not the first choice.
 
     Raises:
-        EngineError: An engine asked for by name cannot run here.
+        EngineError: An engine that was asked for by name cannot run here.
     """
-    module = module.to(device)  # its normalisation may have been built on another device than its network
-    reference = _eager(module, sample)
+    if engine == "eager" or not len(sample):
+        eager = EagerEngine(module)
+        return eager, Agreement(engine=eager.name, cosine=1.0, images=0)
+    reference = EagerEngine(module).run(sample)
     if engine in ("openvino", "openvino-bf16"):
         chosen: Engine = OpenVinoEngine(module, batch, image, bf16=engine == "openvino-bf16")
         return chosen, _compare(chosen, batch, sample, reference, groups)
-    fallback = TorchEngine(module, device)
+    fallback = TorchEngine(module, batch, device)
     if engine == "torch" or device.type != "cpu":
         return fallback, _compare(fallback, batch, sample, reference, groups)
-    note = ""
     try:
         first: Engine = OpenVinoEngine(module, batch, image)
         agreement = _compare(first, batch, sample, reference, groups)
-        if agreement.cosine >= LEAST_AGREEMENT:
+        if agreement.cosine >= MIN_AGREEMENT:
             return first, agreement
-        note = f"OpenVINO's features agreed only to a cosine of {agreement.cosine:.4f}, so PyTorch runs instead"
+        note = f"OpenVINO's outputs agree with PyTorch only to a cosine of {agreement.cosine:.4f}; PyTorch runs instead"
     except EngineError as error:
         note = f"{error.message}; PyTorch runs instead"
     progress.note(note)
@@ -158,31 +202,23 @@ def make(
     return fallback, Agreement(engine=fallback.name, cosine=agreement.cosine, images=agreement.images, note=note)
 
 
-def run_padded(engine: Engine, pixels: np.ndarray, batch: int) -> np.ndarray:
-    """Run up to `batch` images on an engine that takes exactly `batch`: zeros fill up and are cut off again."""
-    count = len(pixels)
-    if count == batch:
-        return engine.run(pixels)
+def _padded(pixels: np.ndarray, batch: int) -> np.ndarray:
+    """A full batch: zeros follow the images."""
+    if len(pixels) == batch:
+        return pixels
     full = np.zeros((batch, *pixels.shape[1:]), dtype=np.uint8)
-    full[:count] = pixels
-    return engine.run(full)[:count]
-
-
-def _eager(module: nn.Module, sample: np.ndarray) -> np.ndarray:
-    device = next((each.device for each in module.parameters()), None)
-    with torch.inference_mode():
-        return module.eval()(torch.from_numpy(sample).to(device)).float().cpu().numpy()
+    full[: len(pixels)] = pixels
+    return full
 
 
 def _compare(engine: Engine, batch: int, sample: np.ndarray, reference: np.ndarray, groups: Sequence[int]) -> Agreement:
-    parts = [run_padded(engine, sample[i : i + batch], batch) for i in range(0, len(sample), batch)]
+    parts = [engine.run(sample[i : i + batch]) for i in range(0, len(sample), batch)]
     got, want = np.concatenate(parts).reshape(len(sample), -1), reference.reshape(len(sample), -1)
-    least, start = 1.0, 0
+    lowest, start = 1.0, 0
     for width in groups:
         a, b = got[:, start : start + width], want[:, start : start + width]
         norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        least = min(least, float(np.min((a * b).sum(1) / np.maximum(norms, 1e-12))))
+        lowest = min(lowest, float(np.min((a * b).sum(1) / np.maximum(norms, 1e-12))))
         start += width
-    low = least < LEAST_AGREEMENT
-    note = f"features agree with eager float32 only to a cosine of {least:.4f}" if low else ""
-    return Agreement(engine=engine.name, cosine=least, images=len(sample), note=note)
+    note = f"outputs agree with eager float32 only to a cosine of {lowest:.4f}" if lowest < MIN_AGREEMENT else ""
+    return Agreement(engine=engine.name, cosine=lowest, images=len(sample), note=note)

@@ -1,4 +1,4 @@
-"""Any function of images over many images, in order, on the fastest engine."""
+"""Batched prediction: a network over many images, in order, on the fastest engine that suits their number."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ import numpy as np
 import torch
 from torch import nn
 
-from striate.core.errors import DataError, ImageError
+from striate.core.errors import ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
-from striate.data.index import ImageIndex
-from striate.data.loaders import batches
+from striate.data.loaders import ImageSource, batches
 from striate.data.tta import canvas, see
 from striate.inference import engines
-from striate.records.plans import EngineName
+from striate.inference.engines import EngineChoice
 from striate.records.tta import NO_TTA, TTAPolicy
 
 WORTH_COMPILING = 200
-"""Images below which the seconds that OpenVINO needs to compile a network are not won back."""
+"""Fewer images than this do not win back the seconds that OpenVINO needs to compile a network."""
+_SAMPLE = 4
+"""Images on which an engine is compared with eager PyTorch."""
+_SAMPLED_FROM = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outputs:
-    """What a function gave.
+    """The outputs of a network.
 
     Args:
-        values: float32 ``[n, ...]``, a row for every image that could be read.
-        positions: Which images those were, ``[n]``.
-        unreadable: Reason by position of every other.
-        agreement: What ran, and how well it agreed with eager float32.
+        values: ``[n, ...]``, one row for each image that could be read.
+        positions: Which images these are, int64 ``[n]``.
+        unreadable: The reason for every other image, by position.
+        agreement: Which engine ran, and how well it agrees with eager float32.
     """
 
     values: np.ndarray
@@ -42,72 +44,81 @@ class Outputs:
     agreement: engines.Agreement
 
 
-def sample(index: ImageIndex, positions: Sequence[int], preprocess: Preprocess, count: int) -> np.ndarray:
-    """The first `count` readable images among `positions`, decoded: ``[n, h, w, channels]``.
+def first_view(outputs: np.ndarray) -> np.ndarray:
+    """The outputs for the first view, which is the unchanged image."""
+    return outputs[0]
 
-    Raises:
-        DataError: None of the first 200 can be read.
+
+def sample(images: ImageSource, positions: Sequence[int], preprocess: Preprocess, count: int) -> np.ndarray:
+    """The first readable images, decoded.
+
+    Args:
+        images: All images.
+        positions: Which of them to try, in order; at most the first 200 are tried.
+        preprocess: How to decode them.
+        count: At most this many.
+
+    Returns:
+        uint8 ``[n, h, w, channels]``; n is 0 if none of the 200 can be read.
     """
     found: list[np.ndarray] = []
-    for position in positions[:200]:
+    for position in positions[:_SAMPLED_FROM]:
         try:
-            found.append(decode(index.read(int(position)), preprocess))
+            found.append(decode(images.read(int(position)), preprocess))
         except ImageError:
             continue
         if len(found) == count:
             break
-    if not found:
-        raise DataError(f"none of the first {len(positions[:200])} images of {index.source} can be read")
-    return np.stack(found)
-
-
-def first(outputs: np.ndarray) -> np.ndarray:
-    """Those of the first view, which is the image as it is."""
-    return outputs[0]
+    shape = (*preprocess.size, preprocess.in_channels)
+    return np.stack(found) if found else np.empty((0, *shape), dtype=np.uint8)
 
 
 def predict_batches(
     module: nn.Module,
     preprocess: Preprocess,
-    index: ImageIndex,
+    images: ImageSource,
     positions: Sequence[int] | np.ndarray,
     *,
     width: int,
     progress: ProgressCallback,
     phase: str,
     batch: int = 32,
-    engine: EngineName = "auto",
+    engine: EngineChoice = "auto",
     device: torch.device | None = None,
     fast: bool = False,
     tta: TTAPolicy = NO_TTA,
-    join: Callable[[np.ndarray], np.ndarray] = first,
+    join: Callable[[np.ndarray], np.ndarray] = first_view,
 ) -> Outputs:
     """Run `module` over images.
 
     Args:
         module: uint8 ``[n, h, w, channels]`` to ``[n, width]``.
-        preprocess: How images are decoded.
-        index: The images.
-        positions: Which of them, in the order of the rows.
-        width: Length of one row.
-        progress: Hears of progress.
-        phase: What the listener is told is going on.
-        batch: Images at a time.
-        engine: As `engines.make` takes it; few images run on PyTorch unless another is named.
-        device: Where; None is the processor.
-        fast: Whether images are reduced by the fast filter.
-        tta: How often each image is looked at, and how.
-        join: From the views' outputs, ``[views, n, width]``, to the rows.
+        preprocess: How the images are decoded.
+        images: All images.
+        positions: Which of them, in the order of the rows of the result.
+        width: Length of the module's output for one image.
+        progress: Receives the phase and its steps.
+        phase: What `progress` shows as the current work.
+        batch: Images per batch.
+        engine: As `engines.make` takes it; ``auto`` runs fewer than `WORTH_COMPILING` images on PyTorch.
+        device: Where PyTorch runs; None is the processor.
+        fast: Whether large images are reduced with the fast filter.
+        tta: Which views of each image run.
+        join: From the outputs of the views, ``[views, n, width]``, to the rows of the result, ``[n, ...]``.
+
+    Raises:
+        EngineError: The engine that was asked for cannot run here.
+        PlanError: The network cannot see images through these views.
     """
     wanted = [int(p) for p in positions]
-    whole, some = canvas(preprocess, tta), sample(index, wanted, preprocess, 4)
+    choice = "torch" if engine == "auto" and len(wanted) < WORTH_COMPILING else engine
     runner, agreement = engines.make(
         module,
         batch=batch,
-        image=some.shape[1:],
-        engine="torch" if engine == "auto" and len(wanted) < WORTH_COMPILING else engine,
+        image=(*preprocess.size, preprocess.in_channels),
+        engine=choice,
         device=device or torch.device("cpu"),
-        sample=some,
+        sample=sample(images, wanted if choice != "eager" else [], preprocess, _SAMPLE),
         groups=[width],
         progress=progress,
     )
@@ -116,11 +127,11 @@ def predict_batches(
     unreadable: dict[int, str] = {}
     progress.phase(phase, len(wanted), "image")
     done = 0
-    with closing(batches(index, wanted, whole, batch=batch, fast=fast)) as stream:
+    with closing(batches(images, wanted, canvas(preprocess, tta), batch=batch, fast=fast)) as stream:
         for each in stream:
-            seen = [engines.run_padded(runner, see(each.pixels, view, preprocess.size), batch) for view in tta.views]
+            views = [runner.run(see(each.pixels, view, preprocess.size)) for view in tta.views]
             readable = [p not in each.failed for p in each.positions]
-            rows.append(join(np.stack(seen))[readable])
+            rows.append(join(np.stack(views))[readable])
             kept += [int(p) for p, ok in zip(each.positions, readable, strict=True) if ok]
             unreadable |= each.failed
             done += len(each.positions)

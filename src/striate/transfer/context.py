@@ -191,7 +191,7 @@ class CachedFeatures:
             return made
 
         def run(pixels: np.ndarray) -> np.ndarray:
-            return engines.run_padded(engine(), pixels, BATCH)
+            return engine().run(pixels)
 
         done = fill(
             self._store,

@@ -150,7 +150,7 @@ class FrozenStageSource:
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         """The maps of `samples` as they look in this epoch, and their labels."""
         pixels, labels = self.images.batch(samples, epoch)
-        maps = engines.run_padded(self.engine, pixels.contiguous().numpy(), self.size)
+        maps = self.engine.run(pixels.contiguous().numpy())
         return torch.from_numpy(maps).contiguous(memory_format=torch.channels_last), labels
 
 
@@ -277,7 +277,7 @@ def _fill(
         samples = np.array(ids, dtype=np.int64)
         pixels = torch.from_numpy(np.ascontiguousarray(images.pixels[samples]))
         varied = augment(pixels, recipe.augment, seed=seed, epoch=view, samples=names[samples]).contiguous().numpy()
-        maps = engines.run_padded(engine, varied, _BATCH)
+        maps = engine.run(varied)
         new = [k for k, i in enumerate(ids) if wanted[view][i] not in added]
         fresh += [wanted[view][ids[k]] for k in new]
         rows.append(maps[new].astype(store.dtype))
