@@ -45,9 +45,9 @@ from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
 from striate.data.mix import mix
 from striate.models import REGISTRY
+from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Augment, recipe
 from striate.tasks.classify.loss import CrossEntropy
-from striate.tasks.classify.network import Classifier
 from striate.training import optim
 from striate.training.objective import Objective
 
@@ -188,7 +188,7 @@ def step_turn(network: str, pixels: Tensor) -> Turn:
     """A step as the loop takes it, without what varies the images."""
     entry, method = REGISTRY.get(network), recipe("cifar_short")
     model = entry.classifier(classes=CLASSES)
-    module = Classifier(model, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
+    module = PixelNetwork(model, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
     module = module.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
     loss = CrossEntropy(label_smoothing=method.label_smoothing)
     objective, optimizer = Objective(module, loss, precision="bf16"), optim.make(module, method)

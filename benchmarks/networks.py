@@ -36,7 +36,7 @@ from striate.core.memory import keep_freed_memory
 from striate.core.preprocess import Preprocess
 from striate.inference.engines import OpenVinoEngine, TorchEngine
 from striate.models import REGISTRY, ImageModel
-from striate.tasks.classify.network import Classifier
+from striate.models.pixels import PixelNetwork
 from striate.weights import load_state_dict
 
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -111,7 +111,7 @@ def step_turn(model: nn.Module, images: Tensor, labels: Tensor) -> Turn:
 def fast_turns(model: ImageModel, pixels: np.ndarray) -> dict[str, Turn]:
     """The ways in which the cached pass and `predict` run a network, as far as this machine has them."""
     batch, side = pixels.shape[:2]
-    classifier = Classifier(model, Preprocess(size=(side, side))).eval()
+    classifier = PixelNetwork(model, Preprocess(size=(side, side))).eval()
     folded = TorchEngine(classifier, batch, torch.device("cpu"))
 
     def bf16() -> np.ndarray:
@@ -133,7 +133,7 @@ def forward_rows(
     peer: nn.Module, ours: ImageModel, pixels: np.ndarray, count: int, clock: Clock
 ) -> list[dict[str, Any]]:
     """Our forward pass in both layouts and on the fast ways, each against the peer's."""
-    classifier = Classifier(ours, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
+    classifier = PixelNetwork(ours, Preprocess(size=(pixels.shape[1], pixels.shape[2])))
     floats = classifier.input(torch.from_numpy(pixels))
     want = forward_turn(peer, floats)()
     assert isinstance(want, Tensor)

@@ -54,9 +54,9 @@ from turns import Clock, Timed, Turn, apart, clock_of, clocked, compared
 from striate.core.events import NoProgress
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from striate.models import REGISTRY, ImageModel
+from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Augment, Recipe, Schedule
 from striate.tasks.classify.loss import CrossEntropy
-from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import train
@@ -176,7 +176,7 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
     preprocess = Preprocess(size=model_side(name), mean=IMAGENET_MEAN, std=IMAGENET_STD)
     pixels = np.random.default_rng(0).integers(0, 256, (batch, *preprocess.size, 3), dtype=np.uint8)
     labels = np.arange(batch) % model.classes
-    module: nn.Module = Classifier(model, preprocess)
+    module: nn.Module = PixelNetwork(model, preprocess)
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     source: BatchSource = PixelSource(pixels, labels, Augment(), seed=0)
     recipe = Recipe(lr=RATE, batch=batch, steps=asked.pairs + WARM_UP, schedule=Schedule(kind="constant"))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from striate.core.errors import PlanError
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY
+from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Recipe
-from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.whiten import whiten
 from striate.training import optim
 
@@ -26,14 +26,14 @@ def images(count: int = 20) -> np.ndarray:
     return noisy.permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
-def classifier(name: str) -> tuple[Classifier, nn.Conv2d]:
+def classifier(name: str) -> tuple[PixelNetwork, nn.Conv2d]:
     torch.manual_seed(0)
     entry = REGISTRY.get(name)
-    network = Classifier(entry.classifier(classes=3), Preprocess(size=(32, 32)))
+    network = PixelNetwork(entry.classifier(classes=3), Preprocess(size=(32, 32)))
     return network, next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
 
 
-def responses(network: Classifier, conv: nn.Conv2d, pixels: np.ndarray) -> Tensor:
+def responses(network: PixelNetwork, conv: nn.Conv2d, pixels: np.ndarray) -> Tensor:
     """What the layer makes of every patch that lies inside an image, ``[maps, patches]``."""
     x = network.input(torch.from_numpy(pixels)).double()
     bias = None if conv.bias is None else conv.bias.double()
@@ -88,6 +88,6 @@ def test_a_network_that_cannot_be_whitened_is_named(name: str, says: str) -> Non
     entry = REGISTRY.get(name)
     shape = entry.input
     with torch.device("meta"):
-        network = Classifier(entry.classifier(), Preprocess(size=(32, 32)))
+        network = PixelNetwork(entry.classifier(), Preprocess(size=(32, 32)))
     with pytest.raises(PlanError, match=says):
         whiten(network, np.zeros((1, *shape[1:], shape[0]), np.uint8), np.arange(1))

@@ -179,6 +179,7 @@ def make(
     Raises:
         EngineError: An engine that was asked for by name cannot run here.
     """
+    module = module.to(device)  # its normalisation may have been built on another device than its network
     if engine == "eager" or not len(sample):
         eager = EagerEngine(module)
         return eager, Agreement(engine=eager.name, cosine=1.0, images=0)

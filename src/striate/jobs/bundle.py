@@ -17,9 +17,9 @@ from striate.core.events import NoProgress
 from striate.data.index import survey
 from striate.inference.predict import predict_batches
 from striate.jobs.classifier import load
+from striate.models.pixels import PixelNetwork
 from striate.records import io
 from striate.tasks.classify.metrics import score
-from striate.tasks.classify.network import Classifier
 from striate.weights import read_state, save_state
 from striate.weights.fetch import digest
 from striate.weights.trained import read_card, rebuild
@@ -62,7 +62,7 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
     stored.load_state_dict(read_state(file))
     index = survey(plan["data"], root=root or plan["root"])
     test = [i for i, part in enumerate(index.splits or ()) if part == "test"]
-    classifier = Classifier(stored, card.preprocess).eval()
+    classifier = PixelNetwork(stored, card.preprocess).eval()
     outputs = predict_batches(
         classifier, card.preprocess, index, test, width=len(card.classes), progress=NoProgress(), phase="", batch=100
     )

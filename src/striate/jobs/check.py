@@ -22,11 +22,11 @@ from striate.data.image_index import ImageIndex
 from striate.data.index import scan
 from striate.data.loaders import batches
 from striate.models import REGISTRY
+from striate.models.pixels import default_preprocess
 from striate.records.io import to_json
 from striate.records.plans import PreviewPlan
 from striate.records.recipes import Augment, recipe, title
 from striate.report.sheet import Row, sheet
-from striate.tasks.classify.network import natural_preprocess
 from striate.tasks.classify.source import PixelSource, to_cut_from
 
 _BATCH = 64
@@ -81,7 +81,7 @@ def run(
         side = round(min(seen.middle_side(readable) or preview.side, preview.side))
         shape = (3, side, side)
     path = out or Path(f"{Path(data).name.split('.')[0]}-{title(preview.recipe)}.png")
-    write_bytes(path, _drawn(index, seen, readable, preview, varies, natural_preprocess(shape)))
+    write_bytes(path, _drawn(index, seen, readable, preview, varies, default_preprocess(shape)))
     progress.step(1)
     return found | {"augmented": str(path)}
 

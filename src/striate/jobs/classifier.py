@@ -15,9 +15,9 @@ from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.transforms import ImageLike, ImageTransform, read_image
 from striate.data.tta import canvas, see
+from striate.models.pixels import PixelNetwork
 from striate.records.tta import NO_TTA, TTAPolicy, tta_policy
 from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
-from striate.tasks.classify.network import Classifier
 from striate.weights import open_model
 from striate.weights.labels import LabelSet
 from striate.weights.trained import SNAPSHOTS
@@ -44,7 +44,7 @@ class TrainedClassifier(Predictor):
 
     def __init__(
         self,
-        network: Classifier,
+        network: PixelNetwork,
         preprocess: Preprocess,
         classes: Sequence[str],
         *,
@@ -110,7 +110,7 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
         hint = f"fit a head first: striate fit DATA --backbone {model}"
         raise CheckpointError(f"nothing is known of what the outputs of {model} mean", hint=hint)
     return TrainedClassifier(
-        Classifier(opened.model, opened.preprocess),
+        PixelNetwork(opened.model, opened.preprocess),
         opened.preprocess,
         opened.labels.names,
         temperature=opened.found.card.temperature if opened.found else 1.0,

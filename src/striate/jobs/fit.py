@@ -25,12 +25,12 @@ from striate.jobs import run_files, run_folder
 from striate.jobs.backbone import suggest
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
+from striate.models.pixels import PixelNetwork
 from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord, Prediction
 from striate.sizing import measure
 from striate.tasks.classify import metrics
-from striate.tasks.classify.network import Classifier
 from striate.transfer.advisor import Advisor, Attempt, advise
 from striate.transfer.clock import Clock
 from striate.transfer.context import CachedFeatures, TransferContext
@@ -206,7 +206,7 @@ def _conclude(
     write_set(claim.folder / trained.IMAGES, [context.digests[p] for p in (*splits.train, *splits.validation)])
     trained.save(claim.folder, model, card)
     outputs = predict_batches(
-        Classifier(model, preprocess).eval(),
+        PixelNetwork(model, preprocess).eval(),
         preprocess,
         index,
         splits.test,

@@ -31,6 +31,7 @@ from striate.inference import predict as running
 from striate.jobs import run_files, run_folder
 from striate.jobs.versions import versions
 from striate.models import REGISTRY
+from striate.models.pixels import PixelNetwork, default_preprocess
 from striate.records import io
 from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Augment, Recipe, title
@@ -40,7 +41,6 @@ from striate.sizing import measure
 from striate.sizing.memory import largest_batch, peak_bytes
 from striate.sizing.trace import on_meta
 from striate.tasks.classify import metrics
-from striate.tasks.classify.network import Classifier, natural_preprocess
 from striate.tasks.classify.source import PixelSource, to_cut_from
 from striate.tasks.classify.task import Classification
 from striate.tasks.classify.whiten import first_convolution, whiten
@@ -122,12 +122,12 @@ def run(
     entry = REGISTRY.get(plan.network)
     entry.require("classify")
     index = scan(plan.data, root=plan.root)
-    preprocess = natural_preprocess(entry.input)
+    preprocess = default_preprocess(entry.input)
     torch.manual_seed(derive(plan.seed, "weights"))
     model = entry.classifier(classes=len(index.classes))
     if not method.aux_weight:
         model.aux.clear()  # nothing would train them
-    network = Classifier(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    network = PixelNetwork(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if method.whiten:
         first_convolution(network)  # refused before anything is decoded
     hashes = digests(index, progress)
@@ -266,7 +266,7 @@ def run(
 
 
 def _most(
-    network: Classifier, preprocess: Preprocess, method: Recipe, precision: str, device: torch.device
+    network: PixelNetwork, preprocess: Preprocess, method: Recipe, precision: str, device: torch.device
 ) -> int | None:
     """The most images at a time for which the sizing engine foretells that a step fits into free memory.
 
@@ -304,7 +304,7 @@ class _Best:
 
     def __init__(
         self,
-        network: Classifier,
+        network: PixelNetwork,
         images: Decoded,
         positions: np.ndarray,
         labels: np.ndarray,
@@ -334,7 +334,7 @@ class _Best:
 
 
 def _tested(
-    network: Classifier,
+    network: PixelNetwork,
     preprocess: Preprocess,
     index: ImageIndex,
     positions: np.ndarray,

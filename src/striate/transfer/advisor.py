@@ -23,12 +23,12 @@ from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.inference import predict
 from striate.models.base import ImageModel
+from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Recipe, recipe
 from striate.records.results import Candidate, LayerProbe
 from striate.records.sizes import LayerRow
 from striate.tasks.classify import metrics, probe
 from striate.tasks.classify.loss import CrossEntropy
-from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import steps_an_epoch
 from striate.training.loop import train
@@ -211,7 +211,7 @@ class Advisor:
                 classes=context.classes, in_channels=preprocess.in_channels, options=context.options
             )
             model.aux.clear()  # of use in longer trainings than these
-            module = Classifier(model, preprocess).to(context.device)
+            module = PixelNetwork(model, preprocess).to(context.device)
             images = context.pixels(positions, preprocess, "pixels")
             source = PixelSource(
                 images.pixels,
@@ -332,7 +332,7 @@ class Advisor:
         """Logits of readable images, ``[n, classes]``."""
         context = self.context
         return predict.predict_batches(
-            Classifier(model, preprocess).eval(),
+            PixelNetwork(model, preprocess).eval(),
             preprocess,
             context.index,
             positions,

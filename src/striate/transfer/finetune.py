@@ -25,11 +25,11 @@ from striate.data.augment import augment
 from striate.inference import engines
 from striate.inference.predict import WORTH_COMPILING
 from striate.models.base import ImageModel
+from striate.models.pixels import PixelNetwork
 from striate.nn.input import InputNormalization
 from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
 from striate.tasks.classify.loss import CrossEntropy
-from striate.tasks.classify.network import Classifier
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import Trained, train
@@ -211,7 +211,7 @@ def finetune(
         weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, images=list(images.digests)
     )
     source: BatchSource = PixelSource(images.pixels, images.labels, recipe.augment, seed=seed, names=images.names)
-    module: nn.Module = Classifier(model, preprocess).to(device)
+    module: nn.Module = PixelNetwork(model, preprocess).to(device)
     if cut is not None:
         module = model.cut(cut)[1]
         frozen = Frozen(model, preprocess, cut, images.pixels, engine, device, progress)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.core.errors import PlanError
-from striate.tasks.classify.network import Classifier
+from striate.models.pixels import PixelNetwork
 
 _IMAGES, _AT_ONCE = 5000, 16
 _LEAST = 5e-4
@@ -16,7 +16,7 @@ _LEAST = 5e-4
 
 
 @torch.no_grad()
-def whiten(network: Classifier, pixels: np.ndarray, rows: np.ndarray) -> None:
+def whiten(network: PixelNetwork, pixels: np.ndarray, rows: np.ndarray) -> None:
     """Let the first convolution take patches apart into their principal directions, and freeze its weights.
 
     Its maps are then the coordinates along the directions in which patches differ most, once with each sign, as a
@@ -47,7 +47,7 @@ def whiten(network: Classifier, pixels: np.ndarray, rows: np.ndarray) -> None:
         conv.bias.copy_(-filters @ mean)
 
 
-def first_convolution(network: Classifier) -> nn.Conv2d:
+def first_convolution(network: PixelNetwork) -> nn.Conv2d:
     """What `whiten` works on.
 
     Raises:
@@ -72,7 +72,7 @@ def first_convolution(network: Classifier) -> nn.Conv2d:
     return conv
 
 
-def _moments(network: Classifier, conv: nn.Conv2d, pixels: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+def _moments(network: PixelNetwork, conv: nn.Conv2d, pixels: np.ndarray, rows: np.ndarray) -> tuple[Tensor, Tensor]:
     """Mean and covariance of the patches inside the images, in float64, which not every accelerator has."""
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, min(_IMAGES, len(rows))).round().astype(int))]
     values = conv.weight[0].numel()

@@ -1,4 +1,4 @@
-"""A network together with what must be done to images before it: bytes in, logits out."""
+"""A network together with its input normalisation: uint8 pixels in, outputs out."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from striate.nn.input import InputNormalization
 from striate.nn.network import WithAux
 
 _GREY_MEAN, _GREY_STD = 0.13, 0.31
-"""About those of handwritten digits, bright on black."""
+"""Close to those of handwritten digits, bright on black."""
 
 
-def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
-    """What a network trained here takes: its native size, values normalised."""
+def default_preprocess(shape: tuple[int, int, int]) -> Preprocess:
+    """The preprocessing of networks that are trained here: the native size, and normalised values."""
     channels, height, width = shape
     if channels == 1:
         return Preprocess(size=(height, width), channels="grey", mean=(_GREY_MEAN,), std=(_GREY_STD,))
@@ -24,15 +24,15 @@ def natural_preprocess(shape: tuple[int, int, int]) -> Preprocess:
 
 
 @final
-class Classifier(WithAux):
-    """Decoded images to logits.
+class PixelNetwork(WithAux):
+    """A network that takes decoded images: the normalisation, then the network.
 
     Args:
         model: The network.
-        preprocess: What its weights were trained with.
+        preprocess: The preprocessing that its weights need.
 
     Shape:
-        uint8 ``[n, h, w, channels]`` to ``[n, classes]``.
+        uint8 ``[n, h, w, channels]`` to the network's output.
     """
 
     def __init__(self, model: ImageModel, preprocess: Preprocess) -> None:
@@ -41,9 +41,9 @@ class Classifier(WithAux):
         self.model = model
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Normalise, then run the network."""
+        """Normalise the pixels, then run the network."""
         return self.model(self.input(pixels))
 
     def forward_with_aux(self, pixels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and those of the network's auxiliary heads."""
+        """The outputs, and those of the auxiliary heads."""
         return self.model.forward_with_aux(self.input(pixels))
