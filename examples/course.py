@@ -8,7 +8,7 @@ from torch import nn
 import striate
 from striate.core.shapes import output_size, same_padding
 from striate.nn.reference import Window, forward, input_gradient, kernel_gradient
-from striate.report.shares import whereabouts
+from striate.report.largest import largest
 from striate.sizing.field import Field
 
 patch = torch.tensor([[[[200.0, 150, 150], [100, 50, 100], [25, 25, 10]]]])
@@ -43,8 +43,8 @@ first = cost.layers[0]
 print(
     f"{first.units:,} units, {first.connections:,} connections, {first.weights:,} weights, {first.params:,} parameters"
 )
-for each in whereabouts(cost):
-    print(f"most {each.quantity} in {each.stage}: {each.stage_share:.0%} of {each.total:,}")
+for each in largest(cost):
+    print(f"most {each.quantity} in {each.stage}: {each.stage_fraction:.0%} of {each.total:,}")
 assert (first.units, first.connections, first.weights, first.params) == (290_400, 105_415_200, 34_848, 34_944)
 
 direct = nn.Conv2d(256, 256, 5, bias=False)

@@ -61,7 +61,7 @@ def test_images_stand_on_the_sheet_as_they_are() -> None:
     """Small ones are enlarged by whole factors, and none covers another."""
     colours = [(200, 30, 30), (30, 160, 30), (30, 30, 200)]
     flat = [np.full((32, 48, 3), colour, np.uint8) for colour in colours]
-    file = sheet("title", ["a line"], [Row(label="x" * 300, original=flat[0], variations=flat[1:])])
+    file = sheet("title", ["a line"], [Row(label="x" * 300, original=flat[0], augmented=flat[1:])])
     with Image.open(io.BytesIO(file)) as image:
         pixels = np.asarray(image)
     for colour in colours:
@@ -74,7 +74,7 @@ def test_images_stand_on_the_sheet_as_they_are() -> None:
 def test_what_a_mixed_image_counts_as_stands_below_it() -> None:
     flat = np.full((128, 128, 1), 90, np.uint8)
     bare, told = (
-        sheet("title", [], [Row(label="x", original=flat, variations=[flat], captions=captions)])
+        sheet("title", [], [Row(label="x", original=flat, augmented=[flat], captions=captions)])
         for captions in ([], [["70 % rose", "30 % tulip"]])
     )
     heights = [Image.open(io.BytesIO(file)).height for file in (bare, told)]

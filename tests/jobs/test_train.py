@@ -68,7 +68,7 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
     assert found["cost"]["params"] == sum(
         p.numel() for p in REGISTRY.get("resnet20_cifar").create(classes=3).parameters()
     )
-    assert "How training went" in (done.folder / "report.html").read_text()
+    assert "Training curves" in (done.folder / "report.html").read_text()
     assert not (done.folder / "work").exists()
     again = job.run(plan(data), tmp_path / "run", NoProgress())
     assert io.to_json(again.record) == io.to_json(done.record)

@@ -114,11 +114,11 @@ def test_fit_prints_candidates_depth_verdict_and_report(job, record):
     result = invoke("fit")
     for words in (
         "* ",
-        "fine-tuning from stage4 up",
-        "Skipped fine-tuning of all stages: the budget of 150 s would not hold a second one.",
+        "fine-tuning from stage4 onwards",
+        "Skipped fine-tuning all stages: the budget of 150 s would not hold a second one.",
         "stage5",
-        "of the test images are named right.",
-        "95 % interval is 88.0 to 94.9 %",
+        "Test accuracy: 92.1 %",
+        "95 % confidence interval is 88.0 to 94.9 %",
         "warning: 1 image cannot be decoded",
         "report: runs/photos-1/report.html",
     ):

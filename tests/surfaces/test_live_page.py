@@ -1,4 +1,4 @@
-"""The page of a training under way: up to date, seldom written, and replaced by the report."""
+"""The live page of a running training: current, written rarely, and replaced by the report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from striate.report.live import EVERY_S, LivePage
 
 
 class Clock:
-    """Time that stands still until it is moved."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -19,7 +19,7 @@ class Clock:
         return self.now
 
 
-def begun(folder: Path, clock: Clock, *, epochs: list[dict[str, float]] | None = None) -> LivePage:
+def started(folder: Path, clock: Clock, *, epochs: list[dict[str, float]] | None = None) -> LivePage:
     page = LivePage(folder, network="lenet5", recipe="r", data="<b>photos", epochs=epochs or [], clock=clock)
     page.phase("training", 400, "step")
     return page
@@ -31,26 +31,33 @@ def shown(folder: Path) -> Page:
     return page
 
 
-def test_it_says_how_far_the_training_is_and_when_it_will_be_done(tmp_path: Path) -> None:
+def test_page_shows_progress_and_time_left(tmp_path: Path) -> None:
     clock = Clock()
-    page = begun(tmp_path, clock)
+    page = started(tmp_path, clock)
     assert not list(tmp_path.iterdir())
     page.step(1)
-    assert "The first epoch is not over yet." in shown(tmp_path).text
-    assert "Time left" not in shown(tmp_path).text
+    assert "The first epoch is still running." in shown(tmp_path).text
+    assert "time left" not in shown(tmp_path).text
     assert "lenet5 on <b>photos" in shown(tmp_path).text
     page.record("epoch", {"epoch": 1.0, "loss": 1.25, "lr": 0.1, "top1": 0.5, "images_per_s": 812.0})
     clock.now += EVERY_S
     page.step(101)
     text = shown(tmp_path).text
-    for expected in ("25 % of the training", "101 of 400", "about 30 s", "1.25", "Right on validation 50.0 %", "812"):
+    for expected in (
+        "25 % of the training steps",
+        "101 of 400",
+        "Estimated time left 30 s",
+        "1.25",
+        "Validation accuracy 50.0 %",
+        "812",
+    ):
         assert expected in text, expected
     assert ("http-equiv", "refresh") in {pair for _, tags in shown(tmp_path).tags for pair in tags.items()}
 
 
-def test_pages_are_seldom_written_and_only_while_it_trains(tmp_path: Path) -> None:
+def test_page_is_written_rarely_and_only_during_training(tmp_path: Path) -> None:
     clock = Clock()
-    page = begun(tmp_path, clock)
+    page = started(tmp_path, clock)
     page.step(1)
     (tmp_path / "report.html").unlink()
     clock.now += EVERY_S - 0.1
@@ -61,15 +68,15 @@ def test_pages_are_seldom_written_and_only_while_it_trains(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
-def test_epochs_of_before_are_shown_and_those_run_again_count_once(tmp_path: Path) -> None:
+def test_earlier_epochs_are_shown_and_repeated_epochs_replaced(tmp_path: Path) -> None:
     clock = Clock()
     before = [{"epoch": float(each), "loss": each / 8, "lr": 0.1} for each in (1, 2, 3, 2)]
-    page = begun(tmp_path, clock, epochs=before)
+    page = started(tmp_path, clock, epochs=before)
     page.step(205)
     titles = [word for word in shown(tmp_path).words if word.startswith("epoch ") and ":" in word]
     assert [each for each in titles if each.endswith(("0.125", "0.25", "0.375"))] == ["epoch 1: 0.125", "epoch 2: 0.25"]
     clock.now += EVERY_S
-    page.step(200)  # it went back
+    page.step(200)  # restarted from a checkpoint
     clock.now += EVERY_S
     page.step(210)
-    assert "about 3 min 10 s" in shown(tmp_path).text
+    assert "3 min 10 s" in shown(tmp_path).text

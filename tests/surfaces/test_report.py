@@ -1,4 +1,4 @@
-"""The report: whole, safe, small, and right in what it says."""
+"""The HTML report: well-formed, safe, small and correct."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def hostile_record() -> FitRecord:
 
 
 @pytest.mark.parametrize("classes", [2, 5, 25, 26, 300])
-def test_every_tag_is_closed_whatever_the_number_of_classes(classes):
+def test_every_tag_is_closed_for_any_number_of_classes(classes):
     page = Page(html.render(fit_record([f"class {i}" for i in range(classes)], n=6)))
     assert not page.open
     assert ("heat" in [a.get("class") for _, a in page.tags]) == (classes <= 25)
 
 
-def test_nothing_is_loaded_and_nothing_runs(record, mistakes, thumbnails):
+def test_report_loads_nothing_and_runs_nothing(record, mistakes, thumbnails):
     page = Page(html.render(record, mistakes=mistakes, thumbnails=thumbnails))
     assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
     for _, attributes in page.tags:
@@ -56,7 +56,7 @@ def test_nothing_is_loaded_and_nothing_runs(record, mistakes, thumbnails):
     assert policy.startswith("default-src 'none'")
 
 
-def test_hostile_names_stay_text():
+def test_hostile_names_are_escaped():
     wrong = Prediction(file=HOSTILE, label=HOSTILE, prediction="b", probability=0.9)
     text = html.render(hostile_record(), mistakes=[wrong], thumbnails={HOSTILE: jpeg(0)}, folder=HOSTILE)
     page = Page(text)
@@ -69,7 +69,7 @@ def test_hostile_names_stay_text():
     assert "<script>alert(1)</script>" in page.text
 
 
-def test_every_anchor_leads_somewhere_and_every_image_has_words(record, mistakes, thumbnails):
+def test_anchors_have_targets_and_images_have_alt_text(record, mistakes, thumbnails):
     page = Page(html.render(record, mistakes=mistakes, thumbnails=thumbnails))
     places = {a["id"] for _, a in page.tags if "id" in a}
     assert {a["href"] for tag, a in page.tags if tag == "a"} <= {f"#{place}" for place in places}
@@ -81,13 +81,13 @@ def test_every_anchor_leads_somewhere_and_every_image_has_words(record, mistakes
     assert next(a.get("src", "") for tag, a in page.tags if tag == "img").startswith("data:image/jpeg;base64,")
 
 
-def test_it_says_the_figures_of_the_record(record, mistakes):
+def test_report_shows_the_metrics_of_the_record(record, mistakes):
     text = Page(html.render(record, mistakes=mistakes, folder="runs/it's mine")).text
     for figure in (
         words.percent(record.test.top1),
         words.interval(record.test.top1_interval),
         words.percent(record.test.balanced_accuracy),
-        "mobilenet_v2, fine-tuning from stage4 up",
+        "mobilenet_v2, fine-tuning from stage4 onwards",
         "skipped: the budget of 150 s would not hold a second one",
         "1 image cannot be decoded and was left out.",
         "300,774,272" if record.cost["macs"] < 1e6 else "301 million",
@@ -98,7 +98,7 @@ def test_it_says_the_figures_of_the_record(record, mistakes):
         assert figure in text
 
 
-def test_it_stays_under_five_megabytes():
+def test_report_is_smaller_than_5_mb():
     heavy = {f"{i}.jpg": b"\xff\xd8\xff" + bytes(400_000) for i in range(30)}
     wrong = [Prediction(file=name, label="a", prediction="b", probability=0.9) for name in heavy]
     record = fit_record([f"class {i}" for i in range(300)], n=1)
@@ -113,13 +113,13 @@ def test_it_stays_under_five_megabytes():
     assert "and 4,950 more" in text
 
 
-def test_a_thumbnail_that_is_no_image_is_left_out(record, mistakes):
+def test_invalid_thumbnails_are_left_out(record, mistakes):
     text = html.render(record, mistakes=mistakes, thumbnails={mistakes[0].file: b"<svg onload=alert(1)>"})
     assert "no image" in text
     assert "base64" not in text
 
 
-def test_a_run_without_mistakes_depth_or_problems_renders(record):
+def test_report_without_errors_probes_or_issues(record):
     perfect = score_of(("a", "b"), [[50, 0], [0, 50]])
     plain = dataclasses.replace(
         record,
@@ -132,13 +132,13 @@ def test_a_run_without_mistakes_depth_or_problems_renders(record):
         chosen=dataclasses.replace(record.chosen, strategy="scratch", reused_stages=(), weights="", note=""),
     )
     text = Page(html.render(plain)).text
-    assert "Every test image was named right." in text
-    assert "No test image was taken for another class." in text
-    assert "No issue was found" in text
-    assert "random weights" in text
+    assert "Every test image was classified correctly." in text
+    assert "No test image was misclassified." in text
+    assert "No issues were found" in text
+    assert "initial weights random" in text
 
 
-def test_write_leaves_one_whole_file(record, tmp_path: Path):
+def test_write_is_atomic(record, tmp_path: Path):
     path = html.write(tmp_path, record)
     assert path == tmp_path / "report.html"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
@@ -147,40 +147,42 @@ def test_write_leaves_one_whole_file(record, tmp_path: Path):
         html.write(tmp_path / "missing", record)
 
 
-def test_the_surest_mistakes_come_first():
+def test_mistakes_are_sorted_by_probability():
     rows = [
         Prediction(file="right", label="a", prediction="a", probability=0.99),
-        Prediction(file="shy", label="a", prediction="b", probability=0.5),
-        Prediction(file="sure", label="a", prediction="b", probability=0.9),
-        Prediction(file="also sure", label="b", prediction="a", probability=0.9),
+        Prediction(file="uncertain", label="a", prediction="b", probability=0.5),
+        Prediction(file="confident", label="a", prediction="b", probability=0.9),
+        Prediction(file="also confident", label="b", prediction="a", probability=0.9),
     ]
-    assert [p.file for p in html.worst_mistakes(rows, 2)] == ["also sure", "sure"]
+    assert [p.file for p in html.worst_mistakes(rows, 2)] == ["also confident", "confident"]
 
 
-def test_the_verdict_warns_when_a_constant_answer_does_as_well(record):
+def test_verdict_warns_if_the_majority_baseline_is_as_good(record):
     test = score_of(("common", "rare"), [[90, 2], [8, 0]])
     verdict = judge(dataclasses.replace(record, test=test))
     assert not verdict.better_than_majority
     assert verdict.majority == ("common", 0.92)
-    assert verdict.warnings[0].startswith("Not better than a constant answer")
-    assert any("'rare' is recognised in only 0 %" in w for w in verdict.warnings)
-    assert any("averaged over classes" in w for w in verdict.warnings)
+    assert verdict.warnings[0].startswith(
+        "The accuracy is not significantly better than the majority-class baseline of 92.0 %"
+    )
+    assert any("The recall of 'rare' is only 0 % (8 test images)." in w for w in verdict.warnings)
+    assert any("balanced accuracy (mean recall) is only" in w for w in verdict.warnings)
 
 
-def test_the_verdict_on_a_good_run_warns_only_of_the_data(record):
+def test_verdict_on_a_good_run_warns_only_about_the_data(record):
     verdict = judge(record)
     assert verdict.better_than_majority
     assert verdict.warnings == ("1 image cannot be decoded and was left out.",)
 
 
-def test_few_test_images_and_wild_probabilities_are_warned_of(record):
+def test_verdict_warns_about_few_test_images_and_bad_calibration(record):
     few = judge(dataclasses.replace(record, test=score_of(("a", "b"), [[9, 1], [3, 7]])))
-    assert any(w.startswith("Only 20 test images") for w in few.warnings)
+    assert any(w.startswith("The test set has only 20 images") for w in few.warnings)
     wild = judge(dataclasses.replace(record, test=score_of(("a", "b"), [[90, 10], [10, 90]], sure=0.3)))
-    assert any("off by 17 points" in w for w in wild.warnings)
+    assert any("off by 17 percentage points" in w for w in wild.warnings)
 
 
-def test_confusions_are_sorted_and_leave_the_diagonal_out(record):
+def test_confusions_are_sorted_and_exclude_the_diagonal(record):
     classes = ("a", "b", "c")
     record = dataclasses.replace(
         record,
@@ -189,15 +191,15 @@ def test_confusions_are_sorted_and_leave_the_diagonal_out(record):
     )
     pairs = findings.confusions(record)
     assert [(p.label, p.prediction, p.n) for p in pairs] == [("b", "c", 4), ("a", "b", 3), ("b", "a", 1)]
-    assert pairs[1].share == 3 / 8
+    assert pairs[1].fraction == 3 / 8
 
 
 @pytest.mark.parametrize(
-    ("shares", "ends"),
+    ("fractions", "ends"),
     [((0.62, 0.91), (0.6, 1.0)), ((0.971, 0.99), (0.8, 1.0)), ((0.02, 0.05), (0.0, 0.2)), ((), (0.0, 1.0))],
 )
-def test_scales_end_on_round_shares(shares, ends):
-    scale = charts.around(shares)
+def test_scales_end_on_round_fractions(fractions, ends):
+    scale = charts.around(fractions)
     assert (scale.low, scale.high) == ends
     assert scale(scale.low) == 0
     assert scale(scale.high) == 100
@@ -207,7 +209,7 @@ def test_scales_end_on_round_shares(shares, ends):
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
 @pytest.mark.slow
-def test_a_browser_shows_it_without_sideways_scrolling(record, mistakes, thumbnails, tmp_path):
+def test_no_horizontal_scrolling_in_a_narrow_browser(record, mistakes, thumbnails, tmp_path):
     html.write(tmp_path, record, mistakes=mistakes, thumbnails=thumbnails)
     probe = tmp_path / "probe.html"
     probe.write_text(
@@ -234,27 +236,29 @@ def test_a_browser_shows_it_without_sideways_scrolling(record, mistakes, thumbna
 # ---------------------------------------------------------------------- training
 
 
-def test_a_recipe_of_ones_own_goes_by_its_name() -> None:
+def test_custom_recipe_is_shown_by_name() -> None:
     record = train_record()
     page = Page(html.render(dataclasses.replace(record, plan={**record.plan, "recipe": "/home/somebody/mine.toml"})))
-    assert "by the recipe mine:" in page.text
+    assert "recipe mine," in page.text
     assert "Recipe mine" in page.text
 
 
-def test_the_page_of_a_training_shows_how_it_went() -> None:
+def test_training_report_shows_the_training_curves() -> None:
     record = train_record()
     page = Page(html.render(record))
     assert page.open == []
-    assert "The loss fell from 1.100 in the first epoch to 0.231 in the last." in page.text
-    assert "Validation was best after epoch 7, with 90.0 %. It was stopped 1 time" in page.text
-    assert "480 to train on, 120 to choose the epoch by, 180 looked at once" in page.text
+    assert "The training loss fell from 1.100 in the first epoch to 0.231 in the last." in page.text
+    assert (
+        "Validation accuracy was highest after epoch 7: 90.0 %. The run was interrupted and resumed once." in page.text
+    )
+    assert "480 for training, 120 for validation and 180 for testing." in page.text
     drawn = html.render(record)
     assert drawn.count('class="dot open"') == 1
-    assert all(panel in drawn for panel in ("training loss, nats", "right on validation", ">lr<"))
+    assert all(panel in drawn for panel in ("training loss<", "validation accuracy<", ">learning rate<"))
     assert "Candidates" not in page.text
 
 
-def test_a_training_without_validation_and_one_of_many_epochs() -> None:
+def test_training_report_without_validation_and_with_many_epochs() -> None:
     record = train_record(epochs=200)
     bare = dataclasses.replace(
         record,
@@ -264,15 +268,15 @@ def test_a_training_without_validation_and_one_of_many_epochs() -> None:
         halved_at=40,
     )
     page = Page(html.render(bare))
-    assert "right on validation" not in page.text
-    assert "The rate was halved at step 40" in page.text
+    assert "validation accuracy" not in page.text
+    assert "the learning rate was halved at step 40" in page.text
     assert 'class="dot' not in charts.training(bare.curve)
     one = charts.training(bare.curve[:1])
     assert "1 epoch" in one
     assert "nan" not in one
 
 
-def test_hostile_names_in_a_training_do_nothing() -> None:
+def test_hostile_names_in_a_training_report_are_escaped() -> None:
     record = train_record((HOSTILE, "b"))
     record = dataclasses.replace(record, network=HOSTILE, plan={"recipe": HOSTILE}, recipe={HOSTILE: HOSTILE})
     page = Page(html.render(record))
@@ -280,10 +284,10 @@ def test_hostile_names_in_a_training_do_nothing() -> None:
     assert page.open == []
 
 
-def test_a_fitted_candidate_shows_its_training(record: FitRecord) -> None:
+def test_training_curves_of_candidates_are_shown(record: FitRecord) -> None:
     curve = tuple({"epoch": e + 1.0, "loss": 1 / (e + 1), "lr": 0.1} for e in range(5))
     first, *others = record.candidates
-    told = dataclasses.replace(record, candidates=(dataclasses.replace(first, curve=curve), *others))
-    assert "How training went" in Page(html.render(told)).text
+    with_curve = dataclasses.replace(record, candidates=(dataclasses.replace(first, curve=curve), *others))
+    assert "Training curves" in Page(html.render(with_curve)).text
     bare = tuple(dataclasses.replace(each, curve=()) for each in record.candidates)
-    assert "How training went" not in Page(html.render(dataclasses.replace(record, candidates=bare))).text
+    assert "Training curves" not in Page(html.render(dataclasses.replace(record, candidates=bare))).text

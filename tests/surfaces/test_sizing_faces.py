@@ -14,7 +14,7 @@ from striate.jobs import show
 from striate.records.sizes import SizeRecord
 from striate.report import figures
 from striate.report.figures import Bubble
-from striate.report.shares import counted, whereabouts
+from striate.report.largest import counted, largest
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -33,13 +33,13 @@ def drawn(svg: str) -> ET.Element:
 
 
 def test_most_units_are_in_front_and_most_weights_behind(vgg16: SizeRecord) -> None:
-    units, connections, weights = whereabouts(vgg16)
+    units, connections, weights = largest(vgg16)
     assert (units.stage, units.layer, units.total) == ("stem", "stem.conv1.conv", vgg16.totals.units)
-    assert units.stage_share == pytest.approx(2 * 224 * 224 * 64 / vgg16.totals.units)
+    assert units.stage_fraction == pytest.approx(2 * 224 * 224 * 64 / vgg16.totals.units)
     assert (weights.stage, weights.total) == ("head", vgg16.totals.weights)
-    assert weights.layer_share == pytest.approx(102760448 / 138344128)
-    assert weights.conv_share == pytest.approx(1 - (102760448 + 16777216 + 4096000) / 138344128)
-    assert connections.conv_share > 0.99
+    assert weights.layer_fraction == pytest.approx(102760448 / 138344128)
+    assert weights.conv_fraction == pytest.approx(1 - (102760448 + 16777216 + 4096000) / 138344128)
+    assert connections.conv_fraction > 0.99
 
 
 def test_show_prints_layers_stages_and_where_it_sits() -> None:

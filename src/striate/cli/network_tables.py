@@ -11,7 +11,7 @@ from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.words import compact, count, percent, plural, storage
 from striate.records.bench import BenchRow
 from striate.records.sizes import MemoryRecord, SizeRecord
-from striate.report.shares import whereabouts
+from striate.report.largest import largest
 
 if TYPE_CHECKING:
     from striate.jobs.keras_table import KerasRow
@@ -144,12 +144,12 @@ def _show_largest(console: Console, size: SizeRecord) -> None:
             (
                 each.quantity,
                 count(each.total),
-                f"{each.stage} ({percent(each.stage_share)})",
-                f"{each.layer} ({percent(each.layer_share)})",
-                percent(each.conv_share),
-                percent(1 - each.conv_share),
+                f"{each.stage} ({percent(each.stage_fraction)})",
+                f"{each.layer} ({percent(each.layer_fraction)})",
+                percent(each.conv_fraction),
+                percent(1 - each.conv_fraction),
             )
-            for each in whereabouts(size)
+            for each in largest(size)
         ],
         numbers=(1, 4, 5),
         spare=(1, 5, 4),

@@ -22,7 +22,7 @@ from striate.records.results import (
     TrainRecord,
 )
 from striate.report.findings import judged_on
-from striate.report.verdict import GRAVE_PROBLEMS, is_winner, judge, name_of
+from striate.report.verdict import SERIOUS_ISSUES, is_winner, judge, name_of
 
 FEW_FILES = 5
 MANY_CLASSES = 40
@@ -90,7 +90,7 @@ def show_train(record: TrainRecord, folder: Path) -> None:
     )
     _score_lines(console, record.test)
     for issue in record.data.issues:
-        if issue.kind in GRAVE_PROBLEMS:
+        if issue.kind in SERIOUS_ISSUES:
             say(console, f"warning: {issue.detail}", style="yellow")
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
     if record.snapshots:

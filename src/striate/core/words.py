@@ -130,14 +130,18 @@ def brief(value: Any) -> str:
 def sentence(text: str) -> str:
     """Capitalise the first letter and add a full stop if there is none; an empty text stays empty.
 
+    A first word that is an identifier or a file name, such as ``resnet50`` or ``cat.jpg``, keeps its first letter.
+
     Example:
-        >>> sentence("downloads are off")
-        'Downloads are off.'
+        >>> sentence("downloads are off"), sentence("resnet50 is not available")
+        ('Downloads are off.', 'resnet50 is not available.')
     """
     text = text.strip()
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    first = text.split(maxsplit=1)[0].rstrip(".,:;!?").replace("-", "").replace("'", "")
+    start = text[0].upper() if first.isalpha() else text[0]
+    return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def printable(text: str) -> str:

@@ -114,7 +114,7 @@ def _drawn(
         Row(
             label=index.classes[labels[place]],
             original=decode(index.read(int(position)), preprocess),
-            variations=[inputs[place].numpy() for inputs, _ in passes],
+            augmented=[inputs[place].numpy() for inputs, _ in passes],
             captions=[_shares(found[place], index.classes) for _, found in passes if found.is_floating_point()],
         )
         for place, position in enumerate(chosen)
@@ -122,7 +122,9 @@ def _drawn(
     height, width = preprocess.size
     shown = len(np.unique(labels))
     of_all = f", {shown} of {len(index.classes)} classes" if shown < len(index.classes) else ""
-    about = f"{plural(len(rows), 'image')} at {width} x {height} px{of_all}, as training would see them pass by pass"
+    about = (
+        f"{plural(len(rows), 'image')} at {width} x {height} px{of_all}, augmented as in training, one column per epoch"
+    )
     return sheet(title(preview.recipe), [about, _fields(varies)], rows)
 
 
@@ -158,4 +160,4 @@ def _fields(varies: Augment) -> str:
             words.append(f"{name} {joint.join(f'{each:g}' for each in value)}")
         else:
             words.append(f"{name} {value if isinstance(value, str) else f'{value:g}'}")
-    return ", ".join(words) or "nothing is varied"
+    return ", ".join(words) or "no augmentation"

@@ -1,1 +1,1 @@
-"""Records become sentences and one self-contained page."""
+"""The report, the live page, the model card and charts, made from records."""

@@ -1,6 +1,6 @@
-"""The charts of the report, as SVG that takes its colours from the page and so suits light, dark and paper.
+"""The charts of the report as SVG. Their colours come from the page, for light mode, dark mode and print.
 
-Each is drawn in a box a phone is wide, so that its letters stay legible there, and grows with the page.
+A chart is drawn at the width of a phone, so that its text is legible there, and scales with the page.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from markupsafe import Markup
 from striate.core.words import interval, percent, plural, printable
 from striate.records.results import Bin, LayerProbe
 
-MOST_LEVEL_LABELS = 6
-MOST_DOTS = 60
+MAX_LEVEL_LABELS = 6
+MAX_DOTS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Shares between two round ends, onto a stretch of the drawing.
+    """A linear scale from values to drawing units.
 
     Args:
-        low: The share at the stretch's beginning.
-        high: The share at its end.
-        start: Where the stretch begins, in drawing units.
-        stop: Where it ends; below `start` for an axis that rises.
+        low: Value at the start of the axis.
+        high: Value at the end of the axis.
+        start: Position of `low` in drawing units.
+        stop: Position of `high`; below `start` for a vertical axis.
     """
 
     low: float
@@ -34,34 +34,34 @@ class Scale:
     start: float = 0.0
     stop: float = 100.0
 
-    def __call__(self, share: float) -> float:
-        """Where a share lies, held within the stretch."""
-        part = (min(max(share, self.low), self.high) - self.low) / (self.high - self.low)
+    def __call__(self, value: float) -> float:
+        """The position of a value; values beyond the ends are clipped."""
+        part = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return round(self.start + part * (self.stop - self.start), 2)
 
     def ticks(self) -> list[float]:
-        """Round shares from end to end, six at most."""
+        """At most six round values from end to end."""
         span = self.high - self.low
         step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.25, 0.5) if span / s <= 5 + 1e-9)
         return [round(self.low + i * step, 4) for i in range(int(span / step + 1e-9) + 1)]
 
 
-def around(shares: Sequence[float], *, start: float = 0.0, stop: float = 100.0) -> Scale:
-    """The scale with ends on whole tenths, at least two tenths long, that holds all `shares`."""
-    low = math.floor(10 * min(shares, default=0.0) + 1e-9) / 10
-    high = math.ceil(10 * max(shares, default=1.0) - 1e-9) / 10
+def around(fractions: Sequence[float], *, start: float = 0.0, stop: float = 100.0) -> Scale:
+    """The scale that contains all `fractions`, with ends at multiples of 0.1 that are at least 0.2 apart."""
+    low = math.floor(10 * min(fractions, default=0.0) + 1e-9) / 10
+    high = math.ceil(10 * max(fractions, default=1.0) - 1e-9) / 10
     if high - low < 0.2:
         low, high = (high - 0.2, high) if high > 0.5 else (low, low + 0.2)
     return Scale(low=round(max(low, 0.0), 1), high=round(min(high, 1.0), 1), start=start, stop=stop)
 
 
 def depth(points: Sequence[LayerProbe], reused: Sequence[str], above: str) -> Markup:
-    """Accuracy of a linear probe against depth, with the cut marked.
+    """Accuracy of the linear probes by depth, with the cut between frozen and other stages.
 
     Args:
-        points: From the image upwards.
-        reused: Stages that were kept as they were.
-        above: What befell the stages above the cut, such as ``"trained"``.
+        points: The probes, from the input to the head.
+        reused: The frozen stages.
+        above: What happened to the stages above the cut, such as ``"trained"``.
     """
     width, height, left, right, top, bottom = 420.0, 250.0, 44.0, 12.0, 26.0, 36.0
     y = around([end for p in points for end in p.top1_interval], start=height - bottom, stop=top)
@@ -76,7 +76,7 @@ def depth(points: Sequence[LayerProbe], reused: Sequence[str], above: str) -> Ma
     kept = sum(p.stage in reused for p in points)
     if 0 < kept < len(points):
         parts.append(_cut(left + gap * kept, top, height - bottom, above))
-    slanted = len(points) > MOST_LEVEL_LABELS
+    slanted = len(points) > MAX_LEVEL_LABELS
     for x, point in zip(xs, points, strict=True):
         kind = "dot" if point.stage in reused else "dot open"
         parts.append(
@@ -86,22 +86,22 @@ def depth(points: Sequence[LayerProbe], reused: Sequence[str], above: str) -> Ma
         )
         parts.append(_label(printable(point.stage), x, height - bottom + 18, slanted=slanted))
     says = "; ".join(f"{p.stage} {percent(p.top1)}" for p in points)
-    return _svg(width, height + (26 if slanted else 0), "Accuracy by depth", f"Probe accuracy: {says}.", parts)
+    return _svg(width, height + (26 if slanted else 0), "Layer probes", f"Accuracy: {says}.", parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One of the lines that are drawn above each other against the epoch.
+    """One metric against the epoch; the panels are stacked.
 
     Args:
-        figure: Its name in the rows of a curve.
-        title: What stands above it.
-        form: How its numbers are written.
-        low: The number at the panel's foot; None takes the least.
-        high: The number at its top; None takes the greatest.
+        metric: Name of the metric in the rows of a curve.
+        title: Title above the panel.
+        form: Formats a value.
+        low: Value at the bottom; None takes the minimum.
+        high: Value at the top; None takes the maximum.
     """
 
-    figure: str
+    metric: str
     title: str
     form: Callable[[float], str]
     low: float | None = None
@@ -109,20 +109,20 @@ class Panel:
 
 
 PANELS = (
-    Panel(figure="loss", title="training loss, nats", form=lambda value: f"{value:.3g}", low=0.0),
-    Panel(figure="top1", title="right on validation", form=percent),
-    Panel(figure="lr", title="lr", form=lambda value: f"{value:.2g}", low=0.0),
+    Panel(metric="loss", title="training loss", form=lambda value: f"{value:.3g}", low=0.0),
+    Panel(metric="top1", title="validation accuracy", form=percent),
+    Panel(metric="lr", title="learning rate", form=lambda value: f"{value:.2g}", low=0.0),
 )
 
 
 def training(curve: Sequence[Mapping[str, float]], *, best: int | None = None) -> Markup:
-    """How training went, epoch by epoch: loss, validation accuracy and rate, as far as the curve has them.
+    """Training curves: loss, validation accuracy and learning rate, if the curve has them.
 
     Args:
-        curve: A row an epoch.
-        best: The epoch whose weights were kept; None marks none.
+        curve: One row per epoch.
+        best: The epoch whose weights were kept; None marks no epoch.
     """
-    panels = [panel for panel in PANELS if any(panel.figure in row for row in curve)]
+    panels = [panel for panel in PANELS if any(panel.metric in row for row in curve)]
     width, left, right, top, tall, gap = 420.0, 56.0, 12.0, 22.0, 74.0, 30.0
     epochs = [row["epoch"] for row in curve]
     x = Scale(low=epochs[0] - 0.5, high=epochs[-1] + 0.5, start=left, stop=width - right)
@@ -140,7 +140,7 @@ def training(curve: Sequence[Mapping[str, float]], *, best: int | None = None) -
             (left + width - right) / 2, foot + 33
         )
     )
-    last = {panel: next(row[panel.figure] for row in reversed(curve) if panel.figure in row) for panel in panels}
+    last = {panel: next(row[panel.metric] for row in reversed(curve) if panel.metric in row) for panel in panels}
     says = "; ".join(f"{panel.title} ends at {panel.form(value)}" for panel, value in last.items())
     return _svg(width, foot + 38, f"Training over {plural(len(curve), 'epoch')}", f"{says}.", parts)
 
@@ -158,7 +158,7 @@ def _panel(
     right: float,
     best: int | None,
 ) -> Markup:
-    rows = [(row["epoch"], row[panel.figure]) for row in curve if panel.figure in row]
+    rows = [(row["epoch"], row[panel.metric]) for row in curve if panel.metric in row]
     values = [value for _, value in rows if math.isfinite(value)]
     low = min(values, default=0.0) if panel.low is None else panel.low
     high = max(values, default=1.0) if panel.high is None else panel.high
@@ -174,8 +174,8 @@ def _panel(
     line = " ".join(f"{x(epoch):.1f},{y(value):.1f}" for epoch, value in rows if math.isfinite(value))
     parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
     for epoch, value in rows:
-        ring = "dot open" if epoch == best and panel.figure == "top1" else "dot"
-        if ring == "dot" and len(rows) > MOST_DOTS:
+        ring = "dot open" if epoch == best and panel.metric == "top1" else "dot"
+        if ring == "dot" and len(rows) > MAX_DOTS:
             continue
         parts.append(
             Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>epoch {:.0f}: {}</title></circle>').format(
@@ -186,7 +186,7 @@ def _panel(
 
 
 def reliability(bins: Sequence[Bin]) -> Markup:
-    """How often the classifier is right against how sure it says it is; larger dots hold more images."""
+    """Reliability diagram: accuracy against predicted probability; larger dots stand for more images."""
     side, left, bottom, top = 320.0, 46.0, 42.0, 16.0
     x = Scale(low=0.0, high=1.0, start=left, stop=side - 12)
     y = Scale(low=0.0, high=1.0, start=side - bottom, stop=top)
@@ -207,7 +207,8 @@ def reliability(bins: Sequence[Bin]) -> Markup:
         )
         parts.append(
             Markup(
-                '<circle class="dot see" cx="{}" cy="{}" r="{:.1f}"><title>{}: says {}, right {}</title></circle>'
+                '<circle class="dot see" cx="{}" cy="{}" r="{:.1f}">'
+                "<title>{}: predicted probability {}, accuracy {}</title></circle>"
             ).format(
                 x(each.confidence),
                 y(each.accuracy),
@@ -219,16 +220,16 @@ def reliability(bins: Sequence[Bin]) -> Markup:
         )
     middle = (left + side - 12) / 2
     parts.append(
-        Markup('<text class="axis" x="{:.0f}" y="{:.0f}" text-anchor="middle">how sure it says it is, %</text>').format(
+        Markup('<text class="axis" x="{:.0f}" y="{:.0f}" text-anchor="middle">predicted probability, %</text>').format(
             middle, side - 6
         )
     )
     parts.append(
         Markup('<text class="axis" transform="translate(11 {:.0f}) rotate(-90)" text-anchor="middle">{}</text>').format(
-            (top + side - bottom) / 2, "how often right, %"
+            (top + side - bottom) / 2, "accuracy, %"
         )
     )
-    says = "; ".join(f"says {percent(b.confidence)}, right {percent(b.accuracy)} of {b.n}" for b in bins)
+    says = "; ".join(f"probability {percent(b.confidence)}, accuracy {percent(b.accuracy)} of {b.n}" for b in bins)
     return _svg(side, side, "Reliability diagram", f"{says}.", parts)
 
 
@@ -246,7 +247,7 @@ def _levels(y: Scale, left: float, right: float) -> Markup:
 def _cut(x: float, top: float, bottom: float, above: str) -> Markup:
     return Markup(
         '<line class="cut" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>'
-        '<text class="tick" x="{3:.1f}" y="{4}" text-anchor="end">kept</text>'
+        '<text class="tick" x="{3:.1f}" y="{4}" text-anchor="end">frozen</text>'
         '<text class="tick" x="{5:.1f}" y="{4}">{6}</text>'
     ).format(x, top - 16, bottom, x - 6, top - 8, x + 6, above)
 

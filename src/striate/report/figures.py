@@ -1,6 +1,6 @@
-"""Figures that stand alone: what a network costs layer by layer, and accuracy against cost.
+"""Charts in files of their own: a network's size layer by layer, and accuracy against cost.
 
-Each is one SVG file that loads nothing, carries its colours, and suits light and dark.
+Each is one self-contained SVG file for light and dark mode.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from striate.core.words import compact, count, percent, printable
 from striate.records.sizes import SizeRecord
-from striate.report.shares import QUANTITIES, Quantity, counted, of
+from striate.report.largest import QUANTITIES, Quantity, counted, of
 
 STYLE = """
 svg { --paper: #fdfdfb; --ink: #1c2126; --soft: #59626b; --line: #dfe0da; --accent: #1d5a96; --other: #b0481e;
@@ -31,28 +31,28 @@ WIDTH = 860.0
 LEFT, RIGHT = 56.0, 16.0
 PANEL, GAP = 130.0, 34.0
 FEW = 20
-"""Up to so many bubbles fit a small chart."""
+"""Maximum number of bubbles in a small chart."""
 
 
 def layers(size: SizeRecord) -> Markup:
-    """Units, connections and weights of every convolutional and linear layer, as bars in the order in which they run.
+    """Bar charts of the units, connections and weights of every convolutional and linear layer, from input to output.
 
     Args:
-        size: What the network costs.
+        size: The size of the network.
     """
     rows = counted(size)
     slot = (WIDTH - LEFT - RIGHT) / max(len(rows), 1)
     top = 58.0
     height = top + len(QUANTITIES) * (PANEL + GAP) + 26
     parts = [
-        _text(f"{size.name}: where units, connections and weights sit", LEFT, 24, "title"),
-        _text("share of the whole network, layer by layer, input at the left", LEFT, 42, "soft"),
+        _text(f"{size.name}: units, connections and weights by layer", LEFT, 24, "title"),
+        _text("percentage of the whole network, from input (left) to output (right)", LEFT, 42, "soft"),
         _key((("conv", "convolution"), ("linear", "linear layer")), WIDTH - RIGHT - 190, 38),
     ]
     parts.append(_stage_marks(size, slot, top, height - 26))
     for place, quantity in enumerate(QUANTITIES):
         parts.append(_panel(size, quantity, slot, top + place * (PANEL + GAP) + 18))
-    return _page(WIDTH, height, f"Where the units, connections and weights of {size.name} sit", parts)
+    return _page(WIDTH, height, f"Units, connections and weights of {size.name} by layer", parts)
 
 
 def _panel(size: SizeRecord, quantity: Quantity, slot: float, top: float) -> Markup:
@@ -87,7 +87,7 @@ def _panel(size: SizeRecord, quantity: Quantity, slot: float, top: float) -> Mar
 
 
 def _stage_marks(size: SizeRecord, slot: float, top: float, bottom: float) -> Markup:
-    """A line where each stage begins, and its name below where there is room."""
+    """A line at the start of each stage, and its name below if it fits."""
     names = [row.name.partition(".")[0] for row in counted(size)]
     parts, free = [], 0.0
     for place, name in enumerate(names):
@@ -110,10 +110,10 @@ class Bubble:
     """One network in the chart of accuracy against cost.
 
     Args:
-        name: Of the network.
-        cost: What it costs, above 0.
+        name: Name of the network.
+        cost: Its cost, above 0.
         top1: Published accuracy in percent.
-        params: Its parameters; the bubble's area follows them.
+        params: Number of parameters; the area of the bubble is proportional to it.
     """
 
     name: str
@@ -123,15 +123,15 @@ class Bubble:
 
 
 def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
-    """Accuracy against cost, the cost on a logarithmic axis; a bubble's area is the number of parameters.
+    """Accuracy against cost on a logarithmic axis. The area of a bubble is the number of parameters.
 
-    Names stand beside their bubbles where there is room, those of the most accurate networks first; the rest are shown
-    when the pointer rests on a bubble.
+    The most accurate networks are labelled first. A label that finds no free place is left out; the tooltip of the
+    bubble has it.
 
     Args:
         points: The networks.
-        axis: What the cost is, for the axis.
-        source: Where the accuracies come from.
+        axis: Label of the cost axis.
+        source: Dataset of the accuracies.
     """
     width, height = (WIDTH, 560.0) if len(points) <= FEW else (1180.0, 720.0)
     top, bottom = 62.0, 52.0
@@ -149,7 +149,7 @@ def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
     parts = [
         _text("Accuracy against cost", LEFT, 24, "title"),
         _text(
-            f"top-1 in percent as published ({source}); area by parameters; point at a bubble for its figures",
+            f"published top-1 accuracy in percent ({source}); area: number of parameters; hover for details",
             LEFT,
             42,
             "soft",
@@ -185,7 +185,7 @@ def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
 
 
 def _names(places: Sequence[tuple[float, float, str]], right: float) -> list[Markup]:
-    """Each name beside its bubble's middle, at the first of six places where it lies on no other name or middle."""
+    """Each name next to its bubble, at the first of six positions that overlaps no other name or bubble centre."""
     parts: list[Markup] = []
     taken = [(x - 4, x + 4, y - 4, y + 4) for x, y, _ in places]
     for x, y, name in places:

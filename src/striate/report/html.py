@@ -1,4 +1,4 @@
-"""A finished run as one page that stands alone: no script, nothing loaded, fit for a phone, the dark and paper."""
+"""The HTML report of a finished run: one self-contained page without scripts, for screens, phones and print."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from striate.report import charts, findings, verdict
 from striate.report.template import environment
 
 NAME = "report.html"
-MOST_MISTAKES = 24
-MOST_THUMBNAIL_BYTES = 2_500_000
-MOST_CLASSES_IN_HEAT_MAP = 25
-MOST_ROWS = 1000
-MOST_FILES = 50
-MOST_PROBLEMS = 100
+MAX_MISTAKES = 24
+MAX_THUMBNAIL_BYTES = 2_500_000
+MAX_CLASSES_IN_HEAT_MAP = 25
+MAX_ROWS = 1000
+MAX_FILES = 50
+MAX_ISSUES = 100
 
 _MAGIC = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
 
 
-def worst_mistakes(predictions: Iterable[Prediction], most: int = MOST_MISTAKES) -> tuple[Prediction, ...]:
-    """The mistakes made with most confidence, the surest first: those a person learns most from.
+def worst_mistakes(predictions: Iterable[Prediction], limit: int = MAX_MISTAKES) -> tuple[Prediction, ...]:
+    """The misclassified test images with the highest predicted probability, sorted by it.
 
     Args:
-        predictions: Of the test images, right and wrong.
-        most: How many at most.
+        predictions: The predictions of all test images.
+        limit: Maximum number of images.
     """
     wrong = [each for each in predictions if each.prediction != each.label]
-    return tuple(sorted(wrong, key=lambda each: (-each.probability, each.file))[:most])
+    return tuple(sorted(wrong, key=lambda each: (-each.probability, each.file))[:limit])
 
 
 def render(
@@ -47,14 +47,14 @@ def render(
     thumbnails: Mapping[str, bytes] | None = None,
     folder: str = "RUN",
 ) -> str:
-    """The page.
+    """Render the report.
 
     Args:
         record: The run.
-        mistakes: Wrongly named test images, the surest first, as `worst_mistakes` chooses them.
-        thumbnails: Small JPEG, PNG or GIF images by the file names in `mistakes`. A mistake without one is only
-            named; past 2.5 MB the rest are only named, so that the page stays under 5 MB.
-        folder: The run's folder, as its user would type it.
+        mistakes: Misclassified test images, as returned by `worst_mistakes`.
+        thumbnails: Small JPEG, PNG or GIF images by the file names in `mistakes`. A mistake without a thumbnail is
+            listed without an image. Thumbnails after the first 2.5 MB are left out, so that the page stays under 5 MB.
+        folder: The run folder, as the user would type it.
 
     Returns:
         An HTML document.
@@ -68,21 +68,21 @@ def render(
             findings=findings,
             charts=charts,
             whole=charts.Scale(low=0.0, high=1.0),
-            heat_map=0 < len(record.test.confusion) <= MOST_CLASSES_IN_HEAT_MAP,
+            heat_map=0 < len(record.test.confusion) <= MAX_CLASSES_IN_HEAT_MAP,
             mistakes=_imaged(mistakes, thumbnails or {}),
             wrong=round(record.test.n * (1 - record.test.top1)),
             folder=folder,
             name=Path(record.data.source).name or record.data.source,
-            max_rows=MOST_ROWS,
-            max_files=MOST_FILES,
-            max_issues=MOST_PROBLEMS,
+            max_rows=MAX_ROWS,
+            max_files=MAX_FILES,
+            max_issues=MAX_ISSUES,
             **own,
         )
     )
 
 
 def _of_fitting(record: FitRecord) -> dict[str, Any]:
-    """What only the page of a fitted classifier shows."""
+    """The variables that only the report of a fitted classifier uses."""
     validated = [c.validation for c in record.candidates if c.validation is not None]
     return {
         "verdict": verdict.judge(record),
@@ -94,7 +94,7 @@ def _of_fitting(record: FitRecord) -> dict[str, Any]:
 
 
 def _of_training(record: TrainRecord) -> dict[str, Any]:
-    """What only the page of a trained network shows."""
+    """The variables that only the report of a trained network uses."""
     return {"verdict": verdict.judge_training(record), "recipe": title(record.plan["recipe"])}
 
 
@@ -105,13 +105,13 @@ def write(
     mistakes: Sequence[Prediction] = (),
     thumbnails: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write ``report.html`` into a run's folder, whole or not at all. Arguments as for `render`.
+    """Write ``report.html`` atomically into a run folder. The arguments are those of `render`.
 
     Returns:
-        The file.
+        The path of the file.
 
     Raises:
-        StorageError: It cannot be written.
+        StorageError: The file cannot be written.
     """
     path = Path(folder) / NAME
     write_text(path, render(record, mistakes=mistakes, thumbnails=thumbnails, folder=str(folder)))
@@ -120,23 +120,23 @@ def write(
 
 def _imaged(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -> list[tuple[Prediction, str | None]]:
     imaged, spent = [], 0
-    for each in mistakes[:MOST_MISTAKES]:
+    for each in mistakes[:MAX_MISTAKES]:
         raw = thumbnails.get(each.file, b"")
         kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
         spent += len(raw)
-        fits = kind is not None and spent <= MOST_THUMBNAIL_BYTES
+        fits = kind is not None and spent <= MAX_THUMBNAIL_BYTES
         imaged.append((each, f"data:{kind};base64,{base64.b64encode(raw).decode()}" if fits else None))
     return imaged
 
 
 @cache
 def pages() -> Environment:
-    """The templates of pages."""
+    """The environment of the HTML templates."""
     return environment(html=True, finalize=_finalize)
 
 
 def _finalize(value: Any) -> Any:
-    """Control characters are written out, and a number is never parted from its percent sign."""
+    """Escape control characters and put a non-breaking space before each percent sign."""
     if isinstance(value, str) and not isinstance(value, Markup):
         return Markup(str(escape(words.printable(value))).replace(" %", "&nbsp;%"))
     return value

@@ -1,4 +1,4 @@
-"""A training under way as a page that renews itself; when the run ends, its report takes the page's place."""
+"""The live page of a running training. It reloads itself, and the report replaces it when the run ends."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from striate.report import charts
 from striate.report.html import NAME, pages
 
 EVERY_S = 10
-"""Seconds between two pages, and after which a browser asks for the next."""
+"""Seconds between two updates of the page, and between two reloads in the browser."""
 
 
 @final
 class LivePage(NoProgress):
-    """Hears of a training, and keeps ``report.html`` in its folder up to date.
+    """A progress callback that keeps ``report.html`` of a running training up to date.
 
     Args:
-        folder: Of the run.
-        network: Its name.
-        recipe: Its name.
-        data: What the images are called.
-        epochs: Those of processes before, as they were recorded: ``epoch`` and figures.
-        clock: Seconds that only rise.
+        folder: The run folder.
+        network: Name of the network.
+        recipe: Name of the recipe.
+        data: Name of the dataset.
+        epochs: Metrics of the epochs before the run was resumed, one mapping per epoch.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(
@@ -51,21 +51,21 @@ class LivePage(NoProgress):
         self._written: float | None = None
 
     def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
-        """Look out for the training's steps alone."""
+        """Start or stop updating; the page covers only the phase ``training``."""
         self._steps, self._from, self._written = total if name == "training" else None, None, None
 
     def step(self, done: int) -> None:
-        """Count the step; write the first page, or a new one when it is time."""
+        """Update the number of steps, and the page if the last update is old enough."""
         if self._steps is None:
             return
         self._done = done
-        if self._from is None or done < self._from[1]:  # the first, or training went back
+        if self._from is None or done < self._from[1]:  # the first step, or training restarted from a checkpoint
             self._from = self._clock(), done
         if self._written is None or self._clock() - self._written >= EVERY_S:
             self._write()
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
-        """Keep an epoch's figures; an epoch that is run again takes the place of the one before."""
+        """Add the metrics of an epoch; an epoch that is repeated replaces its first run."""
         if event == "epoch":
             self._add(facts)
 
@@ -73,7 +73,7 @@ class LivePage(NoProgress):
         self._curve = [each for each in self._curve if each["epoch"] < row["epoch"]] + [row]
 
     def _left_s(self) -> float | None:
-        """Seconds to the end at the pace of this process; None before it has one."""
+        """Estimated seconds to the end; None before the second step of this process."""
         assert self._steps is not None
         if self._from is None or self._done == self._from[1]:
             return None

@@ -1,4 +1,4 @@
-"""A sheet of images: each as it is, and as training would see it, pass after pass; one PNG file."""
+"""A contact sheet of images and their augmented versions as a PNG file."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from PIL import Image, ImageDraw, ImageFont
 
 _PAPER, _INK, _SOFT, _LINE = "#fdfdfb", "#1c2126", "#59626b", "#dfe0da"
 _MARGIN, _GAP, _APART = 36, 8, 30
-"""Around the sheet, between images, and between the original and its variations, in pixels."""
+"""Pixels around the sheet, between images, and between an original and its augmented versions."""
 _TITLE, _TEXT, _CLASS, _SMALL = 30, 17, 19, 14
 _LEAST, _MOST = 128, 256
-"""Sides within which images are shown: small ones are enlarged by whole factors, large ones are reduced."""
+"""Range of the displayed size: small images are enlarged by an integer factor, large ones are downscaled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """An image and its variations.
+    """An image and its augmented versions.
 
     Args:
-        label: Its class; written above the first of several rows of a class.
-        original: uint8 ``[h, w, channels]``.
-        variations: As many in every row, of the same size.
-        captions: Lines below each variation; empty where there is nothing to say in any row.
+        label: Its class; printed above the first row of each class.
+        original: The image, uint8 ``[h, w, channels]``.
+        augmented: Its augmented versions; the same number and size in every row.
+        captions: Lines below each augmented version; empty for no captions.
     """
 
     label: str
     original: np.ndarray
-    variations: Sequence[np.ndarray]
+    augmented: Sequence[np.ndarray]
     captions: Sequence[Sequence[str]] = ()
 
 
 def sheet(title: str, lines: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """Draw it.
+    """Draw the sheet.
 
     Args:
-        title: In large letters.
-        lines: Below it, folded where they are too long.
-        rows: At least one.
+        title: Title of the sheet.
+        lines: Lines below the title; long ones are wrapped.
+        rows: The images, at least one.
 
     Returns:
         The bytes of a PNG file.
     """
     width, height = _shown(*rows[0].original.shape[:2])
-    count = len(rows[0].variations)
+    count = len(rows[0].augmented)
     lefts = [_MARGIN + (width + _GAP) * place + (_APART - _GAP) * (place > 0) for place in range(count + 1)]
     whole = max(lefts[-1] + width + _MARGIN, 640)
     folded = [part for line in lines for part in _fold(line, whole - 2 * _MARGIN)]
@@ -64,14 +64,14 @@ def sheet(title: str, lines: Sequence[str], rows: Sequence[Row]) -> bytes:
         pen.text((_MARGIN, _MARGIN + _line(_TITLE) + number * _line(_TEXT)), line, _SOFT, _font(_TEXT))
     y = top
     for place, left in enumerate(lefts):
-        pen.text((left, y), f"pass {place}" if place else "original", _SOFT, _font(_SMALL))
+        pen.text((left, y), f"epoch {place}" if place else "original", _SOFT, _font(_SMALL))
     y += _line(_SMALL)
     for row, first, space in zip(rows, firsts, below, strict=True):
         if first:
             pen.line((_MARGIN, y + 4, whole - _MARGIN, y + 4), _LINE)
             pen.text((_MARGIN, y + 10), _cut(row.label, whole - 2 * _MARGIN, _CLASS), _INK, _font(_CLASS))
             y += _line(_CLASS) + 12
-        for place, (left, pixels) in enumerate(zip(lefts, (row.original, *row.variations), strict=True)):
+        for place, (left, pixels) in enumerate(zip(lefts, (row.original, *row.augmented), strict=True)):
             pil_image.paste(_image(pixels, (width, height)), (left, y))
             for number, part in enumerate(row.captions[place - 1] if place and row.captions else ()):
                 text = _cut(part, width, _SMALL)
@@ -83,7 +83,7 @@ def sheet(title: str, lines: Sequence[str], rows: Sequence[Row]) -> bytes:
 
 
 def _shown(height: int, width: int) -> tuple[int, int]:
-    """Width and height at which an image is shown."""
+    """Displayed width and height of an image."""
     side = max(height, width)
     factor = math.ceil(_LEAST / side) if side < _LEAST else min(1.0, _MOST / side)
     return round(width * factor), round(height * factor)
@@ -105,7 +105,7 @@ def _line(size: int) -> int:
 
 
 def _fold(text: str, width: int) -> list[str]:
-    """Lines no wider than `width`, broken at spaces."""
+    """Wrap at spaces into lines of at most `width` pixels."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -117,7 +117,7 @@ def _fold(text: str, width: int) -> list[str]:
 
 
 def _cut(text: str, width: int, size: int) -> str:
-    """As much of a line as goes into `width`."""
+    """Shorten a line to at most `width` pixels."""
     if _font(size).getlength(text) <= width:
         return text
     while text and _font(size).getlength(text + "…") > width:

@@ -1,4 +1,4 @@
-"""What all templates share: undefined names are errors, and figures are written as everywhere."""
+"""The Jinja environment of all templates, with the number formats of the command line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from striate.core.durations import format_duration
 
 
 def environment(*, html: bool, finalize: Callable[[Any], Any] | None = None) -> Environment:
-    """The templates of this package.
+    """The environment for the templates of this package.
 
     Args:
-        html: Whether what is put in is escaped for HTML.
-        finalize: Applied to each value that is put in.
+        html: Whether to escape values for HTML.
+        finalize: Function applied to each value before it is inserted; None for no function.
     """
     made = Environment(
         loader=PackageLoader("striate.report"),
