@@ -1,4 +1,4 @@
-"""All-CNN: no pools at all; convolutions in steps of two bring the resolution down.
+"""All-CNN: strided convolutions instead of pooling.
 
 Source: Springenberg et al. 2014, Tables 1 and 2.
 
@@ -10,8 +10,8 @@ stage1  16 x 16     3x3 convolution, 96, stride 2; two 3x3, 192
 stage2  6 x 6       3x3 convolution, 192, stride 2; 3x3 and 1x1, 192
 ======  ==========  ======================================================
 
-Departures: the last 1x1 convolution is a dense layer after the average, which is the same function; the image itself
-is not dropped in part.
+Departures: the last 1x1 convolution is a linear layer after global average pooling, which computes the same function;
+there is no dropout on the image itself.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ PAPER = Paper(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AllCNNSpec:
-    """One of the forms of Table 1.
+    """One variant of Table 1.
 
     Args:
-        kernels: Sides of the convolutions between two falls of resolution.
-        width: Channels before the first fall; twice as many after it.
-        dropout: Chance that a map's element is dropped in training, after each fall.
+        kernels: Kernel sizes of the convolutions before each strided convolution.
+        width: Channels before the first strided convolution; twice as many after it.
+        dropout: Dropout probability after each strided convolution.
     """
 
     kernels: tuple[int, ...]
@@ -55,7 +55,7 @@ class AllCNNSpec:
 
     def __post_init__(self) -> None:
         if not self.kernels or min(*self.kernels, self.width) < 1 or not 0 <= self.dropout < 1:
-            raise ValueError(f"kernels and width are above 0, dropout at least 0 and below 1; got {self}")
+            raise ValueError(f"kernels and width must be positive, and dropout in [0, 1); got {self}")
 
 
 VARIANTS = {  # Table 1
@@ -66,8 +66,8 @@ VARIANTS = {  # Table 1
 TINY = AllCNNSpec(kernels=(3,), width=8)
 
 
-def rectified(channels: int, width: int, kernel: int, *, stride: int = 1, padding: Padding = "symmetric") -> nn.Module:
-    """A convolution with a bias, and a rectifier."""
+def conv_relu(channels: int, width: int, kernel: int, *, stride: int = 1, padding: Padding = "symmetric") -> nn.Module:
+    """A convolution with a bias, and ReLU."""
     return nn.Sequential(
         conv2d(channels, width, kernel, stride=stride, padding=padding, bias=True), nn.ReLU(inplace=True)
     )
@@ -78,20 +78,20 @@ class AllCNN(ImageModel):
     """The network of Table 2.
 
     Args:
-        spec: Kernels, width and dropout.
-        classes: Length of the output.
-        in_channels: Channels of the images.
+        spec: Kernel sizes, width and dropout.
+        classes: Number of classes.
+        in_channels: Number of input channels.
     """
 
     def __init__(self, spec: AllCNNSpec, *, classes: int = 10, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes, min_side=9)
         narrow, wide = spec.width, 2 * spec.width
-        stem, stage1 = nn.Sequential(), nn.Sequential(rectified(narrow, narrow, 3, stride=2), nn.Dropout(spec.dropout))
+        stem, stage1 = nn.Sequential(), nn.Sequential(conv_relu(narrow, narrow, 3, stride=2), nn.Dropout(spec.dropout))
         for index, kernel in enumerate(spec.kernels):
-            stem.append(rectified(narrow if index else in_channels, narrow, kernel))
-            stage1.append(rectified(wide if index else narrow, wide, kernel))
-        stage2 = nn.Sequential(rectified(wide, wide, 3, stride=2), nn.Dropout(spec.dropout))
-        stage2.extend([rectified(wide, wide, 3, padding="valid"), rectified(wide, wide, 1)])
+            stem.append(conv_relu(narrow if index else in_channels, narrow, kernel))
+            stage1.append(conv_relu(wide if index else narrow, wide, kernel))
+        stage2 = nn.Sequential(conv_relu(wide, wide, 3, stride=2), nn.Dropout(spec.dropout))
+        stage2.extend([conv_relu(wide, wide, 3, padding="valid"), conv_relu(wide, wide, 1)])
         self.add_stage("stem", stem, narrow)
         self.add_stage("stage1", stage1, wide, stride=2)
         self.add_stage("stage2", stage2, wide, stride=2)
@@ -104,8 +104,8 @@ register(AllCNN, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 32, 32), classes=10
 
 if __name__ == "__main__":
     model = striate.create_model("all_cnn_c", classes=7).eval()
-    for stage, maps in model.forward_stages(torch.randn(1, 3, 32, 32)).items():
-        print(stage, tuple(maps.shape))
+    for stage, features in model.forward_stages(torch.randn(1, 3, 32, 32)).items():
+        print(stage, tuple(features.shape))
 
     cost = striate.sizing.measure(striate.create_model("all_cnn_c"), (3, 32, 32)).totals
-    print(f"{cost.params:,} parameters, {cost.macs:,} multiply-adds, sees {cost.receptive_field} px")
+    print(f"{cost.params:,} parameters, {cost.macs:,} multiply-adds, receptive field {cost.receptive_field} px")

@@ -17,7 +17,7 @@ ERRATA = runpy.run_path(str(ROOT / "examples" / "errata.py"))["errata"]()
 @pytest.mark.parametrize("erratum", ERRATA, ids=lambda erratum: erratum.what)
 def test_the_page_has_what_is_stated_and_what_is_counted(erratum) -> None:
     beside = [row[1].strip('"') for row in ROWS if row[2:3] == [erratum.counted]]
-    if erratum.what.startswith("Three 3x3 layers"):  # written as a sentence
+    if "hree 3x3 layers" in erratum.what:  # written as a sentence
         assert erratum.counted in " ".join(PAGE.split())
         return
     assert beside, f"no row of the page counts {erratum.counted}"
@@ -38,7 +38,7 @@ def test_the_page_counts_nothing_that_the_script_does_not() -> None:
         [cell.strip() for cell in line.strip("|").split("|")] for line in tables.splitlines() if line.startswith("| ")
     ]
     listed = {row[2] for row in rows if row[2] not in ("counted", "---")}
-    assert listed == counted - {erratum.counted for erratum in ERRATA if erratum.what.startswith("Three 3x3 layers")}
+    assert listed == counted - {erratum.counted for erratum in ERRATA if "hree 3x3 layers" in erratum.what}
 
 
 def test_six_rows_of_table_1_are_wrong() -> None:

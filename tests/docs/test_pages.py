@@ -1,4 +1,4 @@
-"""What the documents say can be done: commands parse, Python blocks are parts of the examples, links lead somewhere."""
+"""The documentation is correct: commands parse, Python blocks are parts of the examples, links resolve."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
+import striate
 from striate.cli.app import app
 from striate.records.recipes import Recipe, recipe, recipe_names
 
@@ -40,7 +42,7 @@ def _commands() -> list[str]:
 
 @pytest.mark.parametrize("line", _commands())
 def test_commands_parse(line: str) -> None:
-    """The verb exists, and where arguments are given, so do they."""
+    """The command exists and accepts the arguments."""
     _, verb, *arguments = shlex.split(line, comments=True)
     group = typer.main.get_group(app)
     if verb.startswith("-"):
@@ -56,12 +58,12 @@ def test_commands_parse(line: str) -> None:
 
 
 def _recipes() -> list[tuple[str, str]]:
-    """Recipes that are written out: the file that the first line names, and all."""
+    """Recipes in the documentation: the file name in the first line, and the text."""
     found = [body for page in GUIDES for body in _blocks(page, "toml")]
     return [(named[1], body) for body in found if (named := re.match(r"# (\S+\.toml)\b", body))]
 
 
-def test_recipes_that_are_written_out_are_recipes(tmp_path: Path) -> None:
+def test_recipes_in_the_documentation_are_valid(tmp_path: Path) -> None:
     assert _recipes()
     for name, body in _recipes():
         (tmp_path / name).write_text(body, encoding="utf-8")
@@ -74,7 +76,7 @@ def test_there_are_commands_to_parse() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_python_blocks_are_parts_of_examples(page: Path) -> None:
-    if page.name == "design.md" or page in NETWORKS:  # shows how code reads, not how it is used; run below
+    if page.name == "design.md" or page in NETWORKS:  # design.md shows code style; docs/pages.py runs the others
         return
     scripts = [script.read_text(encoding="utf-8") for script in (ROOT / "examples").glob("*.py")]
     for block in _blocks(page, "python"):
@@ -82,13 +84,13 @@ def test_python_blocks_are_parts_of_examples(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_resolve(page: Path) -> None:
     for target in _LINK.findall(page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-def test_tree_in_design_names_what_there_is() -> None:
+def test_tree_in_design_is_current() -> None:
     tree = _blocks(ROOT / "docs" / "design.md", "")[0]
     packages = {each.name for each in (ROOT / "src" / "striate").iterdir() if (each / "__init__.py").is_file()}
     named = set(re.findall(r"^  (\w+)/", tree, re.MULTILINE))
@@ -97,8 +99,15 @@ def test_tree_in_design_names_what_there_is() -> None:
     assert not missing
 
 
-def test_pages_about_networks_are_current() -> None:
-    """What `docs/pages.py` would write is what stands there; it runs every example to write what that prints."""
+def test_citation_names_the_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == striate.__version__
+    assert all({"name"} <= set(author) or {"family-names"} <= set(author) for author in citation["authors"])
+
+
+def test_network_pages_are_current() -> None:
+    """The files equal the output of `docs/pages.py`, which also runs every example."""
     done = subprocess.run(
         [sys.executable, ROOT / "docs" / "pages.py", "--check"], capture_output=True, text=True, check=False
     )
