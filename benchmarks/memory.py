@@ -1,15 +1,15 @@
-"""How much memory does the main job take, and does it grow with the images?
+"""Peak memory of `striate fit`, and whether it grows with the number of images.
 
-The anonymous memory (what the process asked for itself: no file behind it, so nothing that the system could drop and
-read again) of ``striate fit`` is sampled from the outside, from its start until the head's candidate is in
-``log.jsonl``: digests, the cached pass, the probes and the head. Then the process is stopped. Several sizes make one
-question: the largest peak against the smallest.
+The anonymous memory of ``striate fit`` (what the process allocates: no file behind it that the system could drop and
+read again) is sampled from another process, from the start until ``log.jsonl`` contains the head candidate: hashing
+files, extracting features, the linear probes and the head. Then the process is stopped. The script compares the largest
+peak with the peak for the fewest images.
 
     python benchmarks/memory.py --images 2000 20000 --cifar FOLDER
 
-Images come from cifar10's ``train.tar.xz`` (class folders of JPEG files), brought to the network's 224 px by the run
-itself. Where no weights of MobileNet v2 can be downloaded, STRIATE_WEIGHTS names a folder that has them.
-Linux only: the figures are ``RssAnon`` of ``/proc/PID/status``.
+The images are those of CIFAR-10's ``train.tar.xz`` (class folders of JPEG files); the run resizes them to 224 px. If
+the weights of MobileNet v2 cannot be downloaded, set STRIATE_WEIGHTS to a folder that contains them. The script needs
+Linux: it reads ``RssAnon`` from ``/proc/PID/status``.
 """
 
 from __future__ import annotations
@@ -31,31 +31,29 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CIFAR = HERE.parents[1] / "shared" / "data" / "cifar10"
 RESULTS = HERE / "results.jsonl"
-ALLOWED = 1.3
-"""The largest peak may be so many times the smallest."""
+MAX_RATIO = 1.3
+"""Maximum ratio of the largest peak to the peak for the fewest images."""
 
 
 def unpack(archive: Path, count: int, folder: Path) -> Path:
-    """`count` images of the archive, as many of each of its ten classes, as class folders."""
-    wanted = dict.fromkeys(range(10), 0)
-    places: dict[str, int] = {}
+    """Extract `count` images into class folders, the same number of each of the ten classes."""
+    counts: dict[str, int] = {}
     with tarfile.open(archive) as stream:
         for member in stream:
             if not member.isfile():
                 continue
             _, label, name = member.name.split("/")
-            place = places.setdefault(label, len(places))
-            if wanted[place] < count // 10:
+            if counts.setdefault(label, 0) < count // 10:
                 content = stream.extractfile(member)
                 assert content is not None
                 (folder / label).mkdir(parents=True, exist_ok=True)
                 (folder / label / name).write_bytes(content.read())
-                wanted[place] += 1
+                counts[label] += 1
     return folder
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Anonymous memory of a process now; 0 when it is gone."""
+    """Current anonymous memory of a process, in bytes; 0 if the process has ended."""
     try:
         text = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -64,7 +62,7 @@ def anonymous_bytes(pid: int) -> int:
 
 
 def events(log: Path) -> list[dict]:
-    """The whole lines of a run's log."""
+    """The events in the complete lines of the log of a run."""
     if not log.exists():
         return []
     return [json.loads(line) for line in log.read_text().split("\n")[:-1]]
@@ -73,15 +71,18 @@ def events(log: Path) -> list[dict]:
 def watch(
     command: list[str], log: Path, environment: dict[str, str], done: Callable[[list[dict]], bool]
 ) -> tuple[dict[str, int], float]:
-    """Peak of the anonymous memory by phase of a command that is stopped once its log says so, and the seconds.
+    """Run a command until its log meets a condition, and measure its anonymous memory.
+
+    Returns:
+        The peak in bytes by phase, and the duration in seconds.
 
     Raises:
-        RuntimeError: The command ended before, or after half an hour has not come so far.
+        RuntimeError: The command ended before the condition was met, or did not meet it within 30 minutes.
     """
     peaks: dict[str, int] = defaultdict(int)
     began = time.monotonic()
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
             while time.monotonic() - began < 1800:
                 written = events(log)
@@ -97,23 +98,23 @@ def watch(
         finally:
             process.send_signal(signal.SIGKILL)
             process.wait()
-        said.seek(0)
-        raise RuntimeError(f"the run ended too early, or took too long:\n{said.read().decode()[-2000:]}")
+        output.seek(0)
+        raise RuntimeError(f"the run ended too early or took too long:\n{output.read().decode()[-2000:]}")
 
 
-def head_is_there(written: list[dict]) -> bool:
+def has_head_candidate(written: list[dict]) -> bool:
     return any(each["event"] == "candidate" and each["strategy"] == "head" for each in written)
 
 
 def measure(count: int, archive: Path, backbone: str) -> dict[str, object]:
-    """The peak of one run on `count` images, in a fresh cache."""
+    """Measure the peak of one run on `count` images, with an empty cache."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         data = unpack(archive, count, work / "images")
         command = [sys.executable, "-m", "striate", "fit", str(data), "--backbone", backbone, "--no-scratch"]
         environment = os.environ | {"STRIATE_HOME": str(work / "home")}
         run = work / "run"
-        peaks, seconds = watch([*command, "--out", str(run)], run / "log.jsonl", environment, head_is_there)
+        peaks, seconds = watch([*command, "--out", str(run)], run / "log.jsonl", environment, has_head_candidate)
     return {
         "benchmark": "memory",
         "backbone": backbone,
@@ -126,15 +127,15 @@ def measure(count: int, archive: Path, backbone: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure every size, smallest first, and compare the largest with the smallest."""
+    """Measure every number of images, and compare the largest with the smallest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[2000, 20000])
     parser.add_argument("--backbone", default="mobilenet_v2")
-    parser.add_argument("--cifar", type=Path, default=CIFAR, help="folder of cifar10's train.tar.xz")
-    asked = parser.parse_args()
+    parser.add_argument("--cifar", type=Path, default=CIFAR, help="folder that contains train.tar.xz of CIFAR-10")
+    options = parser.parse_args()
     rows = []
-    for count in sorted(asked.images):
-        rows.append(measure(count, asked.cifar / "train.tar.xz", asked.backbone))
+    for count in sorted(options.images):
+        rows.append(measure(count, options.cifar / "train.tar.xz", options.backbone))
         print(json.dumps(rows[-1]), flush=True)
     if len(rows) > 1:
         ratio = rows[-1]["peak_mib"] / rows[0]["peak_mib"]
@@ -142,8 +143,8 @@ def main() -> None:
         print(f"{rows[-1]['images']} images take {ratio:.2f} times the memory of {rows[0]['images']}")
     with open(RESULTS, "a", encoding="utf-8") as results:
         results.writelines(json.dumps(row) + "\n" for row in rows)
-    if len(rows) > 1 and ratio > ALLOWED:
-        raise SystemExit(f"above {ALLOWED}")
+    if len(rows) > 1 and ratio > MAX_RATIO:
+        raise SystemExit(f"above {MAX_RATIO}")
 
 
 if __name__ == "__main__":

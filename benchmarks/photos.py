@@ -1,13 +1,13 @@
-"""What the main job gives on small sets of real photos: every candidate, the choice, and the test figure.
+"""Accuracy of `striate fit` on small sets of real photos: every candidate, the chosen one, and the test accuracy.
 
-Each run is `striate fit` in a process of its own with an empty cache, so that its time is what a newcomer waits. After
-the run, and outside of its time, the head-only candidate is measured on the same test images: what was chosen must
-not fall behind it. The run itself never looks.
+Every run is `striate fit` in a new process with an empty cache, so its time is that of a first run. After the run, and
+outside of its time, the head-only candidate is evaluated on the same test images: the chosen candidate should not be
+worse. The run itself never evaluates the other candidates on the test set.
 
     python benchmarks/photos.py --data-folder FOLDER --seeds 0 1 2 3 4
 
-FOLDER holds, at any depth, hymenoptera.tar, flowers5.tar and cats_dogs.tar. Where no weights of MobileNet v2 can be
-downloaded, STRIATE_WEIGHTS names a folder that has them. `python benchmarks/tables.py` writes the rows into
+FOLDER contains hymenoptera.tar, flowers5.tar and cats_dogs.tar, at any depth. If the weights of MobileNet v2 cannot be
+downloaded, set STRIATE_WEIGHTS to a folder that contains them. `python benchmarks/tables.py` writes the results into
 docs/benchmarks.md.
 """
 
@@ -31,9 +31,9 @@ RESULTS = Path(__file__).with_name("results.jsonl")
 ARCHIVES = {"hymenoptera": "hymenoptera.tar", "flowers": "flowers5.tar", "cats_dogs": "cats_dogs.tar"}
 
 
-def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, object]:
-    """One run, and the head-only candidate beside it."""
-    keep_freed_memory()  # before torch is loaded, as the command does
+def measure(data: Path, backbone: str, seed: int, out: Path) -> dict[str, object]:
+    """Run `striate fit` once, and evaluate the head-only candidate too."""
+    keep_freed_memory()  # before torch is imported, as the command does
     spin_briefly()
     from striate.core.events import NoProgress
     from striate.jobs import fit
@@ -52,14 +52,14 @@ def measured(data: Path, backbone: str, seed: int, out: Path) -> dict[str, objec
         "chosen": record.chosen.strategy,
         "weights": record.chosen.weights,
         "test_top1": record.test.top1,
-        "head_test_top1": head_alone(plan, record.depth, out),
+        "head_test_top1": head_only_accuracy(plan, record.depth, out),
         "test_images": record.test.n,
         "seconds": record.seconds["total"],
     }
 
 
-def head_alone(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -> float:
-    """Test accuracy of a linear head on the best stage's frozen features, trained on all but the test images."""
+def head_only_accuracy(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -> float:
+    """Test accuracy of a linear head on the frozen features of the best stage, trained on all other images."""
     import numpy as np
     import torch
 
@@ -100,12 +100,12 @@ def head_alone(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -> float:
     best = min(depth, key=lambda point: point.loss)
     known = np.sort(np.concatenate([splits.train, splits.validation]))
     linear = probe.train_linear(features.at(best.stage, known), context.labels(known), context.classes, best.C)
-    guess = linear.logits(features.at(best.stage, splits.test)).argmax(1).numpy()
-    return float((guess == context.labels(splits.test)).mean())
+    predicted = linear.logits(features.at(best.stage, splits.test)).argmax(1).numpy()
+    return float((predicted == context.labels(splits.test)).mean())
 
 
-def in_own_process(data: Path, backbone: str, weights: Path, seed: int) -> dict[str, object]:
-    """`measured`, in a fresh process with an empty cache."""
+def in_new_process(data: Path, backbone: str, weights: Path, seed: int) -> dict[str, object]:
+    """Call `measure` in a new process with an empty cache."""
     with tempfile.TemporaryDirectory() as home:
         folders = os.pathsep.join(filter(None, [str(weights), os.environ.get("STRIATE_WEIGHTS", "")]))
         command = [sys.executable, __file__, "--one", str(data), backbone, str(seed), str(Path(home) / "run")]
@@ -117,25 +117,25 @@ def in_own_process(data: Path, backbone: str, weights: Path, seed: int) -> dict[
 def main() -> None:
     if sys.argv[1:2] == ["--one"]:
         data, backbone, seed, out = sys.argv[2:]
-        print(json.dumps(measured(Path(data), backbone, int(seed), Path(out))))
+        print(json.dumps(measure(Path(data), backbone, int(seed), Path(out))))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-folder", type=Path, required=True, help="where the three archives are, at any depth")
+    parser.add_argument("--data-folder", type=Path, required=True, help="folder with the three archives, at any depth")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--only", choices=sorted(ARCHIVES), help="one set alone")
+    parser.add_argument("--only", choices=sorted(ARCHIVES), help="measure only this dataset")
     options = parser.parse_args()
 
     from striate.weights.fetch import pick
 
-    picked = pick(BACKBONE)  # fetched once here, not once a run
+    picked = pick(BACKBONE)  # download once here, not in every run
     assert picked.checkpoint is not None
     for name in [options.only] if options.only else ARCHIVES:
         found = sorted(options.data_folder.rglob(ARCHIVES[name]))
         if not found:
-            parser.error(f"there is no {ARCHIVES[name]} below {options.data_folder}")
+            parser.error(f"{options.data_folder} does not contain {ARCHIVES[name]}")
         for seed in options.seeds:
             row: dict[str, object] = {"benchmark": "photos", "data": name, "backbone": BACKBONE, "seed": seed}
-            row |= in_own_process(found[0], picked.checkpoint.name, picked.path.parent, seed)
+            row |= in_new_process(found[0], picked.checkpoint.name, picked.path.parent, seed)
             print(json.dumps(row), flush=True)
             with RESULTS.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")

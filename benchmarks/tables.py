@@ -34,7 +34,6 @@ NAMES = {
     "own_floats": "the weights' own resize, to floats",
     "fast": "fast resize, to bytes",
     "fast_floats": "fast resize, to floats",
-    "shift, flip": "translate, flip",
 }
 KEYS = {
     "photos": ("data", "backbone", "seed"),
@@ -43,13 +42,13 @@ KEYS = {
     "memory": ("backbone", "images"),
     "networks": ("network", "mode", "path"),
     "augment": ("what", "side"),
-    "train_step": ("network", "cut", "batch", "precision", "compiled", "tuned_peers", "against"),
+    "train_step": ("network", "cut", "batch", "precision", "compiled", "tuned_baselines", "against"),
 }
-"""What tells the rows of a benchmark apart; of rows that are alike in it the newest counts."""
+"""The fields that identify a row of a benchmark. Of rows with equal fields, only the newest counts."""
 
 
 def newest(lines: Iterable[str]) -> dict[str, list[Row]]:
-    """The newest row of every key by benchmark, in the order in which keys first came."""
+    """The newest row of every key, by benchmark, in the order of the first rows."""
     found: dict[str, dict[tuple[Any, ...], Row]] = {name: {} for name in KEYS}
     for line in lines:
         row = json.loads(line)
@@ -64,10 +63,10 @@ def photos(rows: Sequence[Row]) -> str:
     lines = [
         [
             NAMES.get(name, name),
-            *(_mean_share(row[strategy] for row in mine) for strategy in ("head", "finetune", "scratch")),
+            *(_mean_percent(row[strategy] for row in mine) for strategy in ("head", "finetune", "scratch")),
             ", ".join(f"{NAMES[each]} {n}" for each, n in Counter(row["chosen"] for row in mine).most_common()),
-            f"**{_mean_share(row['test_top1'] for row in mine)}**",
-            _mean_share(row["head_test_top1"] for row in mine),
+            f"**{_mean_percent(row['test_top1'] for row in mine)}**",
+            _mean_percent(row["head_test_top1"] for row in mine),
             f"{min(row['seconds'] for row in mine):.0f} to {max(row['seconds'] for row in mine):.0f} s",
             str(len(mine)),
         ]
@@ -83,12 +82,12 @@ def transfer_time(rows: Sequence[Row]) -> str:
         [
             row["network"],
             f"{row['images']:,}",
-            f"{row['usual_s']:.0f} s",
+            f"{row['baseline_s']:.0f} s",
             f"{row['ours_s']:.0f} s",
             f"**{row['ratio']:.1f}**",
             f"{row['bf16_ratio']:.1f}",
-            f"{row['filled_s']:.1f} s",
-            f"{100 * row['waiting_share']:.0f} %",
+            f"{row['cached_s']:.1f} s",
+            f"{100 * row['waiting_fraction']:.0f} %",
         ]
         for row in rows
     ]
@@ -111,7 +110,7 @@ def decode(rows: Sequence[Row]) -> str:
         [
             f"{row['images']} px",
             NAMES.get(row["path"], row["path"]),
-            f"{row['peer_per_s']:.0f}",
+            f"{row['reference_per_s']:.0f}",
             f"{row['per_s']:.0f}",
             f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})",
             f"{row['mean_difference']:.2f}",
@@ -124,13 +123,13 @@ def decode(rows: Sequence[Row]) -> str:
 
 def memory(rows: Sequence[Row]) -> str:
     """One row per number of images: the peak, and its ratio to the peak with the fewest images."""
-    least = {row["backbone"]: row for row in sorted(rows, key=lambda row: -row["images"])}
+    smallest = {row["backbone"]: row for row in sorted(rows, key=lambda row: -row["images"])}
     lines = [
         [
             row["backbone"],
             f"{row['images']:,}",
             f"{row['peak_mib']:,.0f} MiB",
-            f"**{row['peak_mib'] / least[row['backbone']]['peak_mib']:.2f}**",
+            f"**{row['peak_mib'] / smallest[row['backbone']]['peak_mib']:.2f}**",
         ]
         for row in sorted(rows, key=lambda row: (row["backbone"], row["images"]))
     ]
@@ -139,7 +138,7 @@ def memory(rows: Sequence[Row]) -> str:
 
 def networks(rows: Sequence[Row]) -> str:
     """One row per network: eager in both memory layouts, then the engines of `striate`."""
-    ways = [
+    columns = [
         ("forward", "forward", "contiguous"),
         ("forward, channels last", "forward", "channels last"),
         ("training step", "step", "contiguous"),
@@ -155,10 +154,10 @@ def networks(rows: Sequence[Row]) -> str:
         return f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})" if row else "-"
 
     lines = [
-        [name, *(cell(found.get((name, mode, path))) for _, mode, path in ways)]
+        [name, *(cell(found.get((name, mode, path))) for _, mode, path in columns)]
         for name in dict.fromkeys(row["network"] for row in rows)
     ]
-    return _table(["network", *(title for title, _, _ in ways)], lines, numbers=range(1, len(ways) + 1))
+    return _table(["network", *(title for title, _, _ in columns)], lines, numbers=range(1, len(columns) + 1))
 
 
 def augment(rows: Sequence[Row]) -> str:
@@ -185,13 +184,13 @@ def augment(rows: Sequence[Row]) -> str:
 
 
 def train_step(rows: Sequence[Row]) -> str:
-    """One row per network and way of training it: ratios to both plain loops, and the overhead of our loop.
+    """One row per network and setting: ratios to both plain loops, and the overhead of our loop.
 
     Reference loops that ran with our memory settings are in results.jsonl only.
     """
-    rows = [row for row in rows if not row["tuned_peers"]]
-    ways = ("network", "cut", "batch", "precision", "compiled")
-    found = {(*(row[each] for each in ways), row["against"]): row for row in rows}
+    rows = [row for row in rows if not row["tuned_baselines"]]
+    settings = ("network", "cut", "batch", "precision", "compiled")
+    found = {(*(row[each] for each in settings), row["against"]): row for row in rows}
 
     def cell(row: Row | None) -> str:
         return f"**{row['ratio']:.2f}** ({row['low']:.2f} to {row['high']:.2f})" if row else "-"
@@ -199,12 +198,12 @@ def train_step(rows: Sequence[Row]) -> str:
     def overhead(row: Row | None) -> str:
         if row is None:
             return "-"
-        least, middle, most = (100 * (1 / row[each] - 1) for each in ("high", "ratio", "low"))
-        return f"{middle:.1f} % ({least:.1f} to {most:.1f})"
+        low, median, high = (100 * (1 / row[each] - 1) for each in ("high", "ratio", "low"))
+        return f"{median:.1f} % ({low:.1f} to {high:.1f})"
 
     lines = []
-    for way in dict.fromkeys(tuple(row[each] for each in ways) for row in rows):
-        row = found[(*way, "plain")]
+    for setting in dict.fromkeys(tuple(row[each] for each in settings) for row in rows):
+        row = found[(*setting, "plain")]
         lines.append(
             [
                 row["network"],
@@ -213,8 +212,8 @@ def train_step(rows: Sequence[Row]) -> str:
                 f"{row['batch']} x {row['side']} px",
                 f"{row['per_s']:.0f}",
                 cell(row),
-                cell(found.get((*way, "timm"))),
-                overhead(found.get((*way, "bare"))),
+                cell(found.get((*setting, "timm"))),
+                overhead(found.get((*setting, "minimal"))),
             ]
         )
     head = [
@@ -230,7 +229,7 @@ def train_step(rows: Sequence[Row]) -> str:
     return _table(head, lines, numbers=range(4, 8))
 
 
-def _mean_share(values: Iterable[float | None]) -> str:
+def _mean_percent(values: Iterable[float | None]) -> str:
     given = list(values)
     known = [value for value in given if value is not None]
     if not known:
@@ -298,7 +297,7 @@ def headlines(found: dict[str, list[Row]]) -> str:
 
 
 def between(text: str, name: str, new: str) -> str:
-    """`text` with what stands between the markers of `name` replaced."""
+    """Replace the text between the markers of `name`."""
     begin, end = f"<!-- table:{name} begin -->", f"<!-- table:{name} end -->"
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)

@@ -1,27 +1,28 @@
-"""How fast does `striate` train? Its step against a plain PyTorch loop, over the same network and over timm's.
+"""Training speed: the step of `striate train` against a plain PyTorch loop, with our network and with timm's.
 
-Ours runs through `striate.training.loop.train` itself: bytes in, normalised by the network's own first layer, channels
-last, bfloat16 arithmetic, and around it whatever the loop does in every step (rates, keyed seeds, statistics, a look at
-the loss). The plain loop is that of a tutorial: float32, contiguous, images already normalised. It runs as people run
-it, in a process of its own with the system's defaults, while ours has those of `core/memory.py`; `--tuned-peers` gives
-it ours too, which shows how much of the ratio is theirs.
+The step of Striate runs through `striate.training.loop.train`: uint8 images, normalised by the first layer of the
+network, channels last, bfloat16, and everything that the loop does in every step (learning rates, keyed seeds,
+statistics, checking the loss). The baseline is the loop of a tutorial: float32, contiguous, images already normalised.
+It runs in a separate process with the default settings of the system, while the step of Striate uses those of
+`core/memory.py`. `--tuned-baselines` gives the baseline these settings too, which shows how much of the ratio they
+explain.
 
-- `plain`: our network in the plain loop.
-- `timm`: timm's network with the same weights in the plain loop; it has no ResNet-20 for small images.
-- `bare`: our network, in our process, in the least loop that computes the same as ours (bytes, channels last,
-  bfloat16); what the step takes beyond it is the loop's own.
+- `plain`: our network in the baseline loop.
+- `timm`: timm's network with the same weights in the baseline loop. timm has no ResNet-20 for small images.
+- `minimal`: our network, in the process of Striate, in the shortest loop that computes the same as ours (uint8 images,
+  channels last, bfloat16). The time that the step of Striate takes beyond it is the overhead of the loop.
 
-The plain loop takes memory anew from the system in every step, the more the larger the batch: with ResNet-50 1.5
-million pages at 32 images a step, and 5.8 million at 64, a third of its processor time. So ratios grow with the
-batch, and what is asked for is asked for at the batches of our recipes.
+The baseline loop allocates its memory again in every step, and the cost grows with the batch: with ResNet-50 it takes
+1.5 million page faults at batch size 32, and 5.8 million at 64, a third of its processor time. The ratios therefore
+grow with the batch size, and the required ratios apply to the batch sizes of our recipes.
 
-With `--cut` the stages up to one are frozen, as fine-tuning does it where maps are not kept on disk: they run in
-evaluation mode on the engine of the cached pass, no gradient or activation of theirs is kept, and what is above is
-trained. The plain loop still trains all; `bare` does not run.
+With `--cut`, the stages up to one are frozen, as in fine-tuning without a cache of feature maps: they run in evaluation
+mode on an inference engine, autograd saves nothing of them, and only the stages above are trained. The baseline loop
+still trains the whole network; `minimal` does not run.
 
-Turns are interleaved: in every round each runs once, one at a time, the order of the peers reversed from round to
-round. A ratio is the median over the rounds of the peer's time over ours, so above 1 is faster than the peer, with a
-95 % interval from the bootstrap.
+All steps are interleaved: in every round each of them runs once, and the order of the references reverses from round to
+round. A ratio is the median over the rounds of the reference's time over ours: above 1, Striate is faster. The 95 %
+interval is from the bootstrap.
 
     PYTHONPATH=.peers python benchmarks/train_step.py --networks resnet50 mobilenet_v2 --pairs 21
 """
@@ -41,15 +42,15 @@ import numpy as np
 
 from striate.core.memory import keep_freed_memory, spin_briefly
 
-if __name__ == "__main__":  # before torch is loaded, as the command does; the peers' process is not this one
+if __name__ == "__main__":  # before torch is imported, as the command does; the references run in another process
     keep_freed_memory()
     spin_briefly()
 
 import torch
 import torch.nn.functional as F
-from networks import difference, peers
+from networks import difference, import_torchvision
+from timing import Clock, Timed, Work, compare, in_subprocess, make_clock, timed
 from torch import Tensor, nn
-from turns import Clock, Timed, Turn, apart, clock_of, clocked, compared
 
 from striate.core.events import NoProgress
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
@@ -66,132 +67,135 @@ from striate.weights import load_state_dict
 RESULTS = Path(__file__).with_name("results.jsonl")
 TIMM = {"resnet50": "resnet50", "mobilenet_v2": "mobilenetv2_100"}
 BATCH = 32
-"""Images a step, as in the recipe `finetune`."""
+"""Batch size, as in the recipe `finetune`."""
 BATCHES = {("resnet20_cifar", "-"): 128, ("resnet50", "-"): 64}
-"""Other batches by network and cut: that of the recipe `cifar_short`, and a group of `modern`."""
-SAME = 1e-3
-"""Greatest difference of logits over their greatest size at which two float32 networks count as the same."""
-RATE = 1e-4
+"""Other batch sizes by network and cut: that of the recipe `cifar_short`, and the micro-batch of `modern`."""
+TOLERANCE = 1e-3
+"""Maximum difference of the logits, relative to the largest logit, between equal float32 networks."""
+LR = 1e-4
 WARM_UP = 2
-"""Rounds that do not count."""
-LEAST = {
+"""Number of untimed rounds."""
+MIN_RATIOS = {
     ("resnet50", "-"): 2.8,
     ("mobilenet_v2", "-"): 2.0,
     ("resnet20_cifar", "-"): 1.6,
     ("resnet50", "stage3"): 5.0,
     ("resnet50", "stage4"): 8.0,
 }
-"""Times the speed of the plain loop, by network and cut; below it at its own batch the script ends with an error."""
-MOST_OVERHEAD = 1.03
+"""Required speed relative to the baseline loop, by network and cut; below it, the script exits with an error."""
+MAX_OVERHEAD = 1.03
+"""Maximum time of our step relative to the minimal loop."""
 
 
-def plain_turn(model: nn.Module, images: Tensor, labels: Tensor) -> Turn:
-    """One step of a tutorial's loop."""
+def plain_step(model: nn.Module, images: Tensor, labels: Tensor) -> Work:
+    """One step of the baseline loop."""
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, weight_decay=5e-4)
 
-    def turn() -> None:
+    def step() -> None:
         optimizer.zero_grad()
         loss = F.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
 
-    return turn
+    return step
 
 
-def bare_turn(model: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> Turn:
-    """The same from bytes and in our step's precision."""
+def minimal_step(model: nn.Module, pixels: Tensor, labels: Tensor, precision: str) -> Work:
+    """One step of the minimal loop: uint8 images and the precision of our step."""
     model.train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9, nesterov=True, weight_decay=5e-4)
 
-    def turn() -> None:
+    def step() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
             logits = model(pixels)
         F.cross_entropy(logits.float(), labels).backward()
         optimizer.step()
 
-    return turn
+    return step
 
 
 @final
 class Interleaved(NoProgress):
-    """Hears of our loop's steps, and lets every peer take one between two of them.
+    """A progress callback that runs one step of every reference between two steps of Striate.
 
     Args:
-        turns: The peers' steps; each gives its seconds.
-        clock: Seconds that only rise.
+        references: The steps of the references; each returns its seconds.
+        clock: A monotonic clock, in seconds.
     """
 
-    def __init__(self, turns: dict[str, Timed], clock: Clock) -> None:
-        self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *turns)}
-        self._turns, self._clock = turns, clock
+    def __init__(self, references: dict[str, Timed], clock: Clock) -> None:
+        self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *references)}
+        self._references, self._clock = references, clock
         self._began = clock()
 
     def step(self, done: int) -> None:
-        """Our step has just ended; the next begins when this returns."""
+        """Record the time of our step, and run one step of every reference before the next."""
         self.seconds["ours"].append(self._clock() - self._began)
-        for name in self._turns if done % 2 else reversed(self._turns):
-            self.seconds[name].append(self._turns[name]())
+        for name in self._references if done % 2 else reversed(self._references):
+            self.seconds[name].append(self._references[name]())
         self._began = self._clock()
 
 
-# ---------------------------------------------------------------------- the peers, in a process of their own
+# ---------------------------------------------------------------------- the references, in a separate process
 
 
-def built(name: str) -> tuple[ImageModel, nn.Module | None]:
-    """Our network and timm's with the same weights; None where timm has none."""
+def build_pair(name: str) -> tuple[ImageModel, nn.Module | None]:
+    """Our network, and timm's with the same weights; None if timm does not have the network."""
     torch.manual_seed(0)
     model = REGISTRY.get(name).classifier()
     if name not in TIMM:
         return model, None
-    peers()  # timm needs torchvision to load
+    import_torchvision()  # timm imports torchvision
     import timm
 
-    peer = timm.create_model(TIMM[name], pretrained=False)
-    load_state_dict(model, peer.state_dict(), source="timm")
+    reference = timm.create_model(TIMM[name], pretrained=False)
+    load_state_dict(model, reference.state_dict(), source="timm")
     x = torch.rand(2, *REGISTRY.get(name).input)
     with torch.inference_mode():
-        gap = difference(model.eval()(x), peer.eval()(x))
-    if gap > SAME:
-        raise SystemExit(f"not the same network: logits differ by {gap:.1e} of their size")
-    return model, peer
+        gap = difference(model.eval()(x), reference.eval()(x))
+    if gap > TOLERANCE:
+        raise SystemExit(f"the networks differ: relative difference of the logits {gap:.1e}")
+    return model, reference
 
 
-def peers_of(name: str, batch: int) -> dict[str, Turn]:
-    """The steps of the peers."""
-    model, peer = built(name)
+def reference_steps(name: str, batch: int) -> dict[str, Work]:
+    """The steps of the references by name."""
+    model, reference = build_pair(name)
     images, labels = torch.rand(batch, *REGISTRY.get(name).input), torch.arange(batch) % model.classes
-    turns = {"plain": plain_turn(model, images, labels)}
-    return turns if peer is None else turns | {"timm": plain_turn(peer, images, labels)}
+    steps = {"plain": plain_step(model, images, labels)}
+    return steps if reference is None else steps | {"timm": plain_step(reference, images, labels)}
 
 
 # ---------------------------------------------------------------------- ours
 
 
-def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for every peer."""
-    clock = clock_of(asked.cpu_time)
-    model, _ = built(name)
+def measure(name: str, cut: str | None, batch: int, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure one network. Returns a row for every reference."""
+    clock = make_clock(options.cpu_time)
+    model, _ = build_pair(name)
     preprocess = Preprocess(size=model_side(name), mean=IMAGENET_MEAN, std=IMAGENET_STD)
     pixels = np.random.default_rng(0).integers(0, 256, (batch, *preprocess.size, 3), dtype=np.uint8)
     labels = np.arange(batch) % model.classes
     module: nn.Module = PixelNetwork(model, preprocess)
     module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     source: BatchSource = PixelSource(pixels, labels, Augment(), seed=0)
-    recipe = Recipe(lr=RATE, batch=batch, steps=asked.pairs + WARM_UP, schedule=Schedule(kind="constant"))
-    how = {"threads": asked.threads, "cpu_time": asked.cpu_time, "keep_memory": asked.tuned_peers}
-    with apart(peers_of, name, batch, **how) as turns:
+    recipe = Recipe(lr=LR, batch=batch, steps=options.pairs + WARM_UP, schedule=Schedule(kind="constant"))
+    how = {"threads": options.threads, "cpu_time": options.cpu_time, "keep_memory": options.tuned_baselines}
+    with in_subprocess(reference_steps, name, batch, **how) as references:
         if cut is None:
-            bare = bare_turn(copy.deepcopy(module), torch.from_numpy(pixels), torch.from_numpy(labels), asked.precision)
-            turns["bare"] = clocked(bare, clock)
+            minimal = minimal_step(
+                copy.deepcopy(module), torch.from_numpy(pixels), torch.from_numpy(labels), options.precision
+            )
+            references["minimal"] = timed(minimal, clock)
         else:
-            engine = "openvino-bf16" if asked.precision == "bf16" else "auto"
+            engine = "openvino-bf16" if options.precision == "bf16" else "auto"
             model.freeze(cut, fixed_statistics=True)
             frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), NoProgress())
             source = FrozenStageSource(source, frozen.engine(batch, batch * recipe.epochs), batch)
             module = model.cut(cut)[1]
-        rounds = Interleaved(turns, clock)
+        rounds = Interleaved(references, clock)
         train(
             module,
             source,
@@ -199,75 +203,82 @@ def measured(name: str, cut: str | None, batch: int, asked: argparse.Namespace) 
             loss=CrossEntropy(label_smoothing=recipe.label_smoothing),
             seed=0,
             progress=rounds,
-            precision=asked.precision,
-            compiled=asked.compile,
+            precision=options.precision,
+            compiled=options.compile,
         )
     seconds = {who: np.array(each[WARM_UP:]) for who, each in rounds.seconds.items()}
     per_s = round(float(batch / np.median(seconds["ours"])), 2)
-    return [{"against": who, **compared(seconds[who], seconds["ours"]), "per_s": per_s} for who in turns]
+    return [{"against": who, **compare(seconds[who], seconds["ours"]), "per_s": per_s} for who in references]
 
 
 def model_side(name: str) -> tuple[int, int]:
-    """Height and width of the images that a network is made for."""
+    """Height and width of the default input of a network."""
     _, height, width = REGISTRY.get(name).input
     return height, width
 
 
-def short(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What falls short of what is asked."""
+def failures(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """List the results that miss their required ratio."""
     found = []
     for row in rows:
-        if row["tuned_peers"]:
+        if row["tuned_baselines"]:
             continue
-        way = row["network"], row["cut"]
-        counts = row["against"] == "plain" and row["precision"] == "bf16" and row["batch"] == BATCHES.get(way, BATCH)
-        least = LEAST.get(way) if counts else None
-        if least is not None and row["ratio"] < least:
-            found.append(f"{row['network']} (cut {row['cut']}) {row['ratio']:.2f} of {least}")
-        if row["against"] == "bare" and 1 / row["ratio"] > MOST_OVERHEAD:
-            found.append(f"{row['network']} takes {1 / row['ratio']:.3f} of the bare step, above {MOST_OVERHEAD}")
+        setting = row["network"], row["cut"]
+        counts = (
+            row["against"] == "plain" and row["precision"] == "bf16" and row["batch"] == BATCHES.get(setting, BATCH)
+        )
+        required = MIN_RATIOS.get(setting) if counts else None
+        if required is not None and row["ratio"] < required:
+            found.append(f"{row['network']} (cut {row['cut']}) {row['ratio']:.2f} of {required}")
+        if row["against"] == "minimal" and 1 / row["ratio"] > MAX_OVERHEAD:
+            found.append(f"{row['network']} takes {1 / row['ratio']:.3f} of the minimal step, above {MAX_OVERHEAD}")
     return found
 
 
 def main() -> None:
-    """Measure what is asked for; a row a network, cut and peer goes to results.jsonl."""
+    """Measure every network and cut, and append a row per reference to results.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=["resnet50", "mobilenet_v2", "resnet20_cifar"], metavar="NAME")
     parser.add_argument(
-        "--cut", nargs="+", default=["-"], metavar="STAGE", help="last frozen stages, one after another; - freezes none"
+        "--cut",
+        nargs="+",
+        default=["-"],
+        metavar="STAGE",
+        help="last frozen stages, one measurement each; - freezes none",
     )
     parser.add_argument("--pairs", type=int, default=21)
-    parser.add_argument("--batch", type=int, help="images a step (default: as recipes take them)")
+    parser.add_argument("--batch", type=int, help="batch size; default: that of the recipe")
     parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
-    parser.add_argument("--compile", action="store_true", help="run our network through torch.compile")
+    parser.add_argument("--compile", action="store_true", help="compile our network with torch.compile")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--tuned-peers", action="store_true", help="give the peers our settings of memory and threads")
-    parser.add_argument("--cpu-time", action="store_true", help="count processor time; fairer beside other work")
-    parser.add_argument("--dry", action="store_true", help="print the figures, and write none")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    parser.add_argument("--tuned-baselines", action="store_true", help="give the baselines our memory settings")
+    parser.add_argument("--cpu-time", action="store_true", help="measure processor time: fairer on a busy machine")
+    parser.add_argument("--dry", action="store_true", help="print the results without writing them")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     all_rows = []
-    for name in asked.networks:
-        for cut in asked.cut:
-            batch = asked.batch or BATCHES.get((name, cut), BATCH)
-            rows = measured(name, None if cut == "-" else cut, batch, asked)
-            facts = {"benchmark": "train_step", "network": name, "cut": cut, "precision": asked.precision}
-            more = {"compiled": asked.compile, "batch": batch, "side": model_side(name)[0], "pairs": asked.pairs}
-            more |= {"tuned_peers": asked.tuned_peers}
-            more |= {"threads": asked.threads, "clock": "processor" if asked.cpu_time else "wall"}
+    for name in options.networks:
+        for cut in options.cut:
+            batch = options.batch or BATCHES.get((name, cut), BATCH)
+            rows = measure(name, None if cut == "-" else cut, batch, options)
+            facts = {"benchmark": "train_step", "network": name, "cut": cut, "precision": options.precision}
+            more = {"compiled": options.compile, "batch": batch, "side": model_side(name)[0], "pairs": options.pairs}
+            more |= {"tuned_baselines": options.tuned_baselines}
+            more |= {"threads": options.threads, "clock": "processor" if options.cpu_time else "wall"}
             more |= {"torch": torch.__version__, "machine": platform.machine()}
             for row in rows:
-                peer = f"timm {version('timm')}" if row["against"] == "timm" else "PyTorch"
-                all_rows.append(facts | row | {"peer": peer} | more)
+                reference = f"timm {version('timm')}" if row["against"] == "timm" else "PyTorch"
+                all_rows.append(facts | row | {"reference": reference} | more)
                 print(
-                    f"{name:<16} cut {cut:<8} against {row['against']:<6} {row['peer_ms']:8.1f} ms {row['ms']:8.1f} ms "
-                    f"{row['ratio']:6.3f}  {row['low']:.3f} to {row['high']:.3f}  {row['per_s']:.1f} images/s",
+                    f"{name:<16} cut {cut:<8} against {row['against']:<7} {row['reference_ms']:8.1f} ms "
+                    f"{row['ms']:8.1f} ms {row['ratio']:6.3f}  {row['low']:.3f} to {row['high']:.3f}  "
+                    f"{row['per_s']:.1f} images/s",
                     flush=True,
                 )
-    if not asked.dry:
+    if not options.dry:
         with open(RESULTS, "a", encoding="utf-8") as results:
             results.writelines(json.dumps(row) + "\n" for row in all_rows)
-    missed = short(all_rows)
+    missed = failures(all_rows)
     if missed:
         raise SystemExit("; ".join(missed))
 

@@ -1,9 +1,9 @@
-"""How much sooner a trained head stands: the cached pass against re-running the frozen backbone in every epoch.
+"""Time to a trained head: cached features against running the frozen backbone in every epoch.
 
-The usual loop decodes images and runs the frozen network in eager PyTorch for each of ten epochs (one epoch is
-timed and multiplied). Striate decodes and runs once, on the fastest engine that agrees, and trains the head from the
-cache. Same network, same images, float32; bfloat16 stands beside it. The head's accuracy is that on held-out
-images.
+The baseline loop decodes the images and runs the frozen network in eager PyTorch in each of ten epochs (one epoch is
+timed and multiplied by ten). Striate decodes the images and runs the network once, on the fastest engine with the same
+outputs, and trains the head on cached features. The network and the images are the same, in float32; a second
+measurement uses bfloat16. The accuracy of the head is measured on held-out images.
 
     python benchmarks/transfer_time.py --network mobilenet_v2 --images 2000 --data FOLDER_OF_CLASSES
 """
@@ -40,7 +40,7 @@ RESULTS = Path(__file__).with_name("results.jsonl")
 
 
 def decoded(index: ImageIndex, position: int, preprocess: Preprocess) -> torch.Tensor:
-    """One image as the usual loop prepares it: Pillow, then a normalised float tensor."""
+    """One image as the baseline loop prepares it: Pillow, then a normalised float tensor."""
     import io
 
     raw = index.read(position)
@@ -57,8 +57,8 @@ def decoded(index: ImageIndex, position: int, preprocess: Preprocess) -> torch.T
     return (pixels - mean) / std
 
 
-def usual_epoch(context: TransferContext, head: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
-    """Seconds of one epoch of the usual loop over the training images."""
+def baseline_epoch(context: TransferContext, head: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
+    """Seconds of one epoch of the baseline loop over the training images."""
     began = time.perf_counter()
     order = torch.randperm(len(context.train), generator=torch.Generator().manual_seed(0)).numpy()
     for start in range(0, len(order), 32):
@@ -73,14 +73,14 @@ def usual_epoch(context: TransferContext, head: torch.nn.Linear, optimizer: torc
     return time.perf_counter() - began
 
 
-def usual_half(which: int) -> float:
-    """Seconds of one half of the usual epoch, in a process of its own."""
-    command = [sys.executable, *sys.argv, "--usual-half", str(which)]
+def baseline_half(which: int) -> float:
+    """Seconds of one half of the baseline epoch, in a new process."""
+    command = [sys.executable, *sys.argv, "--baseline-half", str(which)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def cached(context: TransferContext) -> tuple[float, float, dict[str, float]]:
-    """Seconds to a trained head by the cached pass, its accuracy on the held-out images, and where the time went."""
+    """Seconds to a head trained on cached features, its accuracy on held-out images, and the parts of the time."""
     began = time.perf_counter()
     context.digests = digests(context.index, NoProgress())
     features = CachedFeatures(context)
@@ -88,27 +88,27 @@ def cached(context: TransferContext) -> tuple[float, float, dict[str, float]]:
     point = context.model.stages[-1]
     labels = context.labels(context.train)
     x = features.at(point, context.train)
-    passed = time.perf_counter()
+    extracted = time.perf_counter()
     choice = probe.cross_validate(x, labels, context.classes, seed=0)
     linear = probe.train_linear(x, labels, context.classes, choice.C)
     seconds = time.perf_counter() - began
-    features.run(context.validation, max_unreadable=0)  # to measure accuracy by; the usual epoch does not see it either
-    guess = linear.logits(features.at(point, context.validation)).argmax(1).numpy()
-    top1 = float((guess == context.labels(context.validation)).mean())
-    share = done.waited_s / done.seconds if done.computed else 0.0
-    return seconds, top1, {"seconds_pass": passed - began, "waiting_share": share, "computed": done.computed}
+    features.run(context.validation, max_unreadable=0)  # for the accuracy only; not timed
+    predicted = linear.logits(features.at(point, context.validation)).argmax(1).numpy()
+    top1 = float((predicted == context.labels(context.validation)).mean())
+    waiting = done.waited_s / done.seconds if done.computed else 0.0
+    return seconds, top1, {"extraction_s": extracted - began, "waiting_fraction": waiting, "computed": done.computed}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="mobilenet_v2")
-    parser.add_argument("--weights", help="catalogue tag or file; none takes random weights")
+    parser.add_argument("--weights", help="catalogue tag or file; default: random weights")
     parser.add_argument("--data", required=True)
     parser.add_argument("--images", type=int, default=2000, help="training images")
     parser.add_argument("--engine", default="auto", choices=["auto", "openvino", "openvino-bf16", "torch"])
-    parser.add_argument("--usual-half", type=int, choices=[0, 1], help="only time one half of the usual epoch")
+    parser.add_argument("--baseline-half", type=int, choices=[0, 1], help="only time one half of the baseline epoch")
     options = parser.parse_args()
-    if options.usual_half is None:  # the usual loop runs as people run it: in a process without our settings
+    if options.baseline_half is None:  # the baseline loop runs without our settings
         keep_freed_memory()
         spin_briefly()
     torch.manual_seed(0)
@@ -148,29 +148,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
         task = context(home, options.engine)
-        if options.usual_half is not None:
+        if options.baseline_half is not None:
             head = torch.nn.Linear(model.head.logits_layer.in_features, task.classes)
             half = len(train) // 2
-            task.train = train[half:] if options.usual_half else train[:half]
-            print(usual_epoch(task, head, torch.optim.Adam(head.parameters(), lr=1e-3)))
+            task.train = train[half:] if options.baseline_half else train[:half]
+            print(baseline_epoch(task, head, torch.optim.Adam(head.parameters(), lr=1e-3)))
             return
-        # the pass stands between two halves of the usual epoch, so that a drift of the machine falls on both alike
-        first = usual_half(0)
+        # run between two halves of the baseline epoch, so that a drift of the machine affects both alike
+        first = baseline_half(0)
         ours, top1, parts = cached(task)
         again, _, _ = cached(context(home, options.engine))
-        usual = EPOCHS * (first + usual_half(1))
+        baseline = EPOCHS * (first + baseline_half(1))
         row |= {
-            "usual_s": usual,
+            "baseline_s": baseline,
             "ours_s": ours,
-            "ratio": usual / ours,
-            "filled_s": again,
-            "filled_ratio": ours / again,
+            "ratio": baseline / ours,
+            "cached_s": again,
+            "cached_ratio": ours / again,
         }
         row |= {"top1": top1} | parts
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
         bf16, bf16_top1, _ = cached(context(home, "openvino-bf16"))
-        row |= {"bf16_s": bf16, "bf16_ratio": usual / bf16, "bf16_top1": bf16_top1}
+        row |= {"bf16_s": bf16, "bf16_ratio": baseline / bf16, "bf16_top1": bf16_top1}
     print(json.dumps(row, indent=2))
     with RESULTS.open("a") as stream:
         stream.write(json.dumps(row) + "\n")

@@ -29,7 +29,7 @@ def _photos(seed: int, **changed: Any) -> dict[str, Any]:
     return row | {"seconds": 60.0} | changed
 
 
-def test_newest_row_of_a_key_counts(tables: ModuleType) -> None:
+def test_only_the_newest_row_of_a_key_counts(tables: ModuleType) -> None:
     lines = [json.dumps(row) for row in (_photos(0), _photos(1), _photos(0, test_top1=0.95), {"benchmark": "other"})]
     rows = tables.newest(lines)["photos"]
     assert [row["seed"] for row in rows] == [0, 1]
@@ -54,7 +54,7 @@ def test_memory_is_compared_with_the_smallest(tables: ModuleType) -> None:
     ]
 
 
-def test_networks_have_a_row_each_and_a_dash_for_what_did_not_run(tables: ModuleType) -> None:
+def test_networks_have_a_row_each_and_a_dash_for_missing_results(tables: ModuleType) -> None:
     rows = [
         {"network": "a", "mode": "forward", "path": "contiguous", "ratio": 1.014, "low": 0.996, "high": 1.02},
         {"network": "a", "mode": "forward", "path": "OpenVINO, bf16", "ratio": 3.0, "low": 2.9, "high": 3.1},
@@ -65,22 +65,22 @@ def test_networks_have_a_row_each_and_a_dash_for_what_did_not_run(tables: Module
     assert second == "| b | - | - | - | **0.50** (0.40 to 0.60) | - | - | - | - |"
 
 
-def test_a_step_has_a_row_a_way_and_its_overhead_in_percent(tables: ModuleType) -> None:
+def test_train_step_has_a_row_per_setting_with_the_overhead_in_percent(tables: ModuleType) -> None:
     way = {
         "network": "a",
         "cut": "-",
         "precision": "bf16",
         "compiled": False,
-        "tuned_peers": False,
+        "tuned_baselines": False,
         "batch": 16,
         "side": 224,
         "per_s": 12.3,
     }
     rows = [
         {**way, "against": "plain", "ratio": 3.0, "low": 2.9, "high": 3.1},
-        {**way, "against": "bare", "ratio": 0.8, "low": 0.5, "high": 1.0},
+        {**way, "against": "minimal", "ratio": 0.8, "low": 0.5, "high": 1.0},
         {**way, "cut": "stage4", "against": "plain", "ratio": 9.0, "low": 8.9, "high": 9.1},
-        {**way, "tuned_peers": True, "against": "plain", "ratio": 2.0, "low": 1.9, "high": 2.1},
+        {**way, "tuned_baselines": True, "against": "plain", "ratio": 2.0, "low": 1.9, "high": 2.1},
     ]
     rows.append({**rows[0], "batch": 32, "ratio": 2.0})
     first, second, other = tables.train_step(rows).splitlines()[2:]
@@ -89,7 +89,7 @@ def test_a_step_has_a_row_a_way_and_its_overhead_in_percent(tables: ModuleType) 
     assert second == "| a | up to stage4 | bf16 | 16 x 224 px | 12 | **9.00** (8.90 to 9.10) | - | - |"
 
 
-def test_only_what_stands_between_markers_changes(tables: ModuleType) -> None:
+def test_only_the_text_between_markers_changes(tables: ModuleType) -> None:
     text = "a\n<!-- table:x begin -->\nold\n<!-- table:x end -->\nb\n"
     assert tables.between(text, "x", "new") == text.replace("old", "new")
     with pytest.raises(SystemExit, match="markers"):

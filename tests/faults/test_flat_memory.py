@@ -1,4 +1,4 @@
-"""Memory that does not grow with the images: `benchmarks/memory.py` at sizes of a minute."""
+"""Memory does not grow with the number of images: `benchmarks/memory.py` on small samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def memory() -> ModuleType:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_cached_pass_and_the_head_stay_flat(
+def test_peak_memory_does_not_grow_with_the_number_of_images(
     memory: ModuleType, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STRIATE_WEIGHTS", str(shared_data / "weights"))
