@@ -1,6 +1,6 @@
-"""The model card: what a network for others is, how it was made, what it was measured on, and how it is used.
+"""The model card of a published network: Markdown with the metadata header of the Hugging Face Hub.
 
-It is Markdown with the head that the Hugging Face hub reads, and names no file and no folder of where it was made.
+The card names no file and no folder of the machine that made it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from striate.report.template import environment
 from striate.weights.trained import ModelCard
 
 NAME = "README.md"
-MOST_CLASSES = 40
-"""Up to so many have a row each."""
+MAX_CLASSES = 40
+"""Maximum number of classes with a row each in the table of metrics."""
 
 HUB_LICENCES = frozenset(
     {
@@ -33,7 +33,7 @@ HUB_LICENCES = frozenset(
         *("cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "gpl-2.0", "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "openrail"),
     }
 )
-"""What the hub knows by these names; others are written out under ``license_name``."""
+"""The licence identifiers of the Hub; the header gives any other licence as ``license_name``."""
 
 HUB_DATASETS = {
     "mnist": "ylecun/mnist",
@@ -41,17 +41,17 @@ HUB_DATASETS = {
     "cifar10": "uoft-cs/cifar10",
     "cifar100": "uoft-cs/cifar100",
 }
-"""Where the hub keeps the standard sets."""
+"""The Hub repositories of the standard datasets."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What only the publisher can say.
+    """Facts that only the publisher knows.
 
     Args:
-        data: What the images are called.
-        data_licence: Under which they may be used; None where it was not said.
-        where: By what name the network is loaded: ``hub:OWNER/NAME`` or a folder's name.
+        data: Name of the dataset.
+        data_licence: Licence of the images; None if it was not stated.
+        where: Name that loads the network: ``hub:OWNER/NAME`` or the name of a folder.
     """
 
     data: str
@@ -60,19 +60,19 @@ class About:
 
 
 def render(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> str:
-    """The card.
+    """Render the model card.
 
     Args:
         record: The run.
         card: The published ``model.json``.
-        about: What the publisher said.
+        about: The facts from the publisher.
 
     Returns:
         A Markdown document.
     """
-    plain = dataclasses.replace(record, data=dataclasses.replace(record.data, issues=()))  # their words name files
+    plain = dataclasses.replace(record, data=dataclasses.replace(record.data, issues=()))  # issues name files
     own = isinstance(record, TrainRecord)
-    found = verdict.judge_training(plain) if isinstance(plain, TrainRecord) else verdict.judge(plain)
+    summary = verdict.judge_training(plain) if isinstance(plain, TrainRecord) else verdict.judge(plain)
     return (
         _environment()
         .get_template("model_card.jinja")
@@ -81,7 +81,7 @@ def render(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> st
             card=card,
             about=about,
             trained=own,
-            verdict=found,
+            verdict=summary,
             test=record.test,
             licence=card.licence.lower() if card.licence.lower() in HUB_LICENCES else None,
             dataset=HUB_DATASETS.get(about.data),
@@ -89,17 +89,17 @@ def render(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> st
             code=in_torch(card.preprocess, card.temperature, about.where),
             noticed={issue.kind: len(issue.files) for issue in record.data.issues},
             settings=_settings(record.recipe) if own else (),
-            rows=record.test.per_class if len(card.classes) <= MOST_CLASSES else (),
+            rows=record.test.per_class if len(card.classes) <= MAX_CLASSES else (),
         )
     )
 
 
 _ALWAYS = (("", "optimizer"), ("", "lr"), ("", "momentum"), ("", "batch"), ("", "weight_decay"), ("schedule", "kind"))
-"""Settings that are shown where they are the default too."""
+"""Settings that are listed even if they have the default value."""
 
 
 def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What a recipe says beyond the defaults, a row each."""
+    """The settings of a recipe that differ from the defaults, one row each."""
     found: list[tuple[str, str]] = []
     for part, kind in (("", Recipe), ("schedule", Schedule), ("augment", Augment)):
         usual = {each.name: io.to_json(each.default) for each in dataclasses.fields(kind)}
@@ -111,37 +111,37 @@ def _settings(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def in_words(preprocess: Preprocess) -> list[str]:
-    """What must be done to an image, a sentence a step."""
+    """The preprocessing of an image, one sentence per step."""
     height, width = preprocess.size
-    filtered = f"with the {preprocess.interpolation} filter"
+    interpolation = f"{preprocess.interpolation} interpolation"
     if preprocess.interpolation != "nearest":
-        filtered += ", antialiased"
+        interpolation += " and antialiasing"
     if preprocess.fit == "stretch":
-        sized = [f"Both sides are brought to {height} x {width} px (height x width) {filtered}."]
+        sized = [f"Resize to {height} x {width} px (height x width) with {interpolation}."]
     else:
         sized = [
-            f"The shorter side is brought to {preprocess.shorter_side} px {filtered}; the longer follows.",
-            f"The centre of {height} x {width} px (height x width) is cut out.",
+            f"Resize the shorter side to {preprocess.shorter_side} px with {interpolation}; keep the aspect ratio.",
+            f"Crop the centre to {height} x {width} px (height x width).",
         ]
-    order = {"rgb": "RGB", "bgr": "BGR", "grey": "one channel of luma (ITU-R 601)"}[preprocess.channels]
+    order = {"rgb": "RGB", "bgr": "BGR", "grey": "greyscale (ITU-R 601 luma)"}[preprocess.channels]
     low, high = preprocess.value_range
     mean, std = (", ".join(f"{v:g}" for v in each) for each in (preprocess.mean, preprocess.std))
     return [
-        "The image is turned as its EXIF orientation says; transparency is laid on white.",
-        f"It is brought to {order}.",
+        "Apply the EXIF orientation; composite transparent images on white.",
+        f"Convert to {order}.",
         *sized,
-        f"Bytes from 0 to 255 become numbers from {low:g} to {high:g}.",
-        f"The mean ({mean}) is taken away from each channel, and the rest is divided by the deviation ({std}).",
+        f"Scale the values from 0 to 255 to the range from {low:g} to {high:g}.",
+        f"Subtract the mean ({mean}) and divide by the standard deviation ({std}), per channel.",
     ]
 
 
 def in_torch(preprocess: Preprocess, temperature: float, where: str) -> str:
-    """A few lines of PyTorch that name what is on ``new.jpg``, from the file to probabilities.
+    """Example code in PyTorch that classifies ``new.jpg``, from the file to probabilities.
 
     Args:
-        preprocess: What must be done to an image.
-        temperature: What logits are divided by.
-        where: By what name the network is loaded.
+        preprocess: The preprocessing of an image.
+        temperature: Temperature by which the logits are divided.
+        where: Name that loads the network.
     """
     (height, width), (low, high) = preprocess.size, preprocess.value_range
     kind = "L" if preprocess.channels == "grey" else "RGB"
@@ -178,12 +178,12 @@ def in_torch(preprocess: Preprocess, temperature: float, where: str) -> str:
 
 
 def public(record: FitRecord | TrainRecord, card: ModelCard, about: About) -> dict[str, Any]:
-    """The figures of a run that may be published: nothing in them names a file or a folder.
+    """The metrics of a run for publication; they name no file and no folder.
 
     Args:
         record: The run.
         card: The published ``model.json``.
-        about: What the publisher said.
+        about: The facts from the publisher.
     """
     data = record.data
     shared = {
@@ -233,6 +233,6 @@ def _environment() -> Environment:
 
 
 def _plain(text: str) -> str:
-    """Words that mean nothing to Markdown or HTML, on one line."""
+    """Text with all Markdown and HTML syntax escaped, on one line."""
     shown = words.printable(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join(f"\\{c}" if c in "\\`*_[]|#!$~" else c for c in shown)

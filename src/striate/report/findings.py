@@ -57,16 +57,20 @@ def on_candidates(record: FitRecord) -> str:
     best = max(others, key=_top1)
     lead = 100 * (_top1(winner) - _top1(best))
     if abs(lead) < 0.05:
-        compared = f"has the same validation accuracy as {name_of(best)}"
+        compared = f"has the same validation accuracy as {_with_article(best)}"
     else:
-        compared = f"is {abs(lead):.1f} percentage points {'ahead of' if lead > 0 else 'behind'} {name_of(best)}"
+        compared = f"is {abs(lead):.1f} percentage points {'ahead of' if lead > 0 else 'behind'} {_with_article(best)}"
     low, high = winner.validation.top1_interval
     certainty = (
-        "The difference is smaller than the confidence interval, so these images cannot show which one is better."
+        "This is within the 95 % confidence interval, so these images cannot show which of the two is better."
         if low <= _top1(best) <= high
-        else "The difference is larger than the confidence interval."
+        else "This is outside the 95 % confidence interval."
     )
-    return sentence(f"{name_of(winner)} {compared}. {certainty}")
+    return sentence(f"{_with_article(winner)} {compared}. {certainty}")
+
+
+def _with_article(candidate: Candidate) -> str:
+    return f"the {name_of(candidate)}" if candidate.strategy == "head" else name_of(candidate)
 
 
 def _top1(candidate: Candidate) -> float:
@@ -85,7 +89,7 @@ def on_depth(record: FitRecord) -> str:
     if record.chosen.strategy == "scratch" or not kept:
         use = "The selected model keeps no pretrained stage frozen."
     else:
-        use = f"The selected model keeps {span(kept)} frozen."
+        use = f"The selected model keeps the {'stage' if len(kept) == 1 else 'stages'} {span(kept)} frozen."
     return f"The linear probe on {best.stage} is the most accurate ({percent(best.top1)}). {use}"
 
 
