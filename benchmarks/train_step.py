@@ -61,7 +61,7 @@ from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import train
-from striate.transfer.finetune import Frozen, FrozenStageSource
+from striate.transfer.finetune import Frozen, FrozenStageSource, TrainedStages
 from striate.weights import load_state_dict
 
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -194,7 +194,7 @@ def measure(name: str, cut: str | None, batch: int, options: argparse.Namespace)
             model.freeze(cut, fixed_statistics=True)
             frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), NoProgress())
             source = FrozenStageSource(source, frozen.engine(batch, batch * recipe.epochs), batch)
-            module = model.cut(cut)[1]
+            module = TrainedStages(model, cut)
         rounds = Interleaved(references, clock)
         train(
             module,

@@ -24,7 +24,7 @@ from torch import nn
 
 import striate
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import Padding, conv2d
 from striate.nn.heads import pooled_head

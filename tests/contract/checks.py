@@ -153,7 +153,7 @@ def check_wrong_channels_are_named(entry: Entry) -> None:
 
 def check_no_channels_or_classes_is_an_error(entry: Entry) -> None:
     for sizes in ({"classes": 0, "in_channels": 3}, {"classes": 2, "in_channels": 0}):
-        with pytest.raises(PlanError, match="at least 1"):
+        with pytest.raises(PlanError, match="from 1 to"):
             entry.create(**sizes)
 
 
@@ -168,7 +168,8 @@ def check_cut_and_rest_equal_the_whole(entry: Entry) -> None:
     for stage in model.stages:
         bottom, top = model.cut(stage)
         assert torch.equal(top(bottom(x)), whole)
-        assert torch.equal(bottom(x), model.forward_stages(x, keep=[stage])[stage])
+        assert list(bottom(x)) == [stage]
+        assert torch.equal(bottom(x)[stage], model.forward_stages(x, keep=[stage])[stage])
     with pytest.raises(UnknownModelError, match="stages: stem"):
         model.cut("stage99")
 
@@ -208,11 +209,14 @@ def check_the_head_runs_in_parts(entry: Entry) -> None:
     pooled = model.forward_head(features, upto="pool")
     assert pooled.ndim == 2
     assert torch.equal(model.forward_head(features), model(x))
-    assert model.head.part_names[0] == "pool"
+    before_pool = model.head.before_pool
+    assert model.head.part_names[: len(before_pool) + 1] == (*before_pool, "pool")
     assert model.head.part_names[-1] == "logits"
     for part in model.head.hidden:
-        assert model.forward_head(features, upto=part).ndim == 2
-    with pytest.raises(InputShapeError, match="parts: pool"):
+        output = model.forward_head(features, upto=part)
+        assert output.ndim == (4 if part in before_pool else 2)
+        assert output.shape[1] == model.head.width(part)
+    with pytest.raises(InputShapeError, match="parts: "):
         model.forward_head(features, upto="fc99")
 
 
@@ -231,7 +235,7 @@ def check_head_swap(entry: Entry) -> None:
 
 
 @of_classifiers
-def check_truncation_at_every_feature_point(entry: Entry) -> None:
+def check_truncation_at_every_feature_layer(entry: Entry) -> None:
     for layer in settled(entry).feature_layers:
         model = settled(entry).freeze(settled(entry).stages[-1]).eval()
         x = images(model)
@@ -246,8 +250,8 @@ def check_truncation_at_every_feature_point(entry: Entry) -> None:
         again = model.forward_head(model.forward_features(x), upto=kept) if part else model.forward_features(x)
         torch.testing.assert_close(again, features)
         train_steps(model, 1)
-        assert set(model.frozen) == set(model.stages)
-    with pytest.raises(UnknownModelError, match="points: stem"):
+        assert model.frozen == model.stages
+    with pytest.raises(UnknownModelError, match="layers: stem"):
         model.truncate("stage99", 7)
 
 
@@ -289,7 +293,7 @@ def check_images_too_small_for_auxiliary_heads_are_named(entry: Entry) -> None:
     assert set(model.forward_with_aux(least)[1]) == {name.replace("/", ".") for name in model.aux}
     small = torch.zeros(1, 3, model.aux_side - 1, model.aux_side)
     assert model(small).shape == answer(model, small)
-    with pytest.raises(InputShapeError, match=f"below {model.aux_side}, the least that the auxiliary heads"):
+    with pytest.raises(InputShapeError, match=f"below {model.aux_side}, the smallest that the auxiliary heads"):
         model.forward_with_aux(small)
     model.aux_side -= 1  # the check asleep, so that the layers answer for themselves
     with pytest.raises(RuntimeError):
@@ -380,8 +384,25 @@ def check_fixed_statistics_do_not_move(entry: Entry) -> None:
     assert still == []  # scale and shift of what is not frozen are trained all the same
 
 
-def check_thawing(entry: Entry) -> None:
-    model = build(entry).freeze(build(entry).stages[-1], fixed_statistics=True).freeze(None)
+def check_parts_of_the_head_freeze_too(entry: Entry) -> None:
+    for layer in build(entry).head_layers:
+        model = build(entry)
+        train_steps(model, 1)
+        model.freeze(layer)
+        before = {
+            k: v.clone() for k, v in model.state_dict().items() if k.startswith(tuple(f"{n}." for n in model.frozen))
+        }
+        assert (model.frozen[: len(model.stages)], model.frozen[-1]) == (model.stages, layer)
+        train_steps(model)
+        after = model.state_dict()
+        assert [name for name, value in before.items() if not torch.equal(after[name], value)] == []
+        assert model.head.logits_layer.weight.requires_grad
+    with pytest.raises(UnknownModelError, match="layers: stem"):
+        build(entry).freeze("stage99")
+
+
+def check_unfreezing(entry: Entry) -> None:
+    model = build(entry).freeze(build(entry).stages[-1], fixed_statistics=True).unfreeze()
     assert model.frozen == ()
     assert all(parameter.requires_grad for parameter in model.parameters())
     before = {name: value.clone() for name, value in model.named_buffers()}

@@ -26,6 +26,7 @@ def check_dense_cut_and_rest_equal_the_whole(entry: Entry) -> None:
         bottom, top = model.cut(stage)
         assert torch.equal(top(bottom(x), size), model(x))
         assert list(bottom(x))[-1] == stage
+        assert set(bottom(x)) <= {stage, *model.reads}
     with pytest.raises(UnknownModelError, match="stages: stem"):
         model.cut("stage99")
 
@@ -89,11 +90,11 @@ def check_the_output_moves_with_the_image(entry: Entry) -> None:
     assert not torch.equal(here, there)
 
 
-def check_sides_that_do_not_come_out_even_are_named(entry: Entry) -> None:
+def check_sides_that_are_not_accepted_are_named(entry: Entry) -> None:
     model = build(entry).eval()
     if model.side_step == 1:
         return
     side = model.min_side + model.side_step
     for wrong in range(side + 1, side + model.side_step):
-        with pytest.raises(InputShapeError, match=f"nearest that do are {side} and {side + model.side_step}"):
+        with pytest.raises(InputShapeError, match=f"nearest that it accepts are {side} and {side + model.side_step}"):
             model(torch.zeros(1, 3, side, wrong))

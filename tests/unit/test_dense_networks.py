@@ -12,12 +12,13 @@ from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError
 from striate.core.events import NoProgress
 from striate.jobs import train
-from striate.models import REGISTRY, DenseModel, StagedModel
+from striate.models import REGISTRY, Backbone, DenseModel, ImageModel, entries
 from striate.models.fcn import TINY as TINY_FCN
 from striate.models.fcn import FCNSpec, Lattice, bilinear
 from striate.models.unet import TINY as TINY_UNET
 from striate.models.unet import UNet, UNetSpec
 from striate.nn.decoder import Decoder
+from striate.nn.heads import pooled_head
 from striate.records.plans import TrainPlan
 from striate.weights import create_model, load_state_dict, open_model
 
@@ -84,7 +85,9 @@ def test_a_padded_unet_covers_the_image() -> None:
     model = UNet(UNetSpec(widths=(4, 6, 8), padding="symmetric"), classes=3, in_channels=3)
     assert (model.margin, model.min_side, model.side_step) == (0, 4, 4)
     assert model(torch.zeros(1, 3, 36, 20)).shape == (1, 3, 36, 20)
-    with pytest.raises(InputShapeError, match=r"side 38 px does not come out even.* nearest that do are 36 and 40"):
+    with pytest.raises(
+        InputShapeError, match=r"does not accept an image side of 38 px; the nearest that it accepts are 36 and 40"
+    ):
         model(torch.zeros(1, 3, 36, 38))
 
 
@@ -135,7 +138,7 @@ def test_skips_come_in_turn() -> None:
 class Scores(Decoder):
     """The smallest decoder: the last stage's scores, spread over the image."""
 
-    def __init__(self, backbone: StagedModel, classes: int) -> None:
+    def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__([backbone.stages[-1]])
         self.logits = nn.Conv2d(backbone.stage_table[-1].channels, classes, 1)
 
@@ -146,19 +149,31 @@ class Scores(Decoder):
         self.logits = nn.Conv2d(self.logits.in_channels, classes, 1)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "vgg11"])
-def test_a_decoder_can_follow_the_stages_of_any_network(name: str) -> None:
+CLASSIFIERS = sorted({entry.family: entry.name for entry in entries() if entry.task == "classify"}.values())
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_any_decoder_and_any_head_can_be_built_on_any_backbone(name: str) -> None:
     entry = REGISTRY.get(name)
-    backbone = entry.build(entry.tiny, classes=3, in_channels=3).eval()
-    model = DenseModel(in_channels=3, classes=5, min_side=backbone.min_side)
-    reduction = 1
-    for info in backbone.stage_table:
-        model.add_stage(info.name, backbone.get_submodule(info.name), info.channels, info.reduction // reduction)
-        reduction = info.reduction
-    model.head = Scores(backbone, 5)
+    classifier = entry.build(entry.tiny, classes=3, in_channels=3).eval()
+    backbone = classifier.backbone
+    names = {n for n, _ in backbone.named_parameters()}
+    assert names == {n for n, _ in classifier.named_parameters() if not n.startswith(("head.", "aux."))}
+    x = torch.rand(1, 3, *((backbone.max_side,) * 2 if backbone.max_side else (96, 104)))
+
+    model = DenseModel.on(backbone, Scores(backbone, 5), classes=5)
     model.freeze(model.stages[-1]).eval()
-    assert model.stage_table == backbone.stage_table
-    assert model(torch.rand(1, 3, 64, 40)).shape == (1, 5, 64, 40)
+    assert (model.stage_table, model.min_side) == (classifier.stage_table, classifier.min_side)
+    assert model(x).shape == (1, 5, *x.shape[2:])
+    bottom, top = model.cut("stem")
+    assert torch.equal(top(bottom(x), (x.shape[2], x.shape[3])), model(x))
+    with pytest.raises(InputShapeError, match="height and width"):
+        top(bottom(x))
+
+    other = ImageModel.on(backbone, pooled_head(backbone.stage_table[-1].channels, 7)).eval()
+    assert (other(x).shape, other.classes) == ((1, 7), 7)
+    whole = ImageModel.on(backbone, classifier.head).eval()
+    assert torch.equal(whole(x), classifier.eval()(x))
 
 
 def test_what_needs_one_answer_an_image_refuses_dense_networks(tmp_path: Path) -> None:

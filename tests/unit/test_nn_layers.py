@@ -136,15 +136,15 @@ def test_channels_are_rounded_as_the_published_networks_are(channels: float, exp
 
 
 def test_a_head_ends_in_logits() -> None:
-    with pytest.raises(ValueError, match="ends in a dense part called 'logits'"):
+    with pytest.raises(ValueError, match="must be a linear layer called 'logits'"):
         Head({"pool": global_pool(), "fc": nn.Linear(4, 2)})
-    with pytest.raises(ValueError, match="ends in a dense part called 'logits'"):
+    with pytest.raises(ValueError, match="must be a linear layer called 'logits'"):
         Head({"logits": nn.Linear(4, 2), "act": nn.ReLU()})
     head = pooled_head(4, 2, dropout=0.5)
     assert (head.part_names, head.hidden) == (("pool", "drop", "logits"), ())
 
 
-def test_what_learns_before_the_logits_is_a_feature_point_of_the_head() -> None:
+def test_what_learns_before_the_logits_is_a_feature_layer_of_the_head() -> None:
     head = Head({"pool": global_pool(), "norm": nn.LayerNorm(4), "drop": nn.Dropout(), "logits": nn.Linear(4, 2)})
     assert head.hidden == ("norm",)
     assert head.width("norm") == 4
@@ -152,7 +152,16 @@ def test_what_learns_before_the_logits_is_a_feature_point_of_the_head() -> None:
     assert shorter.part_names == ("pool", "norm", "logits")
     assert shorter.logits_layer.weight.shape == (7, 4)
     dense = Head({"pool": global_pool(), "fc": nn.Sequential(nn.Linear(4, 6), nn.ReLU()), "logits": nn.Linear(6, 2)})
-    assert (dense.hidden, dense.width("fc")) == (("fc",), 6)
+    assert (dense.hidden, dense.width("fc"), dense.before_pool) == (("fc",), 6, ())
+
+
+def test_a_convolution_before_pooling_keeps_what_pools_its_maps() -> None:
+    head = pooled_head(6, 2, dropout=0.5, conv=ConvNorm(4, 6, 1))
+    assert (head.hidden, head.before_pool, head.width("conv")) == (("conv",), ("conv",), 6)
+    shorter = head.upto("conv", 7)
+    assert shorter.part_names == ("conv", "pool", "drop", "logits")
+    assert shorter.conv is head.conv
+    assert shorter(torch.rand(2, 4, 3, 3)).shape == (2, 7)
 
 
 def test_he_keeps_the_variance_of_gradients_and_xavier_that_of_both() -> None:

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.preprocess import Preprocess
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.nn.input import InputNormalization
 
 
 @final
 class StageFeatures(nn.Module):
-    """The pooled features of every feature point, end to end.
+    """The pooled features of every feature layer, concatenated.
 
-    Maps are averaged over their whole area; the head's hidden parts are taken as they are.
+    Maps are averaged over all positions; the parts of the head after pooling are taken as they are.
 
     Args:
         model: The network.
@@ -33,7 +33,7 @@ class StageFeatures(nn.Module):
 
     @property
     def widths(self) -> dict[str, int]:
-        """Length of every feature point's part, in order."""
+        """Length of the features of every feature layer, in order."""
         widths = {stage.name: stage.channels for stage in self.model.stage_table}
         widths |= {f"head.{part}": self.model.head.width(part) for part in self.model.head.hidden}
         return widths
@@ -50,5 +50,5 @@ class StageFeatures(nn.Module):
                 break
             x = part(x)
             if name in self.model.head.hidden:
-                pooled.append(x)
+                pooled.append(x.mean(dim=(2, 3)) if x.ndim == 4 else x)
         return torch.cat(pooled, dim=1)

@@ -34,7 +34,8 @@ from striate.models import wide_resnet as wide_resnet
 from striate.models import workshop as workshop
 from striate.models import xception as xception
 from striate.models import zfnet as zfnet
-from striate.models.base import DenseModel, ImageModel, StagedModel, StageInfo
+from striate.models.backbone import Backbone, StageInfo
+from striate.models.network import DenseModel, ImageModel, StagedModel
 from striate.models.registry import REGISTRY, Entry, entries
 
-__all__ = ["REGISTRY", "DenseModel", "Entry", "ImageModel", "StageInfo", "StagedModel", "entries"]
+__all__ = ["REGISTRY", "Backbone", "DenseModel", "Entry", "ImageModel", "StageInfo", "StagedModel", "entries"]

@@ -24,7 +24,7 @@ from typing import final
 from torch import nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import he

@@ -23,7 +23,7 @@ from typing import final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.models.resnet import PAPER, Basic, Place, ResNetSpec, places, stacked, units
 from striate.nn.conv import ConvNorm

@@ -12,7 +12,8 @@ stem    112 x 112   3x3 convolution, 32, stride 2; 1 unit, 16
 stage1  56 x 56     2 units, 24
 stage2  28 x 28     2 units 5x5, 40
 stage3  14 x 14     3 units, 80; 3 units 5x5, 112
-stage4  7 x 7       4 units 5x5, 192; 1 unit, 320; 1x1 convolution, 1280
+stage4  7 x 7       4 units 5x5, 192; 1 unit, 320
+head    7 x 7       1x1 convolution, 1280; average pool
 ======  ==========  =======================================================
 
 Departures: padding and eps of ``efficientnet_*`` are those of torchvision's weights (eps changes at B5); ``tf_*`` are
@@ -29,8 +30,8 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
 from striate.models.mobilenet_v2 import rounded
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm, Padding, check_padding
 from striate.nn.drop import StochasticDepth, linear_survival
@@ -204,9 +205,9 @@ class EfficientNet(ImageModel):
                 units += 1
                 stage.add_module(f"unit{units}", unit)
                 channels = width
-        stage.add_module("last", ConvNorm(channels, 4 * channels, 1, eps=spec.eps, act=nn.SiLU))
-        self._end_stage(stage, 4 * channels)
-        self.head = pooled_head(4 * channels, classes, dropout=spec.dropout)
+        self._end_stage(stage, channels)
+        conv = ConvNorm(channels, 4 * channels, 1, eps=spec.eps, act=nn.SiLU)
+        self.head = pooled_head(4 * channels, classes, dropout=spec.dropout, conv=conv)
         he(self)
 
     def _end_stage(self, stage: nn.Module, channels: int) -> None:

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import DenseModel
+from striate.models.network import DenseModel
 from striate.models.registry import register
 from striate.models.vgg import D
 from striate.nn.decoder import Decoder

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm, conv2d
 from striate.nn.heads import Head, pooled_head

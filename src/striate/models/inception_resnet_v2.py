@@ -25,8 +25,8 @@ from typing import final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
 from striate.models.inception_v3 import Conv, Module, Pool, least_side, module, stem
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head

@@ -25,8 +25,8 @@ from typing import Literal, NamedTuple, final, get_args
 from torch import nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
 from striate.models.googlenet import Branches
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import Head, global_pool, pooled_head

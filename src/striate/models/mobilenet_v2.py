@@ -9,7 +9,8 @@ stem    112 x 112   3x3 convolution, 32, stride 2; 1 unit, 16
 stage1  56 x 56     2 units, 24
 stage2  28 x 28     3 units, 32
 stage3  14 x 14     4 units, 64; 3 units, 96
-stage4  7 x 7       3 units, 160; 1 unit, 320; 1x1 convolution, 1280
+stage4  7 x 7       3 units, 160; 1 unit, 320
+head    7 x 7       1x1 convolution, 1280; average pool
 ======  ==========  ===================================================
 
 Departures: channels are rounded to multiples of 8, and the last convolution does not shrink below 1280, as in every
@@ -24,7 +25,7 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm, Padding, check_padding
 from striate.nn.heads import pooled_head
@@ -172,9 +173,9 @@ class MobileNetV2(ImageModel):
                 stage.add_module(f"unit{units}", unit)
                 channels = width
         last = rounded(spec.last_width * max(1.0, spec.width))
-        stage.add_module("last", ConvNorm(channels, last, 1, eps=spec.eps, act=nn.ReLU6))
-        self.add_stage(names.pop(0), stage, last, stride=2)
-        self.head = pooled_head(last, classes, dropout=spec.dropout)
+        self.add_stage(names.pop(0), stage, channels, stride=2)
+        conv = ConvNorm(channels, last, 1, eps=spec.eps, act=nn.ReLU6)
+        self.head = pooled_head(last, classes, dropout=spec.dropout, conv=conv)
         he(self)
 
 

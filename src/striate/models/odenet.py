@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import PlanError
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.heads import pooled_head
 from striate.nn.init import he

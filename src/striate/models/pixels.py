@@ -7,7 +7,7 @@ from typing import final
 from torch import Tensor
 
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.nn.input import InputNormalization
 from striate.nn.network import WithAux
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, get_args, get_type_hints
 from striate.core.errors import PlanError, UnknownModelError
 from striate.core.paper import Paper
 from striate.core.registry import Registry
-from striate.models.base import ImageModel, StagedModel, Task
+from striate.models.network import ImageModel, StagedModel, Task
 
 
 class Build(Protocol):

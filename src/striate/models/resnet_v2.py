@@ -27,7 +27,7 @@ from typing import Literal, Protocol, final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.models.resnet import Place, Shortcut, places, units
 from striate.nn.conv import conv2d

@@ -24,7 +24,7 @@ from typing import Literal, final
 from torch import nn
 
 from striate.core.paper import Paper
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.models.resnet import Bottleneck, Place, Residual, Shortcut, Unit, places, projection, stacked, units
 from striate.models.resnet_v2 import Body

@@ -27,7 +27,7 @@ from torch import nn
 
 from striate.core.paper import Paper
 from striate.models.alexnet_2012 import dense_head
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.init import he
 from striate.nn.response import response_norm

@@ -1,4 +1,4 @@
-"""What turns the last stage's maps into logits: a row of named parts ending in ``logits``."""
+"""Heads turn the last stage's maps into logits: a sequence of named parts that ends in ``logits``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _fresh(width: int, classes: int, like: Tensor) -> nn.Linear:
 
 @final
 class Head(nn.Sequential):
-    """A row of named parts, the last of them ``logits``, which is dense.
+    """A sequence of named parts; the last one is the linear layer ``logits``.
 
     Shape:
         ``[n, channels, h, w]`` to ``[n, classes]``.
@@ -28,7 +28,7 @@ class Head(nn.Sequential):
     def __init__(self, parts: dict[str, nn.Module]) -> None:
         super().__init__(OrderedDict(parts))
         if not isinstance(self[-1], nn.Linear) or next(reversed(parts)) != "logits":
-            raise ValueError("a head ends in a dense part called 'logits'")
+            raise ValueError("the last part of a head must be a linear layer called 'logits'")
 
     @property
     def part_names(self) -> tuple[str, ...]:
@@ -37,14 +37,27 @@ class Head(nn.Sequential):
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """The parts before ``logits`` that learn, whose outputs are features too (``fc6``, ``fc7``, ``norm``)."""
+        """The parts before ``logits`` that hold weights; their outputs are features too (``conv``, ``fc6``)."""
         learning = (name for name, part in self.named_children() if next(part.parameters(), None) is not None)
         return tuple(name for name in learning if name != "logits")
 
+    @property
+    def before_pool(self) -> tuple[str, ...]:
+        """The hidden parts that still give maps, because they come before ``pool``."""
+        names = self.part_names
+        return tuple(name for name in self.hidden if "pool" in names and names.index(name) < names.index("pool"))
+
     def width(self, part: str) -> int:
-        """Length of the output of one of the `hidden` parts."""
-        layer = [m for m in self.get_submodule(part).modules() if isinstance(m, nn.Linear | nn.LayerNorm)][-1]
-        return layer.out_features if isinstance(layer, nn.Linear) else layer.normalized_shape[0]
+        """Length (or channels) of the output of one of the `hidden` parts."""
+        width = 0
+        for layer in self.get_submodule(part).modules():
+            if isinstance(layer, nn.LayerNorm):
+                width = layer.normalized_shape[0]
+            elif isinstance(layer, nn.Linear):
+                width = layer.out_features
+            elif isinstance(layer, nn.Conv2d):
+                width = layer.out_channels
+        return width
 
     @property
     def logits_layer(self) -> nn.Linear:
@@ -69,12 +82,15 @@ class Head(nn.Sequential):
         return features
 
     def upto(self, part: str, classes: int) -> Head:
-        """A head of the parts up to and with the hidden part `part` (shared, not copied) and a fresh ``logits``."""
-        kept: dict[str, nn.Module] = {}
-        for name, module in self.named_children():
-            kept[name] = module
-            if name == part:
-                break
+        """A head of the parts up to and including the hidden part `part` (shared, not copied) and a new ``logits``.
+
+        After a part that gives maps, pooling and dropout are kept too.
+        """
+        names = self.part_names
+        end = names.index(part) + 1
+        while part in self.before_pool and names[end] not in (*self.hidden, "logits"):
+            end += 1
+        kept = {name: self.get_submodule(name) for name in names[:end]}
         return Head(kept | {"logits": _fresh(self.width(part), classes, self.logits_layer.weight)})
 
     def replace_logits(self, classes: int) -> None:
@@ -94,15 +110,17 @@ def global_pool(side: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten())
 
 
-def pooled_head(channels: int, classes: int, *, dropout: float = 0.0) -> Head:
+def pooled_head(channels: int, classes: int, *, dropout: float = 0.0, conv: nn.Module | None = None) -> Head:
     """Global average pooling, then ``logits``.
 
     Args:
-        channels: Channels of the last stage.
+        channels: Channels of the maps that are pooled.
         classes: Length of the output.
-        dropout: Chance that a pooled feature is dropped in training.
+        dropout: Probability of dropping a pooled feature in training.
+        conv: Runs before pooling, on the last stage's maps; None pools these maps themselves.
     """
-    parts: dict[str, nn.Module] = {"pool": global_pool()}
+    parts: dict[str, nn.Module] = {"conv": conv} if conv is not None else {}
+    parts["pool"] = global_pool()
     if dropout:
         parts["drop"] = nn.Dropout(dropout)
     return Head(parts | {"logits": nn.Linear(channels, classes)})

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from striate.data.image_index import ImageIndex
 from striate.models import Entry
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue
 from striate.training.batches import BatchSource

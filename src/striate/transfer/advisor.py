@@ -22,7 +22,7 @@ from striate.core.errors import NonFiniteLossError
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.inference import predict
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Recipe, recipe
 from striate.records.results import Candidate, LayerProbe
@@ -137,14 +137,15 @@ class Advisor:
         """A linear head on frozen features at the best point."""
         context, began = self.context, time.monotonic()
         logits = [self._linear(fit).logits(self.features.at(self.layer, held)).numpy() for fit, held in self.folds]
-        kept = self._skeleton().stages
+        model = self._skeleton()
+        kept = model.stages
         row = Candidate(
             strategy="head",
             reused_stages=kept,
             reason=f"logistic regression on the pooled features of {self.layer}",
             input_px=context.preprocess.size,
             epochs=1,
-            macs=float(len(self.labelled)) * sum(row.macs for s in kept for row in context.rows_by_stage[s]),
+            macs=float(len(self.labelled)) * sum(row.macs for row in context.rows_of(model, kept)),
             seconds=time.monotonic() - began,
         )
         return self._judged(row, np.concatenate(logits), lambda: (self._with_head(self.labelled), context.preprocess))
@@ -152,10 +153,11 @@ class Advisor:
     def tuned(self, unfrozen: int) -> Attempt:
         """The head, then the `unfrozen` top stages trained with it."""
         context = self.context
-        stages = self._skeleton().stages
+        skeleton = self._skeleton()
+        stages = skeleton.stages
         trained = stages[len(stages) - unfrozen :]
         frozen = stages[: len(stages) - unfrozen]
-        rows = [row for stage in trained for row in context.rows_by_stage[stage]]
+        rows = context.rows_of(skeleton, trained)
         epochs, skip_reason, estimated_s = self._epochs(rows, self.tuning)
         row = Candidate(
             strategy="finetune", reused_stages=frozen, trained_stages=trained, input_px=context.preprocess.size
@@ -189,8 +191,8 @@ class Advisor:
 
     def cheap(self, unfrozen: int) -> bool:
         """Whether training the `unfrozen` top stages costs little of what the plan allows."""
-        stages = self._skeleton().stages[-unfrozen:]
-        rows = [row for stage in stages for row in self.context.rows_by_stage[stage]]
+        model = self._skeleton()
+        rows = self.context.rows_of(model, model.stages[-unfrozen:])
         return 0 < self._epochs(rows, self.tuning)[2] <= CHEAP * self.context.plan.work
 
     def scratch(self) -> Attempt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -81,9 +81,15 @@ class TransferContext:
 
     @cached_property
     def rows_by_stage(self) -> dict[str, list[LayerRow]]:
-        """What the layers of every stage cost for one image."""
+        """What the layers of every stage, and of the head's parts before pooling, cost for one image."""
         rows = self.rows_at(self.preprocess.size)
-        return {stage: [row for row in rows if row.name.split(".")[0] == stage] for stage in self.model.stages}
+        names = (*self.model.stages, *(f"head.{part}" for part in self.model.head.before_pool))
+        return {name: [row for row in rows if row.name.startswith(f"{name}.") or row.name == name] for name in names}
+
+    def rows_of(self, model: ImageModel, stages: Sequence[str]) -> list[LayerRow]:
+        """What some stages of a truncated network, and its head's parts before pooling, cost for one image."""
+        names = (*stages, *(f"head.{part}" for part in model.head.before_pool))
+        return [row for name in names for row in self.rows_by_stage[name]]
 
     def rows_at(self, size: tuple[int, int]) -> tuple[LayerRow, ...]:
         """What every layer costs for one image of some size."""

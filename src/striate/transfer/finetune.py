@@ -24,7 +24,7 @@ from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
 from striate.inference import engines
 from striate.inference.predict import WORTH_COMPILING
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.pixels import PixelNetwork
 from striate.nn.input import InputNormalization
 from striate.records.plans import EngineName
@@ -48,10 +48,30 @@ class _FrozenStages(nn.Module):
     def __init__(self, model: ImageModel, preprocess: Preprocess, cut: str) -> None:
         super().__init__()
         self.input = InputNormalization(preprocess)
+        self.cut = cut
         self.bottom = model.cut(cut)[0]
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.bottom(self.input(pixels))
+        return self.bottom(self.input(pixels))[self.cut]
+
+
+@final
+class TrainedStages(nn.Module):
+    """The maps at the cut to logits.
+
+    Args:
+        model: The network.
+        cut: The last frozen stage.
+    """
+
+    def __init__(self, model: ImageModel, cut: str) -> None:
+        super().__init__()
+        self.cut = cut
+        self.top = model.cut(cut)[1]
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Run the stages above the cut, then the head."""
+        return self.top({self.cut: maps})
 
 
 @final
@@ -205,15 +225,18 @@ def finetune(
         engine: What runs the frozen stages.
         fixed_statistics: Whether the batch statistics of the trained stages stay as pretraining left them.
     """
-    model.to(device).freeze(cut, fixed_statistics=fixed_statistics)
+    model.to(device)
     trained = model.stages_above(cut)
     signature = keys.of_folder(
         weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, images=list(images.digests)
     )
     source: BatchSource = PixelSource(images.pixels, images.labels, recipe.augment, seed=seed, names=images.names)
-    module: nn.Module = PixelNetwork(model, preprocess).to(device)
-    if cut is not None:
-        module = model.cut(cut)[1]
+    if cut is None:
+        model.unfreeze(fixed_statistics=fixed_statistics)
+        module: nn.Module = PixelNetwork(model, preprocess).to(device)
+    else:
+        model.freeze(cut, fixed_statistics=fixed_statistics)
+        module = TrainedStages(model, cut)
         frozen = Frozen(model, preprocess, cut, images.pixels, engine, device, progress)
         source = _cached(frozen, images, recipe, seed, maps, progress) or FrozenStageSource(
             source, frozen.engine(recipe.batch, recipe.epochs * len(images.labels)), recipe.batch
@@ -226,11 +249,11 @@ def finetune(
         loss=CrossEntropy(label_smoothing=recipe.label_smoothing),
         seed=seed,
         progress=progress,
-        lr_scales=falling(trained, "model."),
+        lr_scales=falling(trained, "model." if cut is None else "top.model."),
         save_to=state,
         signature=signature,
     )
-    model.freeze(None).eval()
+    model.unfreeze().eval()
     return result
 
 

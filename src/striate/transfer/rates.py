@@ -9,13 +9,14 @@ FALL = 0.5
 
 
 def falling(stages: Sequence[str], prefix: str) -> dict[str, float]:
-    """Share of the rate for every trained stage and the head.
+    """Learning-rate scale of every trained stage and of the head.
 
-    The top stage has the full rate, each stage below half of the one above, and the head twice the full rate.
+    The top stage and the pretrained parts of the head have a scale of 1, each stage below has half the scale of the one
+    above, and the new last layer has twice the full learning rate.
 
     Args:
         stages: The trained stages, from the image upwards.
-        prefix: What parameters' names begin with before the stage's name, such as ``"model."``.
+        prefix: What stands before the stage's name in the names of parameters, such as ``"model."``.
 
     Source:
         Howard and Ruder 2018, Universal Language Model Fine-tuning (arXiv 1801.06146), section 3.2, with a larger fall
@@ -23,9 +24,9 @@ def falling(stages: Sequence[str], prefix: str) -> dict[str, float]:
 
     Example:
         >>> falling(["stage3", "stage4"], "")
-        {'head.': 2.0, 'stage4.': 1.0, 'stage3.': 0.5}
+        {'head.logits.': 2.0, 'head.': 1.0, 'stage4.': 1.0, 'stage3.': 0.5}
     """
-    shares = {f"{prefix}head.": HEAD}
+    scales = {f"{prefix}head.logits.": HEAD, f"{prefix}head.": 1.0}
     for above, stage in enumerate(reversed(stages)):
-        shares[f"{prefix}{stage}."] = FALL**above
-    return shares
+        scales[f"{prefix}{stage}."] = FALL**above
+    return scales

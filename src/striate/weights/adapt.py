@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from striate.core.errors import PlanError
 from striate.core.preprocess import Preprocess
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, red, green, blue
 

@@ -73,7 +73,7 @@ class Checkpoint:
         hub: ``owner/repository`` on Hugging Face whose ``model.safetensors`` it is.
         bytes: Size of the file; None where not known.
         copies: Other files that hold the same weights.
-        options: Fields of the network's spec that the weights need (`models.base.with_options`).
+        options: Fields of the network's spec that the weights need (`models.registry.with_options`).
         metric: A published measurement.
         has_head: Whether the file holds the classifier too.
         bundled: Whether the file is in the package.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
-from striate.models.base import StagedModel
+from striate.models.network import StagedModel
 from striate.records.results import LoadRecord
 from striate.weights import maps
 from striate.weights.maps.rules import Constant, Row, Rule, Skip

@@ -125,4 +125,9 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) ->
 
 
 def test_rates_fall_with_depth() -> None:
-    assert falling(["stage3", "stage4"], "model.") == {"model.head.": 2.0, "model.stage4.": 1.0, "model.stage3.": 0.5}
+    assert falling(["stage3", "stage4"], "model.") == {
+        "model.head.logits.": 2.0,
+        "model.head.": 1.0,
+        "model.stage4.": 1.0,
+        "model.stage3.": 0.5,
+    }

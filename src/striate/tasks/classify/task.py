@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.core.errors import DataError
 from striate.data.image_index import ImageIndex
 from striate.models import Entry
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Prediction, Score
 from striate.tasks.base import Task

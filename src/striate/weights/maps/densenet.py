@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.rules import Row, Rule
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from striate.models.base import ImageModel
 from striate.models.efficientnet import MBConv
 from striate.models.mobilenet_v2 import InvertedResidual
+from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.places import units
 from striate.weights.maps.rules import Row, Rule, Skip
@@ -36,11 +36,10 @@ def torchvision(model: ImageModel) -> list[Row]:
             else:
                 rules.append(Rule(rf"{theirs}0\.weight", f"{ours}.conv.weight"))
                 rules.append(Rule(rf"{theirs}1\.(\w+)", f"{ours}.norm.{{1}}"))
-    last = f"{model.stages[-1]}.last"
     return [
         *rules,
-        Rule(rf"features\.{row + 2}\.0\.weight", f"{last}.conv.weight"),
-        Rule(rf"features\.{row + 2}\.1\.(\w+)", f"{last}.norm.{{1}}"),
+        Rule(rf"features\.{row + 2}\.0\.weight", "head.conv.conv.weight"),
+        Rule(rf"features\.{row + 2}\.1\.(\w+)", "head.conv.norm.{1}"),
         Rule(r"classifier\.1\.(\w+)", "head.logits.{1}"),
     ]
 
@@ -61,11 +60,10 @@ def timm(model: ImageModel) -> list[Row]:
         if "gate" in parts:
             rules.append(Rule(rf"{theirs}se\.conv_reduce\.(\w+)", f"{path}.gate.fc1.{{1}}"))
             rules.append(Rule(rf"{theirs}se\.conv_expand\.(\w+)", f"{path}.gate.fc2.{{1}}"))
-    last = f"{model.stages[-1]}.last"
     return [
         *rules,
-        Rule(r"conv_head\.weight", f"{last}.conv.weight"),
-        Rule(r"bn2\.(\w+)", f"{last}.norm.{{1}}"),
+        Rule(r"conv_head\.weight", "head.conv.conv.weight"),
+        Rule(r"bn2\.(\w+)", "head.conv.norm.{1}"),
         Rule(r"classifier\.(\w+)", "head.logits.{1}"),
     ]
 
@@ -94,11 +92,10 @@ def of_keras(model: ImageModel) -> list[Row]:
         for name, layer in {"se_reduce": "fc1", "se_expand": "fc2"}.items():
             rules.append(Rule(f"{theirs}{name}/kernel", f"{path}.gate.{layer}.weight", keras.convolution))
             rules.append(Rule(f"{theirs}{name}/bias", f"{path}.gate.{layer}.bias"))
-    last = f"{model.stages[-1]}.last"
     return [
         *rules,
-        Rule(r"top_conv/kernel", f"{last}.conv.weight", keras.convolution),
-        *keras.norm("top_bn", f"{last}.norm"),
+        Rule(r"top_conv/kernel", "head.conv.conv.weight", keras.convolution),
+        *keras.norm("top_bn", "head.conv.norm"),
         *keras.logits("(?:predictions|probs)"),
     ]
 

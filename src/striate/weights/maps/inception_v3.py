@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.places import conv_norms, units
 from striate.weights.maps.rules import Constant, Row, Rule, Skip, conv_norm

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.efficientnet import timm
 from striate.weights.maps.places import units
@@ -23,11 +23,10 @@ def torchvision(model: ImageModel) -> list[Row]:
             conv, norm = (f"{index}", f"{index + 1}") if part == "project" else (rf"{index}\.0", rf"{index}\.1")
             rules.append(Rule(rf"{theirs}{conv}\.weight", f"{ours}.conv.weight"))
             rules.append(Rule(rf"{theirs}{norm}\.(\w+)", f"{ours}.norm.{{1}}"))
-    last = f"{model.stages[-1]}.last"
     return [
         *rules,
-        Rule(rf"features\.{number + 1}\.0\.weight", f"{last}.conv.weight"),
-        Rule(rf"features\.{number + 1}\.1\.(\w+)", f"{last}.norm.{{1}}"),
+        Rule(rf"features\.{number + 1}\.0\.weight", "head.conv.conv.weight"),
+        Rule(rf"features\.{number + 1}\.1\.(\w+)", "head.conv.norm.{1}"),
         Rule(r"classifier\.1\.(\w+)", "head.logits.{1}"),
     ]
 
@@ -46,11 +45,10 @@ def of_keras(model: ImageModel) -> list[Row]:
                 Rule(f"{theirs}{part}/{keras.KERNEL}", f"{ours}.conv.weight", move),
                 *keras.norm(f"{theirs}{part}_BN", f"{ours}.norm"),
             ]
-    last = f"{model.stages[-1]}.last"
     return [
         *rules,
-        Rule(r"Conv_1/kernel", f"{last}.conv.weight", keras.convolution),
-        *keras.norm("Conv_1_bn", f"{last}.norm"),
+        Rule(r"Conv_1/kernel", "head.conv.conv.weight", keras.convolution),
+        *keras.norm("Conv_1_bn", "head.conv.norm"),
         *keras.logits("(?:predictions|Logits)"),
     ]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from striate.models.base import ImageModel
 from striate.models.nasnet import CellRow
+from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.rules import Row, Rule
 

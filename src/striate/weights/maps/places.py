@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.nn.conv import ConvNorm
 from striate.weights.maps.rules import Row, Rule
 

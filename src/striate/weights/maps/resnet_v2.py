@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from striate.models.base import ImageModel
+from striate.models.network import ImageModel
 from striate.models.resnet_v2 import OrderedResidual
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.places import units
