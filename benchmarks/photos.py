@@ -70,18 +70,22 @@ def head_only_accuracy(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -
     from striate.data.split import split
     from striate.models import REGISTRY
     from striate.tasks.classify import probe
+    from striate.tasks.classify.task import Classification
     from striate.transfer.context import CachedFeatures, TransferContext
     from striate.weights import open_model
 
     assert plan.backbone is not None
 
     index = scan(plan.data)
+    task, targets = Classification.read(index)
     hashes = digests(index, NoProgress())
-    splits = split(index, hashes, seed=plan.seed)
+    splits = split(index, hashes, seed=plan.seed, strata=task.strata(targets))
     opened = open_model(plan.backbone)
     context = TransferContext(
         plan=plan,
         index=index,
+        task=task,
+        targets=targets,
         digests=hashes,
         train=splits.train,
         validation=splits.validation,

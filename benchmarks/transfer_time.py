@@ -32,6 +32,7 @@ from striate.data.index import ImageIndex, scan
 from striate.models import REGISTRY
 from striate.records.plans import FitPlan
 from striate.tasks.classify import probe
+from striate.tasks.classify.task import Classification
 from striate.transfer.context import CachedFeatures, TransferContext
 from striate.weights import open_model
 
@@ -113,6 +114,7 @@ def main() -> None:
         spin_briefly()
     torch.manual_seed(0)
     index = scan(options.data)
+    task, targets = Classification.read(index)
     order = np.random.default_rng(0).permutation(len(index))
     train, held = np.sort(order[: options.images]), np.sort(order[options.images : options.images + 400])
     if options.weights:
@@ -130,6 +132,8 @@ def main() -> None:
         return TransferContext(
             plan=plan,
             index=index,
+            task=task,
+            targets=targets,
             digests=(),
             train=train,
             validation=held,
@@ -147,16 +151,16 @@ def main() -> None:
     row: dict[str, object] = {"benchmark": "transfer_time", "network": options.network, "images": len(train)}
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
-        task = context(home, options.engine)
+        whole = context(home, options.engine)
         if options.baseline_half is not None:
-            head = torch.nn.Linear(model.head.logits_layer.in_features, task.classes)
+            head = torch.nn.Linear(model.head.logits_layer.in_features, whole.classes)
             half = len(train) // 2
-            task.train = train[half:] if options.baseline_half else train[:half]
-            print(baseline_epoch(task, head, torch.optim.Adam(head.parameters(), lr=1e-3)))
+            whole.train = train[half:] if options.baseline_half else train[:half]
+            print(baseline_epoch(whole, head, torch.optim.Adam(head.parameters(), lr=1e-3)))
             return
         # run between two halves of the baseline epoch, so that a drift of the machine affects both alike
         first = baseline_half(0)
-        ours, top1, parts = cached(task)
+        ours, top1, parts = cached(whole)
         again, _, _ = cached(context(home, options.engine))
         baseline = EPOCHS * (first + baseline_half(1))
         row |= {

@@ -33,7 +33,7 @@ from striate.core.durations import format_duration, parse_duration
 from striate.core.errors import PlanError
 from striate.core.events import NoProgress
 from striate.core.words import count, interval, percent
-from striate.data.index import survey
+from striate.data.index import scan
 from striate.jobs import evaluate, train
 from striate.models import REGISTRY
 from striate.records.io import to_json
@@ -160,7 +160,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> list
     parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of the arithmetic")
     parser.add_argument("--device")
     given = parser.parse_args(arguments)
-    parts = survey(given.data, root=given.root).splits or ()
+    parts = scan(given.data, root=given.root).splits or ()
     if experiment.training_error and "train" not in parts:
         parser.error(f"{given.data} does not say which images are for training, whose error is asked for")
     if experiment.joins and "test" not in parts:

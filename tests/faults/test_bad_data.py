@@ -14,6 +14,7 @@ from PIL import Image
 from striate.core.errors import DataError, ImageError, MissingExtraError
 from striate.data import archive
 from striate.data.index import scan
+from striate.tasks.classify.task import Classification
 
 
 def image(path: Path) -> None:
@@ -34,7 +35,7 @@ def test_nothing_there_offers_near_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no .*nowhere"):
         scan(tmp_path / "nowhere")
     (tmp_path / "file.dat").write_bytes(b"x")
-    with pytest.raises(DataError, match="no form of data"):
+    with pytest.raises(DataError, match="not a dataset in a known format"):
         scan(tmp_path / "file.dat")
 
 
@@ -58,26 +59,26 @@ def test_images_without_class_folders(tmp_path: Path) -> None:
 def test_one_class(tmp_path: Path) -> None:
     image(tmp_path / "cat/1.png")
     with pytest.raises(DataError, match="one class only: 'cat'"):
-        scan(tmp_path)
+        Classification.read(scan(tmp_path))
 
 
 def test_classes_that_differ_only_in_case(pets: Path) -> None:
     image(pets / "Cat/3.png")
     with pytest.raises(DataError, match=r"'(Cat|cat)' and '(Cat|cat)' differ only in case"):
-        scan(pets)
+        Classification.read(scan(pets))
 
 
 def test_an_empty_class(pets: Path) -> None:
     (pets / "eel").mkdir()
     with pytest.raises(DataError, match="no image: 'eel'"):
-        scan(pets)
+        Classification.read(scan(pets))
 
 
 def test_a_class_that_is_only_tested(tmp_path: Path) -> None:
     for name in ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png"):
         image(tmp_path / name)
-    with pytest.raises(DataError, match="no image to train on: 'c'"):
-        scan(tmp_path)
+    with pytest.raises(DataError, match="no training image: 'c'"):
+        Classification.read(scan(tmp_path))
 
 
 def test_splits_without_one_for_training(tmp_path: Path) -> None:
@@ -114,26 +115,27 @@ def test_a_file_that_is_far_too_big_is_not_read(pets: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "has no rows"),
+        ("", "is empty"),
         ("path,label\n", "no rows below its header"),
-        ("file,label\ncat/1.png,cat\n", "lacks the column path; it has file, label"),
-        ("path;label\ncat/1.png;cat\n", "lacks the column path and label.*parted by commas"),
+        ("file,label\ncat/1.png,cat\n", "has no column 'path'; its columns: file, label"),
+        ("path;label\ncat/1.png;cat\n", "has no column 'path'.*separated by commas"),
         (
             "path,label\ncat/1.png,cat\ncat/9.png,cat\ndog/7.png,dog\n",
-            r"without a file, 2 in all: cat/9\.png, dog/7\.png",
+            r"has 2 paths without a file: cat/9\.png, dog/7\.png",
         ),
-        ("path,label\ncat/1.png,cat\ncat/1.png,dog\n", r"a path twice, 1 in all: cat/1\.png"),
-        ("path,label\ncat/1.png,\n", "no label, 1 in all: row 1"),
+        ("path,label\ncat/1.png,cat\ncat/1.png,dog\n", r"1 repeated paths: cat/1\.png"),
+        ("path,label\ncat/1.png,\n", r"1 images without a label: cat/1\.png"),
         ("path,label,split\ncat/1.png,cat,tarin\n", "unknown splits.*'tarin' in row 1"),
-        ("path,label\ncat/1.png,cat,extra\n", "line 2: 3 cells where the header has 2"),
+        ("path,label\ncat/1.png,cat,extra\n", "line 2: the row has 3 cells, the header 2"),
         ("path,label\ncat/1.png,cat\n", "one class only"),
+        ("path,age\ncat/1.png,3\n", "has no column 'label'; its annotation columns: age"),
         ("path,label,split\ncat/1.png,cat,val\ndog/1.png,dog,test\n", "nothing to train on"),
     ],
 )
 def test_manifests(pets: Path, text: str, message: str) -> None:
     (pets / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message):
-        scan(pets / "list.csv")
+        Classification.read(scan(pets / "list.csv"))
 
 
 def test_manifests_that_are_something_else(pets: Path) -> None:
@@ -277,9 +279,9 @@ def test_damaged_idx_files(tmp_path: Path) -> None:
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 1, 7)))
     images = tmp_path / "train-images-idx3-ubyte"
     for content, message in (
-        (b"", "no idx file"),
-        (b"text" * 9, "no idx file"),
-        (head + bytes(7), "another number of bytes"),
+        (b"", "not an idx file"),
+        (b"text" * 9, "not an idx file"),
+        (head + bytes(7), "does not hold as many bytes"),
         (head + bytes(8), "2 images and .* 1 labels"),
     ):
         images.write_bytes(content)

@@ -10,8 +10,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from striate.core.errors import DataError
+from striate.data.column import CategoryColumn
 from striate.data.image_index import ImageIndex
-from striate.data.split import Splits, split
+from striate.data.split import Splits, Strata, split
 from striate.data.stores import ArrayStore
 
 
@@ -19,9 +20,8 @@ def made(labels: Sequence[int], splits: Sequence[str] | None = None, groups: Seq
     return ImageIndex(
         source="made",
         kind="folder",
-        classes=tuple("abcdefghij"[: max(labels) + 1]),
-        labels=np.array(labels, dtype=np.int64),
         names=[f"{i}.png" for i in range(len(labels))],
+        annotations={"label": CategoryColumn("abcdefghij"[: max(labels) + 1], np.array(labels))},
         splits=None if splits is None else tuple(splits),
         groups=None if groups is None else tuple(groups),
         store=ArrayStore([np.zeros((len(labels), 1, 1), np.uint8)], "made:0"),
@@ -44,10 +44,16 @@ def split_of(splits: Splits) -> dict[int, str]:
     return found
 
 
+def by_class(index: ImageIndex, digests: Sequence[str], **options) -> Splits:
+    column = index.annotation("label")
+    assert isinstance(column, CategoryColumn)
+    return split(index, digests, strata=Strata(column.codes, column.values), **options)
+
+
 def attempt(index: ImageIndex, digests: Sequence[str], seed: int, **options) -> dict[int, str]:
     """The split of every image. A data set for which the split is an error is skipped."""
     try:
-        return split_of(split(index, digests, seed=seed, **options))
+        return split_of(by_class(index, digests, seed=seed, **options))
     except DataError:
         assume(False)
         raise
@@ -67,7 +73,7 @@ def test_splits_cover_exactly_the_usable_images(rows, seed: int, exclude: set[in
     index = made(labels)
     found = attempt(index, digests, seed, exclude=exclude)
     assert set(found) == set(range(len(rows))) - exclude - {7}
-    assert found == split_of(split(index, digests, seed=seed, exclude=exclude))
+    assert found == split_of(by_class(index, digests, seed=seed, exclude=exclude))
     trained = {labels[i] for i, side in found.items() if side == "train"}
     assert trained == set(range(max(labels) + 1))
 
@@ -155,10 +161,10 @@ def test_existing_splits_are_kept(rows, seed: int, data) -> None:
 def test_split_fractions() -> None:
     labels = [i % 10 for i in range(20_000)]
     digests = hashes(range(20_000))
-    first = split(made(labels), digests, seed=0)
+    first = by_class(made(labels), digests, seed=0)
     counts = [len(first.train), len(first.validation), len(first.test)]
     np.testing.assert_allclose(np.array(counts) / 20_000, (0.6, 0.2, 0.2), atol=0.012)
-    named = split(made(labels, splits=["train"] * 16_000 + ["test"] * 4_000), digests, seed=0)
+    named = by_class(made(labels, splits=["train"] * 16_000 + ["test"] * 4_000), digests, seed=0)
     np.testing.assert_allclose(len(named.validation) / 16_000, 0.25, atol=0.012)
-    other = split(made(labels), digests, seed=1)
+    other = by_class(made(labels), digests, seed=1)
     assert len(np.intersect1d(first.test, other.test)) < 0.25 * 4_000

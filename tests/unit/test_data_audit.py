@@ -15,6 +15,7 @@ from striate.data.index import scan
 from striate.data.split import split
 from striate.jobs import check
 from striate.records.results import DataIssue
+from striate.tasks.classify.task import Classification
 
 
 def noise(path: Path, seed: int, size: tuple[int, int] = (40, 30), mode: str = "RGB", **options) -> None:
@@ -33,7 +34,8 @@ def pets(tmp_path: Path) -> Path:
 
 def issues(root: Path) -> dict[str, DataIssue]:
     index = scan(root)
-    return {issue.kind: issue for issue in audit(index, digests(index, NoProgress()))}
+    task, targets = Classification.read(index)
+    return {issue.kind: issue for issue in task.audit(index, targets, digests(index, NoProgress()))}
 
 
 def test_clean_images_have_no_problem(pets: Path) -> None:
@@ -79,9 +81,10 @@ def test_classes_missing_from_a_part(pets: Path) -> None:
         noise(pets / f"eel/{i}.png", 500 + i)
     index = scan(pets)
     hashes = digests(index, NoProgress())
-    parts = split(index, hashes, seed=0)
-    details = " ".join(issue.detail for issue in audit(index, hashes, parts))
-    assert "part has no image of 'eel'" in details
+    task, targets = Classification.read(index)
+    parts = split(index, hashes, seed=0, strata=task.strata(targets))
+    details = " ".join(issue.detail for issue in task.audit(index, targets, hashes, parts))
+    assert "set has no image of 'eel'" in details
 
 
 def test_modes(pets: Path) -> None:

@@ -43,9 +43,8 @@ class Counting:
         return ImageIndex(
             source="counted",
             kind="folder",
-            classes=("a", "b"),
-            labels=np.zeros(self.n, np.int64),
             names=[str(i) for i in range(self.n)],
+            annotations={"label": ["a"] * self.n},
             store=self,
         )
 

@@ -13,7 +13,7 @@ from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
 from striate.data.decode import decode
 from striate.data.headers import headers
-from striate.data.index import ImageIndex, scan, survey
+from striate.data.index import ImageIndex, scan
 from striate.records.recipes import Augment, recipe
 from striate.tasks.classify.source import PixelSource, to_cut_from
 
@@ -52,7 +52,7 @@ def test_parts_are_cut_from_the_whole_image_in_its_own_proportions(tmp_path: Pat
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(np.stack([tall, 255 - tall, 3 * wide], 2).astype(np.uint8)).save(place, exif=exif)
-    index = survey(tmp_path)
+    index = scan(tmp_path)
     varies, seen = Augment(crop_scale=(0.25, 0.25), crop_ratio=1.0), headers(index)
     assert seen.proportions(np.array([0])).tolist() == [4.0]
     cut_from = to_cut_from(Preprocess(size=(32, 32)), varies, seen, np.array([0]))

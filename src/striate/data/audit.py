@@ -1,37 +1,33 @@
-"""What a person should know about the images before trusting what is trained on them."""
+"""Issues of the images of a data set: files, duplicates, leaks, modes and sizes.
+
+Issues of the targets, such as class imbalance, come from the task.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from striate.core.words import plural
 from striate.data.headers import Headers, Trait, headers
-from striate.data.image_index import ImageIndex
-from striate.data.layout import TEST, TRAIN, VALIDATION
-from striate.data.split import Splits
+from striate.data.image_index import LABEL, ImageIndex
 from striate.records.results import DataIssue
 
-IMBALANCE = 5
-"""The largest class having this many times the images of the smallest is worth a warning."""
-
-SMALL_CLASS = 10
-"""Classes with fewer images than this are worth a warning."""
-
 OUTLYING = 8
-"""A shorter side this many times smaller or larger than the usual one, or sides of this proportion, are outlying."""
+"""An image is an outlier if its shorter side is this many times smaller or larger than the median, or its sides differ
+by this factor."""
 
-MOST_FILES = 1_000
-"""A problem names at most so many files; its detail has the whole count."""
+MAX_FILES = 1_000
+"""An issue names at most this many files; its detail has the total."""
 
 _TRAITS = (
-    (Trait.CMYK, "mode", "in CMYK; they are turned into RGB without a colour profile"),
-    (Trait.DEEP, "mode", "in grey of 16 bits; it is brought to 8"),
-    (Trait.PALETTE, "mode", "with a palette; it is resolved"),
-    (Trait.ALPHA, "mode", "with transparency; it is laid on white"),
-    (Trait.TURNED, "orientation", "stored turned or mirrored (EXIF); they are set upright"),
+    (Trait.CMYK, "mode", "in CMYK; converted to RGB without a colour profile"),
+    (Trait.DEEP, "mode", "in greyscale of 16 bits; converted to 8 bits"),
+    (Trait.PALETTE, "mode", "with a palette; converted to RGB"),
+    (Trait.ALPHA, "mode", "with transparency; composited on white"),
+    (Trait.TURNED, "orientation", "stored rotated or mirrored; the EXIF orientation is applied"),
     (Trait.ANIMATED, "animated", "animated; the first frame is used"),
 )
 
@@ -39,40 +35,47 @@ _TRAITS = (
 def audit(
     index: ImageIndex,
     digests: Sequence[str],
-    splits: Splits | None = None,
     unreadable: Mapping[int, str] | None = None,
     *,
+    column: str = LABEL,
+    of_targets: Iterable[DataIssue] = (),
     seen: Headers | None = None,
 ) -> tuple[DataIssue, ...]:
-    """Look for what spoils training or its evidence, gravest first.
+    """Find what harms training or evaluation, the most serious issues first.
 
     Args:
         index: The images.
         digests: Of their content.
-        splits: The parts in use; None when nothing was parted yet.
         unreadable: Positions that cannot be decoded, with the reason.
-        seen: The images' headers where they are at hand; None reads them.
+        column: The annotation in which duplicates of an image must agree.
+        of_targets: Issues that the task found in the targets; they stand among the others.
+        seen: The headers of the images if they were read before; None reads them.
 
     Returns:
-        One problem a kind of finding, naming its files.
+        One issue per finding, naming its files.
     """
     unreadable = unreadable or {}
-    usable = np.array([i for i in range(len(index)) if digests[i] and i not in unreadable], dtype=np.int64)
+    usable = usable_images(digests, unreadable)
     copies = _copies(digests, usable)
     issues = [
         *unreadable_images(index, digests, unreadable),
-        *_contradictions(index, copies),
+        *_contradictions(index, copies, column),
         *_leaks(index, copies),
         *_duplicates(index, copies),
-        *_classes(index, usable, splits),
+        *of_targets,
         *_headers(index, seen or headers(index), usable),
         *_skipped(index),
     ]
     return tuple(issues)
 
 
+def usable_images(digests: Sequence[str], unreadable: Collection[int]) -> np.ndarray:
+    """Positions of the images that can be read and decoded, int64."""
+    return np.array([i for i in range(len(digests)) if digests[i] and i not in unreadable], dtype=np.int64)
+
+
 def _issue(kind: str, files: Iterable[str], detail: str) -> DataIssue:
-    return DataIssue(kind=kind, files=tuple(files)[:MOST_FILES], detail=detail)
+    return DataIssue(kind=kind, files=tuple(files)[:MAX_FILES], detail=detail)
 
 
 def _names(index: ImageIndex, positions: np.ndarray) -> list[str]:
@@ -80,7 +83,7 @@ def _names(index: ImageIndex, positions: np.ndarray) -> list[str]:
 
 
 def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
-    """Positions of every content that is there more than once."""
+    """The positions of each content that occurs more than once."""
     places: dict[str, list[int]] = defaultdict(list)
     for i in map(int, usable):
         places[digests[i]].append(i)
@@ -88,7 +91,7 @@ def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
 
 
 def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[DataIssue]:
-    """One problem a reason; arguments as those of `audit`."""
+    """One issue per reason; the arguments are those of `audit`."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for i in range(len(index)):
         if i in unreadable:
@@ -99,15 +102,16 @@ def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Map
         yield _issue("unreadable", files, f"{plural(len(files), 'image')} left out: {reason}")
 
 
-def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
-    found = [group for group in copies if len({int(index.labels[i]) for i in group}) > 1]
+def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]], column: str) -> Iterable[DataIssue]:
+    told = index.annotation(column)
+    found = [group for group in copies if len({told[i] for i in group}) > 1]
     if found:
-        first = ", ".join(f"{index.names[i]} ({index.classes[index.labels[i]]})" for i in found[0][:2])
+        first = ", ".join(f"{index.names[i]} ({told[i]})" for i in found[0][:2])
         files = [index.names[i] for group in found for i in group]
         yield _issue(
             "contradiction",
             files,
-            f"{plural(len(found), 'image is', 'images are')} in several classes, such as {first}",
+            f"{plural(len(found), 'image has', 'images have')} several labels, for example {first}",
         )
 
 
@@ -130,7 +134,11 @@ def _leaks(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataI
         torn = {group for group, found_in in where.items() if group and len(found_in) > 1}
         if torn:
             files = [index.names[i] for i, group in enumerate(index.groups) if group in torn]
-            yield _issue("leak", files, f"{len(torn)} groups lie in more than one split, such as {min(torn)!r}")
+            yield _issue(
+                "leak",
+                files,
+                f"{plural(len(torn), 'group is', 'groups are')} in more than one split, for example {min(torn)!r}",
+            )
 
 
 def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[DataIssue]:
@@ -140,29 +148,8 @@ def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[
         yield _issue(
             "duplicate",
             files,
-            f"{plural(spare, 'image')} repeat another byte for byte; a draw keeps copies on one side",
+            f"{plural(spare, 'exact duplicate')}; a random split keeps duplicates in the same set",
         )
-
-
-def _classes(index: ImageIndex, usable: np.ndarray, splits: Splits | None) -> Iterable[DataIssue]:
-    counts = np.bincount(index.labels[usable], minlength=len(index.classes))
-    largest, smallest = int(counts.argmax()), int(counts.argmin())
-    if counts[largest] >= IMBALANCE * max(int(counts[smallest]), 1):
-        yield _issue(
-            "imbalance",
-            (),
-            f"{index.classes[largest]!r} has {counts[largest]} images, {index.classes[smallest]!r} has "
-            f"{counts[smallest]}; balanced accuracy says more than accuracy here",
-        )
-    small = [f"{name!r} ({n})" for name, n in zip(index.classes, counts, strict=True) if n < SMALL_CLASS]
-    if small:
-        yield _issue("small_class", (), f"classes with fewer than {SMALL_CLASS} images: {', '.join(small)}")
-    if splits is not None:
-        for side, part in ((TRAIN, splits.train), (VALIDATION, splits.validation), (TEST, splits.test)):
-            there = set(index.labels[part].tolist())
-            missing = [repr(name) for label, name in enumerate(index.classes) if label not in there]
-            if missing:
-                yield _issue("small_class", (), f"the {side} part has no image of {', '.join(missing)}")
 
 
 def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[DataIssue]:
@@ -179,12 +166,8 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[D
     odd = (short * OUTLYING <= usual) | (short >= OUTLYING * usual) | (long >= OUTLYING * short)
     if odd.any():
         files = _names(index, usable[odd])
-        there = f"the usual {usual:.0f} px of the shorter side"
-        yield _issue(
-            "size",
-            files,
-            f"{plural(len(files), 'image')} far from {there}, or of an unusual shape",
-        )
+        there = f"the median shorter side of {usual:.0f} px"
+        yield _issue("size", files, f"{plural(len(files), 'image')} far from {there}, or with an unusual aspect ratio")
 
 
 def _skipped(index: ImageIndex) -> Iterable[DataIssue]:

@@ -1,65 +1,28 @@
-"""From what the user names to an index of labelled images."""
+"""From what the user names to an index of annotated images."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from striate.core.errors import DataError
 from striate.core.registry import nearest
 from striate.data import archive, folder, manifest, standard
 from striate.data.column import TextColumn
 from striate.data.image_index import ImageIndex, from_columns, from_listing
-from striate.data.layout import TRAIN, is_archive
+from striate.data.layout import is_archive, is_image
 from striate.data.stores import FileStore
 
-__all__ = ["ImageIndex", "scan", "survey"]
+__all__ = ["ImageIndex", "scan"]
 
 _FORMS = "give a folder with one folder per class, a .csv or .parquet manifest, a .tar or .zip, or a standard set"
-_SHOWN = 5
 
 
-def scan(data: str | Path, *, root: str | Path | None = None, classes: Sequence[str] | None = None) -> ImageIndex:
-    """Find labelled images, and refuse what no classifier can be trained or measured on.
+def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
+    """Find the images of a data set and what is said about them. What a task demands of them, the task checks.
 
     Args:
         data: A folder, a manifest, an archive, or (as a string) the name of a standard set; ``./digits`` is a folder.
-        root: Where the files of a standard set are; None for ``digits``, which needs none.
-        classes: A fixed class map, as a trained model has; None takes the classes that are found.
-
-    Raises:
-        DataError: There is nothing usable: no image, one class only, classes that differ only in case, a class
-            without an image to train on, a label outside of `classes`, a bad manifest or archive, an unknown set.
-    """
-    index = survey(data, root=root)
-    if classes is not None:
-        return index.mapped(classes, {name: place for place, name in enumerate(classes)})
-    if len(index.classes) < 2:
-        raise DataError(
-            f"{index.source} has one class only: {', '.join(map(repr, index.classes))}",
-            hint="a classifier needs at least two class folders",
-        )
-    training = np.ones(len(index), dtype=bool) if index.splits is None else np.array(index.splits) == TRAIN
-    counts = np.bincount(index.labels[training], minlength=len(index.classes))
-    empty = [repr(name) for name, n in zip(index.classes, counts, strict=True) if not n]
-    if empty:
-        where = "no image" if index.splits is None else "no image to train on"
-        more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
-        raise DataError(
-            f"{index.source} has classes with {where}: {', '.join(empty[:_SHOWN])}{more}",
-            hint="add images, or remove the class folder",
-        )
-    return index
-
-
-def survey(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
-    """Find labelled images whatever their classes; `scan` without its demands on them.
-
-    Args:
-        data: As in `scan`.
-        root: As in `scan`.
+        root: The folder with the files of a standard set; None for ``digits``, which needs none.
 
     Raises:
         DataError: There is no such data, or it cannot be read.
@@ -83,9 +46,13 @@ def survey(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
             source=source,
             kind="manifest",
             names=names,
-            labels=table.labels,
+            annotations={name: TextColumn(cells) for name, cells in table.annotations.items()},
             splits=table.splits,
             groups=table.groups,
             store=FileStore(path.parent, names),
         )
-    raise DataError(f"{source} is no form of data that is known", hint=_FORMS)
+    if is_image(path.name):
+        raise DataError(
+            f"{source} is a single image, not a dataset", hint=f"to classify it, use striate predict MODEL {source}"
+        )
+    raise DataError(f"{source} is not a dataset in a known format", hint=_FORMS)

@@ -7,7 +7,6 @@ the usual spellings). A folder that alone wraps all of this is entered.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -103,22 +102,6 @@ def is_archive(name: str) -> bool:
 def is_clutter(part: str) -> bool:
     """Whether a file or folder of this name is what systems leave about: hidden, or a store of thumbnails."""
     return part.startswith(".") or part.lower() in _CLUTTER
-
-
-def refuse_likeness(classes: Iterable[str]) -> None:
-    """Refuse classes whose names differ only in case or in how accents are written.
-
-    Raises:
-        DataError: Two do.
-    """
-    seen: dict[str, str] = {}
-    for name in classes:
-        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if other != name:
-            raise DataError(
-                f"classes {other!r} and {name!r} differ only in case or accents",
-                hint="give both the same name if they are one class, or unlike names if they are two",
-            )
 
 
 def name_splits(found: Collection[str]) -> dict[str, str]:

@@ -1,4 +1,7 @@
-"""Manifests: a ``.csv`` or ``.parquet`` table with columns ``path,label[,split][,group]``."""
+"""Manifests: a ``.csv`` or ``.parquet`` table with the columns ``path``, ``label``, ``split``, ``group`` and others.
+
+Only ``path`` is required here; which other columns must be there depends on the task.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,24 @@ from striate.data.layout import SPLITS
 
 ENDINGS = (".csv", ".parquet")
 
-_COLUMNS = ("path", "label", "split", "group")
+_ROLES = ("path", "split", "group")
+_FORM = "write a header and one row per image: path,label"
 _SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The table's columns, a row an image, ordered by path.
+    """The table's columns, one row per image, ordered by path.
 
     Args:
         names: Paths as written, with slashes; relative to the manifest's folder unless absolute.
-        labels: Classes.
+        annotations: Every column but path, split and group, by its name in lower case; "" for an empty cell.
         splits: ``train``, ``validation`` or ``test``; None without that column.
         groups: What belongs together; "" for an image on its own; None without that column.
     """
 
     names: list[str]
-    labels: list[str]
+    annotations: dict[str, list[str]]
     splits: list[str] | None
     groups: list[str] | None
 
@@ -44,22 +48,21 @@ def read(path: Path) -> Manifest:
     """
     rows = list(_csv(path) if path.suffix.lower() == ".csv" else _parquet(path))
     if not rows:
-        raise DataError(f"{path} has no rows", hint="write one row per image: path,label")
+        raise DataError(f"{path} is empty", hint=_FORM)
     columns = rows.pop(0)
     if not rows:
-        raise DataError(f"{path} has no rows below its header", hint="write one row per image: path,label")
+        raise DataError(f"{path} has no rows below its header", hint=_FORM)
     table = {name: [row[i] for row in rows] for i, name in enumerate(columns)}
-    for name in ("path", "label"):
-        _report(path, f"no {name}", [f"row {i + 1}" for i, cell in enumerate(table[name]) if not cell])
+    _report(path, "empty paths", [f"row {i + 1}" for i, cell in enumerate(table["path"]) if not cell])
     names = [name.replace("\\", "/") for name in table["path"]]
     order = sorted(range(len(names)), key=names.__getitem__)
-    _report(path, "a path twice", [names[a] for a, b in pairwise(order) if names[a] == names[b]])
+    _report(path, "repeated paths", [names[a] for a, b in pairwise(order) if names[a] == names[b]])
     _report(path, "paths without a file", [n for n in names if not (path.parent / n).is_file()])
     splits = _splits(path, table["split"]) if "split" in table else None
     groups = table.get("group")
     return Manifest(
         names=[names[i] for i in order],
-        labels=[table["label"][i] for i in order],
+        annotations={name: [cells[i] for i in order] for name, cells in table.items() if name not in _ROLES},
         splits=None if splits is None else [splits[i] for i in order],
         groups=None if groups is None else [groups[i] for i in order],
     )
@@ -69,8 +72,8 @@ def _report(path: Path, what: str, found: Sequence[str]) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise DataError(
-            f"{path} has {what}, {len(found)} in all: {', '.join(found[:_SHOWN])}{more}",
-            hint="paths are relative to the manifest's folder" if "file" in what else "mend these rows",
+            f"{path} has {len(found)} {what}: {', '.join(found[:_SHOWN])}{more}",
+            hint="paths are relative to the manifest's folder" if "file" in what else "correct these rows",
         )
 
 
@@ -81,19 +84,18 @@ def _splits(path: Path, cells: list[str]) -> list[str]:
 
 
 def _wanted(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Where the known columns stand."""
+    """The position of each column by its name in lower case; of repeated names the first counts."""
     found = [name.strip().lower() for name in header]
-    missing = [name for name in ("path", "label") if name not in found]
-    if missing:
+    if "path" not in found:
         raise DataError(
-            f"{path} lacks the column {' and '.join(missing)}; it has {', '.join(header)}",
-            hint="the first row names the columns, parted by commas: path,label[,split][,group]",
+            f"{path} has no column 'path'; its columns: {', '.join(header)}",
+            hint="the first row names the columns, separated by commas: path,label[,split][,group]",
         )
-    return {name: found.index(name) for name in _COLUMNS if name in found}
+    return {name: found.index(name) for name in found if name}
 
 
 def _csv(path: Path) -> Iterator[list[str]]:
-    """The known columns' names, then their cells."""
+    """The names of the columns, then the cells of each row."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
@@ -107,12 +109,26 @@ def _csv(path: Path) -> Iterator[list[str]]:
                     continue
                 if len(row) != len(header):
                     raise DataError(
-                        f"{path}, line {reader.line_num}: {len(row)} cells where the header has {len(header)}",
-                        hint="put cells that hold commas in double quotes",
+                        f"{path}, line {reader.line_num}: the row has {len(row)} cells, the header {len(header)}",
+                        hint="put cells that contain commas in double quotes",
                     )
                 yield [row[i].strip() for i in wanted.values()]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV in UTF-8: {error}") from error
+
+
+def _is_text(kind: Any) -> bool:
+    """Whether the cells of an Arrow type can be written as short text; bytes and nested types cannot."""
+    from pyarrow import types
+
+    return (
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_dictionary(kind)
+        or types.is_integer(kind)
+        or types.is_floating(kind)
+        or types.is_boolean(kind)
+    )
 
 
 def _parquet(path: Path) -> Iterator[list[str]]:
@@ -125,7 +141,8 @@ def _parquet(path: Path) -> Iterator[list[str]]:
         ) from error
     try:
         file = parquet.ParquetFile(path)
-        header = file.schema_arrow.names
+        schema = file.schema_arrow
+        header = [each.name if _is_text(each.type) else "" for each in schema]
         wanted = _wanted(path, header)
         columns: list[list[Any]] = [file.read(columns=[header[i]]).column(0).to_pylist() for i in wanted.values()]
     except (OSError, pyarrow.ArrowException) as error:

@@ -1,4 +1,4 @@
-"""The standard sets in their own formats. Their files are never fetched; `root` says where they are."""
+"""The standard sets in their own formats. Their files are never downloaded; `root` is the folder that has them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from striate.core.errors import DataError
 from striate.data import archive, folder
-from striate.data.column import TextColumn
-from striate.data.image_index import ImageIndex, from_columns, from_listing
+from striate.data.column import CategoryColumn, TextColumn
+from striate.data.image_index import LABEL, ImageIndex, from_columns, from_listing
 from striate.data.layout import ARCHIVES, TEST, TRAIN
 from striate.data.standard_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST
 from striate.data.stores import ArrayStore, JointStore, file_stamp
@@ -31,12 +31,14 @@ def load(name: str, root: Path | None) -> ImageIndex:
         root: The folder of its files, or the folder above that; None for ``digits``.
 
     Raises:
-        DataError: The files are not there, or not what they should be.
+        DataError: The files are missing or damaged.
     """
     if name == "digits":
         return _digits()
     if root is None:
-        raise DataError(f"where the files of {name} are was not said", hint="give --root FOLDER; nothing is downloaded")
+        raise DataError(
+            f"the folder with the files of {name} is missing", hint="give --root FOLDER; nothing is downloaded"
+        )
     if not root.is_dir():
         raise DataError(f"there is no folder {root} for the files of {name}", hint="give --root FOLDER")
     return _LOADERS[name](name, root)
@@ -66,7 +68,9 @@ class _Part:
 def _of_arrays(name: str, parts: Sequence[_Part], classes: tuple[str, ...]) -> ImageIndex:
     labels = np.concatenate([part.labels for part in parts]).astype(np.int64)
     if labels.max(initial=0) >= len(classes):
-        raise DataError(f"{name} has a label {labels.max()}, yet only {len(classes)} classes", hint="fetch it again")
+        raise DataError(
+            f"{name} has the label {labels.max()} but only {len(classes)} classes", hint="download it again"
+        )
     splits = [part.split for part in parts for _ in range(len(part.pixels))]
     number: Counter[str] = Counter()
     names = []
@@ -76,9 +80,8 @@ def _of_arrays(name: str, parts: Sequence[_Part], classes: tuple[str, ...]) -> I
     return ImageIndex(
         source=name,
         kind="standard",
-        classes=classes,
-        labels=labels,
         names=TextColumn(names),
+        annotations={LABEL: CategoryColumn(classes, labels)},
         splits=tuple(splits) if any(splits) else None,
         store=JointStore([(ArrayStore([part.pixels], part.stamp), len(part.pixels)) for part in parts]),
     )
@@ -100,7 +103,7 @@ def _mnist(name: str, root: Path) -> ImageIndex:
         pixels, values = _read_idx(images, 3), _read_idx(labels, 1)
         if len(pixels) != len(values):
             raise DataError(
-                f"{images} has {len(pixels)} images and {labels} {len(values)} labels", hint="fetch both again"
+                f"{images} has {len(pixels)} images and {labels} {len(values)} labels", hint="download both again"
             )
         parts.append(_Part(split=split, pixels=pixels, labels=values, stamp=file_stamp(images)))
     return _of_arrays(name, parts, classes)
@@ -112,7 +115,9 @@ def _idx_file(name: str, root: Path, stem: str, dimensions: int) -> Path:
         for spelling in spellings:
             if (place / spelling).is_file():
                 return place / spelling
-    raise DataError(f"{name} needs {spellings[1]}, which is neither in {root} nor in {root / name}", hint="see --root")
+    raise DataError(
+        f"{name} needs {spellings[1]}, which is neither in {root} nor in {root / name}", hint="check --root"
+    )
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
@@ -121,14 +126,16 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             head = stream.read(4 + 4 * dimensions)
             if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, _IDX_UBYTE, dimensions)):
-                raise DataError(f"{path} is no idx file of bytes in {dimensions} dimensions", hint="fetch it again")
+                raise DataError(
+                    f"{path} is not an idx file of bytes in {dimensions} dimensions", hint="download it again"
+                )
             shape = tuple(int(size) for size in np.frombuffer(head, ">u4", offset=4))
             size = int(np.prod(shape, dtype=np.int64))
             data = stream.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint="fetch it again") from error
+        raise DataError(f"{path} cannot be read: {error}", hint="download it again") from error
     if len(data) != size:
-        raise DataError(f"{path} holds another number of bytes than its header says", hint="fetch it again")
+        raise DataError(f"{path} does not hold as many bytes as its header says", hint="download it again")
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
@@ -144,7 +151,7 @@ def _cifar(name: str, root: Path) -> ImageIndex:
     if pickled:
         raise DataError(
             f"{root} holds the pickled version of {name} ({pickled[0]}), which could execute anything when read",
-            hint="fetch the binary version (.bin) from the same page",
+            hint="download the binary version (.bin) from the same page",
         )
     raise DataError(
         f"{root} holds no {name}",
@@ -161,7 +168,7 @@ def _cifar_binary(name: str, place: Path) -> ImageIndex | None:
     parts = []
     for path, split in ((place / file, split) for file, split in files):
         if not path.is_file() or not path.stat().st_size or path.stat().st_size % record:
-            raise DataError(f"{path} is missing or cut short", hint=f"fetch the binary version of {name} again")
+            raise DataError(f"{path} is missing or cut short", hint=f"download the binary version of {name} again")
         table = np.memmap(path, np.uint8, "r").reshape(-1, record)
         pixels = table[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         parts.append(_Part(split=split, pixels=pixels, labels=table[:, label_bytes - 1], stamp=file_stamp(path)))
@@ -178,8 +185,20 @@ def _cifar_files(name: str, place: Path) -> ImageIndex | None:
             return None
         halves = {split: from_listing(str(path), "archive", archive.listing(path)) for split, path in archives.items()}
         index = _joined(name, halves)
-    classes = _CIFAR_CLASSES[name]
-    return index.mapped(classes, {each: i for i, each in enumerate(classes)})
+    return _in_published_order(index, _CIFAR_CLASSES[name])
+
+
+def _in_published_order(index: ImageIndex, classes: tuple[str, ...]) -> ImageIndex:
+    labels = index.annotation(LABEL)
+    unknown = sorted(set(labels) - set(classes))
+    if unknown:
+        raise DataError(
+            f"{index.source} has folders that are none of its {len(classes)} classes: {', '.join(unknown[:5])}",
+            hint=f"its classes are {', '.join(classes[:5])} ...",
+        )
+    places = {each: i for i, each in enumerate(classes)}
+    codes = np.fromiter((places[label] for label in labels), dtype=np.int64, count=len(index))
+    return replace(index, annotations={LABEL: CategoryColumn(classes, codes)})
 
 
 def _joined(name: str, halves: Mapping[str, ImageIndex]) -> ImageIndex:
@@ -189,7 +208,7 @@ def _joined(name: str, halves: Mapping[str, ImageIndex]) -> ImageIndex:
         names=TextColumn(
             f"{split}/{each.removeprefix(split + '/')}" for split, half in halves.items() for each in half.names
         ),
-        labels=[half.classes[label] for half in halves.values() for label in half.labels],
+        annotations={LABEL: TextColumn(label for half in halves.values() for label in half.annotation(LABEL))},
         splits=[split for split, half in halves.items() for _ in range(len(half))],
         store=JointStore([(half.store, len(half)) for half in halves.values()]),
         skipped={f"{split}/{each}": why for split, half in halves.items() for each, why in half.skipped.items()},

@@ -14,12 +14,12 @@ import torch
 from striate import weights
 from striate.core.atomic import write_text
 from striate.core.events import NoProgress
-from striate.data.index import survey
+from striate.data.index import scan
 from striate.inference.predict import predict_batches
 from striate.jobs.classifier import load
 from striate.models.pixels import PixelNetwork
 from striate.records import io
-from striate.tasks.classify.metrics import score
+from striate.tasks.classify.task import Classification
 from striate.weights import read_state, save_state
 from striate.weights.fetch import digest
 from striate.weights.trained import read_card, rebuild
@@ -60,13 +60,14 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
 
     stored = rebuild(card)
     stored.load_state_dict(read_state(file))
-    index = survey(plan["data"], root=root or plan["root"])
+    index = scan(plan["data"], root=root or plan["root"])
     test = [i for i, part in enumerate(index.splits or ()) if part == "test"]
     classifier = PixelNetwork(stored, card.preprocess).eval()
     outputs = predict_batches(
         classifier, card.preprocess, index, test, width=len(card.classes), progress=NoProgress(), phase="", batch=100
     )
-    top1 = score(outputs.values, index.labels[outputs.positions], index.classes).top1
+    task = Classification(card.classes)
+    top1 = task.score(outputs.values, task.targets(index)[outputs.positions]).top1
     pre = card.preprocess
     entry = "\n".join(
         [

@@ -14,7 +14,6 @@ from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.core.seed import generator
 from striate.core.words import plural
-from striate.data.audit import audit
 from striate.data.decode import decode
 from striate.data.digest import digests
 from striate.data.headers import Headers, headers
@@ -28,6 +27,7 @@ from striate.records.plans import PreviewPlan
 from striate.records.recipes import Augment, recipe, title
 from striate.report.sheet import Row, sheet
 from striate.tasks.classify.source import PixelSource, to_cut_from
+from striate.tasks.classify.task import Classification
 
 _BATCH = 64
 _LOOK = Preprocess(size=(16, 16))
@@ -62,6 +62,7 @@ def run(
     varies = None if preview is None else recipe(preview.recipe).augment
     shape = None if preview is None or preview.network is None else REGISTRY.get(preview.network).input
     index = scan(data, root=root)
+    task, targets = Classification.read(index)
     hashes = digests(index, progress)
     progress.phase("decoding images", len(index), "image")
     unreadable: dict[int, str] = {}
@@ -71,8 +72,13 @@ def run(
         done += len(batch.positions)
         progress.step(done)
     seen = headers(index)
-    issues = audit(index, hashes, unreadable=unreadable, seen=seen)
-    found = {"classes": index.counts(), "images": len(index), "issues": to_json(issues)}
+    issues = task.audit(index, targets, hashes, unreadable=unreadable, seen=seen)
+    counts = task.counts(targets, {"all": np.arange(len(index))})
+    found = {
+        "classes": {name: each["all"] for name, each in counts.items()},
+        "images": len(index),
+        "issues": to_json(issues),
+    }
     if preview is None or varies is None:
         return found
     progress.phase("drawing augmented images")
@@ -81,13 +87,15 @@ def run(
         side = round(min(seen.middle_side(readable) or preview.side, preview.side))
         shape = (3, side, side)
     path = out or Path(f"{Path(data).name.split('.')[0]}-{title(preview.recipe)}.png")
-    write_bytes(path, _drawn(index, seen, readable, preview, varies, default_preprocess(shape)))
+    write_bytes(path, _drawn(index, task, targets, seen, readable, preview, varies, default_preprocess(shape)))
     progress.step(1)
     return found | {"augmented": str(path)}
 
 
 def _drawn(
     index: ImageIndex,
+    task: Classification,
+    targets: np.ndarray,
     seen: Headers,
     readable: np.ndarray,
     preview: PreviewPlan,
@@ -95,48 +103,48 @@ def _drawn(
     preprocess: Preprocess,
 ) -> bytes:
     """Some images of each class as they are, and as a training by the recipe would take them in its passes."""
-    chosen = _chosen(index, readable, preview)
+    chosen = _chosen(task, targets, readable, preview)
     cut_from = to_cut_from(preprocess, varies, seen, readable)
     pixels = np.stack([decode(index.read(p), cut_from) for p in chosen])
-    labels, places = index.labels[chosen], np.arange(len(chosen))
+    labels, places = targets[chosen], np.arange(len(chosen))
     source = PixelSource(
         pixels,
         labels,
         varies,
         seed=preview.seed,
         names=chosen,
-        classes=len(index.classes),
+        classes=len(task.classes),
         size=preprocess.size,
         proportions=seen.proportions(chosen),
     )
     passes = [source.batch(places, epoch) for epoch in range(preview.passes)]
     rows = [
         Row(
-            label=index.classes[labels[place]],
+            label=task.classes[labels[place]],
             original=decode(index.read(int(position)), preprocess),
             augmented=[inputs[place].numpy() for inputs, _ in passes],
-            captions=[_shares(found[place], index.classes) for _, found in passes if found.is_floating_point()],
+            captions=[_shares(found[place], task.classes) for _, found in passes if found.is_floating_point()],
         )
         for place, position in enumerate(chosen)
     ]
     height, width = preprocess.size
     shown = len(np.unique(labels))
-    of_all = f", {shown} of {len(index.classes)} classes" if shown < len(index.classes) else ""
+    of_all = f", {shown} of {len(task.classes)} classes" if shown < len(task.classes) else ""
     about = (
         f"{plural(len(rows), 'image')} at {width} x {height} px{of_all}, augmented as in training, one column per epoch"
     )
     return sheet(title(preview.recipe), [about, _fields(varies)], rows)
 
 
-def _chosen(index: ImageIndex, readable: np.ndarray, preview: PreviewPlan) -> np.ndarray:
+def _chosen(task: Classification, targets: np.ndarray, readable: np.ndarray, preview: PreviewPlan) -> np.ndarray:
     """Positions of the images that are drawn, class by class."""
-    there = np.unique(index.labels[readable])
+    there = np.unique(targets[readable])
     classes = there[np.unique(np.linspace(0, len(there) - 1, preview.classes).astype(int))]
     each = max(1, preview.rows // len(classes))
     found = []
     for label in classes:
-        mine = readable[index.labels[readable] == label]
-        draw = generator(preview.seed, "preview", index.classes[label])
+        mine = readable[targets[readable] == label]
+        draw = generator(preview.seed, "preview", task.classes[label])
         found.append(np.sort(draw.permutation(mine)[:each]))
     return np.concatenate(found)
 

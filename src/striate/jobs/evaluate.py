@@ -14,13 +14,14 @@ from striate.core.device import pick
 from striate.core.errors import DataError
 from striate.core.events import ProgressCallback
 from striate.data.digest import count_in_set, digests
-from striate.data.index import ImageIndex, survey
+from striate.data.index import ImageIndex, scan
 from striate.inference import predict as running
 from striate.jobs.classifier import TrainedClassifier, members
 from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, ModelScore, Score
-from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
+from striate.tasks.classify.ensemble import Ensemble, log_mean_of_views
 from striate.tasks.classify.metrics import paired_difference, score, wilson
+from striate.tasks.classify.task import Classification
 from striate.weights.trained import IMAGES
 
 
@@ -40,12 +41,13 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
     named = (plan.model, *plan.also)
     classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
     together = Ensemble(classifiers)
-    index = survey(plan.data, root=plan.root)
-    place, positions = match(together, index.classes), _part(plan, index)
+    index = scan(plan.data, root=plan.root)
+    targets = Classification(together.classes).targets(index, together.place)
+    positions = _part(plan, index)
     trained_on = _trained_on(classifiers, index, positions, progress)
     looks = [_looked(each, index, positions, plan, progress) for each in classifiers]
     shared = reduce(np.intersect1d, [each.positions for each in looks])
-    labels = place[index.labels[shared]]
+    labels = targets[shared]
     values = [each.values[np.searchsorted(each.positions, shared)] for each in looks]
     tta = [None] if plan.tta is None else [None, plan.tta]
     singles = [
@@ -68,25 +70,6 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
     if len(classifiers) == 1:
         final["temperature"] = classifiers[0].temperature
     return EvalRecord(**final, single=tuple(rows[: len(singles)]), ensemble=tuple(rows[len(singles) :]))
-
-
-def match(classifier: Predictor, names: Sequence[str]) -> np.ndarray:
-    """The output that each of the data's classes means, int64 ``[classes of the data]``.
-
-    Raises:
-        DataError: Some are unknown to the model, or two mean the same.
-    """
-    found = [classifier.place(name) for name in names]
-    unknown = [name for name, place in zip(names, found, strict=True) if place is None]
-    if unknown:
-        some = ", ".join(repr(n) for n in unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-        some_known = ", ".join(repr(n) for n in classifier.classes[:5])
-        raise DataError(
-            f"the model knows no class {some}", hint=f"it knows {some_known}, ...: rename the data's classes"
-        )
-    if len(set(found)) < len(found):
-        raise DataError("two classes of the data mean the same class of the model", hint="join them")
-    return np.array(found, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

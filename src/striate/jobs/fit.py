@@ -16,9 +16,8 @@ from striate.core import paths
 from striate.core.device import pick
 from striate.core.errors import DataError, StriateError
 from striate.core.events import ProgressCallback, ProgressCallbacks
-from striate.data.audit import audit
 from striate.data.digest import digests, write_set
-from striate.data.index import ImageIndex, scan
+from striate.data.index import scan
 from striate.data.split import Splits, split
 from striate.inference.predict import predict_batches
 from striate.jobs import run_files, run_folder
@@ -30,7 +29,7 @@ from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord, Prediction
 from striate.sizing import measure
-from striate.tasks.classify import metrics
+from striate.tasks.classify.task import Classification
 from striate.transfer.advisor import Advisor, Attempt, advise
 from striate.transfer.clock import Clock
 from striate.transfer.context import CachedFeatures, TransferContext
@@ -76,6 +75,7 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
         shutil.rmtree(out / run_folder.WORK, ignore_errors=True)  # where a kill came just before
         return FitOutcome(record=record, folder=out, resumed=False, finished_before=True)
     index = scan(plan.data, root=plan.root)
+    task, targets = Classification.read(index)
     name, notes = plan.backbone, []
     if name is None:
         name, why = suggest(index)
@@ -84,7 +84,8 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
     device = pick(plan.device)
     hashes = digests(index, progress)
     unreadable = unread(index, hashes)
-    splits = split(index, hashes, seed=plan.seed, per_class=plan.per_class, exclude=unreadable)
+    strata = task.strata(targets)
+    splits = split(index, hashes, seed=plan.seed, strata=strata, per_class=plan.per_class, exclude=unreadable)
     # Only now, so that a slip of the pen in the plan leaves no folder behind that would refuse the mended plan.
     claim = run_folder.claim("fit", plan, out or run_folder.next_free(Path(plan.data).name.split(".")[0]))
     progress = ProgressCallbacks(progress, run_folder.LogFile(claim.folder / run_folder.LOG))
@@ -96,6 +97,8 @@ def run(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> FitOutco
     context = TransferContext(
         plan=plan,
         index=index,
+        task=task,
+        targets=targets,
         digests=hashes,
         train=splits.train,
         validation=splits.validation,
@@ -152,7 +155,7 @@ def _every_image_once(
     unreadable |= done.unreadable
     splits = _without(splits, unreadable)
     context.train, context.validation = splits.train, splits.validation
-    _require_enough(index, splits)
+    _require_enough(context, splits)
     return splits, unreadable
 
 
@@ -161,14 +164,8 @@ def _without(splits: Splits, barred: dict[int, str]) -> Splits:
     return Splits(**{name: np.setdiff1d(each, list(barred)) for name, each in parts.items()})
 
 
-def _require_enough(index: ImageIndex, splits: Splits) -> None:
-    counts = np.bincount(index.labels[splits.train], minlength=len(index.classes))
-    if not counts.all():
-        missing = ", ".join(repr(index.classes[i]) for i in np.flatnonzero(counts == 0)[:5])
-        raise DataError(
-            f"no readable training image is left of {missing}",
-            hint="mend the unreadable images, or remove the class",
-        )
+def _require_enough(context: TransferContext, splits: Splits) -> None:
+    context.task.require(context.targets, train=splits.train)
     for name, positions in (("validation", splits.validation), ("test", splits.test)):
         if not len(positions):
             raise DataError(f"no readable image is left for {name}", hint="add images: at least 5 of each class")
@@ -197,7 +194,7 @@ def _conclude(
         network=opened.name,
         options=opened.options,
         layer=layer,
-        classes=index.classes,
+        classes=context.task.classes,
         preprocess=preprocess,
         temperature=winner.temperature,
         start=start,
@@ -217,10 +214,11 @@ def _conclude(
         fast=plan.fast_resize,
     )
     unreadable = unreadable | outputs.unreadable
-    labels = index.labels[outputs.positions]
-    test = metrics.score(outputs.values, labels, index.classes, temperature=winner.temperature)
-    predictions = run_files.predictions(index, outputs.values, outputs.positions, temperature=winner.temperature)
-    issues = audit(index, context.digests, splits, unreadable)
+    task, labels = context.task, context.labels(outputs.positions)
+    test = task.score(outputs.values, labels, temperature=winner.temperature)
+    names = [index.names[int(p)] for p in outputs.positions]
+    predictions = task.rows(names, outputs.values, labels, temperature=winner.temperature)
+    issues = task.audit(index, context.targets, context.digests, splits, unreadable)
     parts = {
         name: np.array([p for p in each if p not in unreadable], dtype=np.int64)
         for name, each in dataclasses.asdict(splits).items()
@@ -240,7 +238,7 @@ def _conclude(
         start=start,
         candidates=tuple(each.row for each in attempts),
         depth=advisor.depth,
-        data=run_files.summary(plan.data, index, parts, issues, len(unreadable)),
+        data=run_files.summary(plan.data, task, context.targets, parts, issues, len(unreadable)),
         cost=io.to_json(measure(model, (preprocess.in_channels, *preprocess.size)).totals),
         engine=io.to_json(agreement),
         seconds={},

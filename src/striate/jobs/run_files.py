@@ -14,19 +14,25 @@ from striate.data.decode import thumbnail
 from striate.data.image_index import ImageIndex
 from striate.records.results import DataIssue, DataSummary, FitRecord, Prediction, TrainRecord
 from striate.report import html
-from striate.tasks.classify.metrics import log_softmax
+from striate.tasks.classify.task import Classification
 
 PREDICTIONS = "predictions.csv"
 
 
 def summary(
-    source: str, index: ImageIndex, parts: Mapping[str, np.ndarray], issues: tuple[DataIssue, ...], unreadable: int
+    source: str,
+    task: Classification,
+    targets: np.ndarray,
+    parts: Mapping[str, np.ndarray],
+    issues: tuple[DataIssue, ...],
+    unreadable: int,
 ) -> DataSummary:
     """How many images there were, class by class.
 
     Args:
         source: The data as the user named it.
-        index: All images.
+        task: What the images were used for.
+        targets: One per image.
         parts: Positions of those that could be read, under ``train``, ``validation``, ``test`` and ``unused``; an
             absent part is empty.
         issues: What was noticed.
@@ -34,11 +40,10 @@ def summary(
     """
     names = ("train", "validation", "test", "unused")
     found = {name: parts.get(name, np.array([], dtype=np.int64)) for name in names}
-    counts = {name: np.bincount(index.labels[each], minlength=len(index.classes)) for name, each in found.items()}
     return DataSummary(
         source=source,
-        classes=index.classes,
-        counts={label: {name: int(counts[name][i]) for name in names} for i, label in enumerate(index.classes)},
+        classes=task.classes,
+        counts=task.counts(targets, found),
         train=len(found["train"]),
         validation=len(found["validation"]),
         test=len(found["test"]),
@@ -46,30 +51,6 @@ def summary(
         unreadable=unreadable,
         issues=issues,
     )
-
-
-def predictions(
-    index: ImageIndex, logits: np.ndarray, positions: np.ndarray, *, temperature: float = 1.0
-) -> list[Prediction]:
-    """What a model said of images.
-
-    Args:
-        index: The images.
-        logits: A row each, ``[n, classes]``.
-        positions: Which images they are of.
-        temperature: What logits are divided by.
-    """
-    log_p = log_softmax(logits / temperature)
-    best = log_p.argmax(axis=1)
-    return [
-        Prediction(
-            file=index.names[int(position)],
-            label=index.classes[index.labels[position]],
-            prediction=index.classes[guess],
-            probability=float(np.exp(row[guess])),
-        )
-        for position, guess, row in zip(positions, best, log_p, strict=True)
-    ]
 
 
 def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Prediction], index: ImageIndex) -> None:

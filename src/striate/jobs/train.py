@@ -22,7 +22,6 @@ from striate.core.errors import PlanError
 from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
-from striate.data.audit import audit
 from striate.data.digest import digests, write_set
 from striate.data.headers import headers
 from striate.data.index import ImageIndex, scan
@@ -40,7 +39,6 @@ from striate.report.live import LivePage
 from striate.sizing import measure
 from striate.sizing.memory import largest_batch, peak_bytes
 from striate.sizing.trace import on_meta
-from striate.tasks.classify import metrics
 from striate.tasks.classify.source import PixelSource, to_cut_from
 from striate.tasks.classify.task import Classification
 from striate.tasks.classify.whiten import first_convolution, whiten
@@ -122,9 +120,10 @@ def run(
     entry = REGISTRY.get(plan.network)
     entry.require("classify")
     index = scan(plan.data, root=plan.root)
+    task, targets = Classification.read(index)
     preprocess = default_preprocess(entry.input)
     torch.manual_seed(derive(plan.seed, "weights"))
-    model = entry.classifier(classes=len(index.classes))
+    model = task.network(entry)
     if not method.aux_weight:
         model.aux.clear()  # nothing would train them
     network = PixelNetwork(model, preprocess).to(ranks.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -132,7 +131,7 @@ def run(
         first_convolution(network)  # refused before anything is decoded
     hashes = digests(index, progress)
     unreadable = unread(index, hashes)
-    splits = split(index, hashes, seed=plan.seed, exclude=unreadable)
+    splits = split(index, hashes, seed=plan.seed, strata=task.strata(targets), exclude=unreadable)
     claim = None
     if ranks.first:
         claim = run_folder.claim("train", plan, where)
@@ -167,9 +166,8 @@ def run(
     kept, held = images.readable(training), held_back.readable(looked_at)
     if method.whiten:
         whiten(network, images.pixels, images.rows(kept))
-    labels = index.labels[kept]
-    task = Classification(index.classes)
-    best = _Best(network, held_back, held, index.labels[held], ranks, claim.work / "best.safetensors")
+    labels = targets[kept]
+    best = _Best(network, held_back, held, targets[held], ranks, claim.work / "best.safetensors")
 
     state = claim.work / "training.safetensors"
     signature = keys.of_folder(plan=plan, recipe=method, images=[hashes[p] for p in kept])
@@ -193,7 +191,7 @@ def run(
             method.augment,
             seed=plan.seed,
             rows=images.rows(kept),
-            classes=len(index.classes),
+            classes=task.outputs,
             size=preprocess.size,
             proportions=None if seen is None else seen.proportions(kept),
         ),
@@ -226,7 +224,7 @@ def run(
         network=entry.name,
         options={},
         layer=None,
-        classes=index.classes,
+        classes=task.classes,
         preprocess=preprocess,
         temperature=1.0,
         start={"weights": "random"},
@@ -237,11 +235,12 @@ def run(
     top = max(result.curve, key=lambda row: row["top1"]) if validates else None
     unreadable = {**unreadable, **lost}
     parts = {"train": kept, "validation": held, "test": positions}
-    issues = audit(index, hashes, splits, unreadable, seen=seen)
+    issues = task.audit(index, targets, hashes, splits, unreadable, seen=seen)
+    rows = task.rows([index.names[int(p)] for p in positions], logits, targets[positions])
     record = TrainRecord(
         network=entry.name,
-        test=metrics.score(logits, index.labels[positions], index.classes),
-        data=run_files.summary(plan.data, index, parts, issues, len(unreadable)),
+        test=task.score(logits, targets[positions]),
+        data=run_files.summary(plan.data, task, targets, parts, issues, len(unreadable)),
         recipe=io.to_json(method),
         curve=result.curve,
         steps=result.steps,
@@ -258,7 +257,7 @@ def run(
         versions=versions(),
         plan=io.to_json(plan),
     )
-    run_files.write(claim.folder, record, run_files.predictions(index, logits, positions), index)
+    run_files.write(claim.folder, record, rows, index)
     io.write(claim.folder / run_folder.METRICS, record)
     shutil.rmtree(claim.work, ignore_errors=True)
     ranks.finish()
@@ -352,7 +351,7 @@ def _tested(
         preprocess,
         index,
         mine,
-        width=len(index.classes),
+        width=network.model.classes,
         progress=progress,
         phase="evaluating on the test set",
         batch=_EVALUATED,

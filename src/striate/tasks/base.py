@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self, final
 
 import numpy as np
 from torch import Tensor, nn
 
-from striate.data.image_index import ImageIndex
+from striate.data import audit
+from striate.data.headers import Headers
+from striate.data.image_index import LABEL, ImageIndex
+from striate.data.split import Splits, Strata
 from striate.models import Entry
 from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
@@ -46,6 +49,8 @@ class Task(ABC):
     """Field of the score by which models are compared, higher is better: ``top1``."""
     metric_title: ClassVar[str]
     """What people call it: ``accuracy``."""
+    column: ClassVar[str] = LABEL
+    """The annotation column that holds the targets; duplicates of an image must agree in it."""
     score_type: ClassVar[type]
     """The record that `score` returns; ``metrics.json`` holds it under ``test`` and ``validation``."""
 
@@ -70,8 +75,16 @@ class Task(ABC):
         """What ``model.json`` keeps of the task: JSON values."""
 
     @abstractmethod
-    def strata(self, targets: Targets) -> np.ndarray | None:
-        """The stratum of every image, int64 ``[n]``, whose proportions splits and folds keep; None for no strata."""
+    def targets(self, index: ImageIndex) -> Targets:
+        """The target of every image of another data set, on which a trained model is evaluated.
+
+        Raises:
+            DataError: The data set does not have what the task needs.
+        """
+
+    @abstractmethod
+    def strata(self, targets: Targets) -> Strata | None:
+        """The strata, such as classes, whose proportions splits and folds keep; None for no strata."""
 
     @abstractmethod
     def require(self, targets: Targets, *, train: np.ndarray) -> None:
@@ -82,8 +95,30 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def issues(self, index: ImageIndex, targets: Targets, usable: np.ndarray) -> tuple[DataIssue, ...]:
-        """What a person should know about the targets, such as imbalance."""
+    def issues(self, targets: Targets, usable: np.ndarray, splits: Splits | None = None) -> tuple[DataIssue, ...]:
+        """What a person should know about the targets, such as imbalance.
+
+        Args:
+            targets: Of all images.
+            usable: Positions of the images that can be read.
+            splits: The split in use; None before there is one.
+        """
+
+    @final
+    def audit(
+        self,
+        index: ImageIndex,
+        targets: Targets,
+        digests: Sequence[str],
+        splits: Splits | None = None,
+        unreadable: Mapping[int, str] | None = None,
+        *,
+        seen: Headers | None = None,
+    ) -> tuple[DataIssue, ...]:
+        """All issues of a data set, those of its images and those of its targets; see `data.audit.audit`."""
+        usable = audit.usable_images(digests, unreadable or {})
+        found = self.issues(targets, usable, splits)
+        return audit.audit(index, digests, unreadable, column=self.column, of_targets=found, seen=seen)
 
     @abstractmethod
     def counts(self, targets: Targets, splits: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:

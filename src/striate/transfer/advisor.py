@@ -350,7 +350,7 @@ class Advisor:
     ) -> Attempt:
         labels = self.context.labels(self.held)
         temperature = metrics.fit_temperature(logits, labels)
-        score = metrics.score(logits, labels, self.context.index.classes, temperature=temperature)
+        score = metrics.score(logits, labels, self.context.task.classes, temperature=temperature)
         row = dataclasses.replace(row, validation=score)
         self.context.progress.record("candidate", {"strategy": row.strategy, "top1": score.top1, "loss": score.loss})
         return Attempt(row=row, logits=logits, temperature=temperature, loss=score.loss, build=build)

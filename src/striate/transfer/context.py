@@ -26,6 +26,7 @@ from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.sizes import LayerRow
 from striate.sizing import measure
+from striate.tasks.classify.task import Classification
 from striate.transfer.finetune import DecodedImages
 
 BATCH = 32
@@ -41,6 +42,8 @@ class TransferContext:
     Args:
         plan: What was asked.
         index: The images.
+        task: What a network is trained for on them.
+        targets: One per image.
         digests: sha256 of every image.
         train: Positions of the training images.
         validation: Positions of the validation images.
@@ -57,6 +60,8 @@ class TransferContext:
 
     plan: FitPlan
     index: ImageIndex
+    task: Classification
+    targets: np.ndarray
     digests: tuple[str, ...]
     train: np.ndarray
     validation: np.ndarray
@@ -73,11 +78,11 @@ class TransferContext:
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return len(self.index.classes)
+        return self.task.outputs
 
     def labels(self, positions: np.ndarray) -> np.ndarray:
         """Labels of images, int64 ``[n]``."""
-        return self.index.labels[positions]
+        return self.targets[positions]
 
     @cached_property
     def rows_by_stage(self) -> dict[str, list[LayerRow]]:

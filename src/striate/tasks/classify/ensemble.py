@@ -15,7 +15,8 @@ from typing import Any, final, overload
 import numpy as np
 
 from striate.core.errors import DataError, PlanError
-from striate.data.index import survey
+from striate.data.image_index import LABEL
+from striate.data.index import scan
 from striate.data.transforms import ImageLike
 from striate.tasks.classify.metrics import log_softmax
 
@@ -145,8 +146,8 @@ class Predictor(ABC):
     def _score_dataset(self, data: Any) -> float:
         if not isinstance(data, str | Path):
             raise DataError("a list of images needs labels", hint="give score(images, labels) or score('folder')")
-        index = survey(data)
-        names = [index.classes[label] for label in index.labels]
+        index = scan(data)
+        names = index.annotation(LABEL)
         splits = index.splits or ()
         places = [p for p in range(len(index)) if "test" not in splits or splits[p] == "test"]
         truth = {name: self._place_of(name) for name in {names[p] for p in places}}

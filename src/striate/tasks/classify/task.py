@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from striate.core.errors import DataError
 from striate.data.image_index import ImageIndex
+from striate.data.split import Splits, Strata
 from striate.models import Entry
 from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Prediction, Score
 from striate.tasks.base import Task
-from striate.tasks.classify import metrics, probe
+from striate.tasks.classify import labels, metrics, probe
 from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.source import PixelSource
 
@@ -40,8 +41,14 @@ class Classification(Task):
 
     @classmethod
     def read(cls, index: ImageIndex) -> tuple[Self, np.ndarray]:
-        """The classes of a data set, and the class number of every image, int64 ``[n]``."""
-        return cls(index.classes), index.labels
+        """The classes of a data set, and the class number of every image, int64 ``[n]``.
+
+        Raises:
+            DataError: There is one class only, or a class without a training image; class names differ only in case;
+                an image has no label.
+        """
+        column = labels.training_column(index)
+        return cls(column.values), column.codes
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Self:
@@ -52,9 +59,23 @@ class Classification(Task):
         """The class names."""
         return {"classes": list(self.classes)}
 
-    def strata(self, targets: np.ndarray) -> np.ndarray:
+    def targets(self, index: ImageIndex, place: Callable[[str], int | None] | None = None) -> np.ndarray:
+        """The class number of every image, int64 ``[n]``.
+
+        Args:
+            index: The images.
+            place: From a class name of the data to the number of a class; None takes the class of that name.
+
+        Raises:
+            DataError: A class of the data is not among the task's, or two mean the same.
+        """
+        column = labels.class_column(index)
+        own = {name: number for number, name in enumerate(self.classes)}
+        return labels.match(column.values, self.classes, place or own.get)[column.codes]
+
+    def strata(self, targets: np.ndarray) -> Strata:
         """The classes."""
-        return targets
+        return Strata(targets, self.classes)
 
     def require(self, targets: np.ndarray, *, train: np.ndarray) -> None:
         """Check that every class has a readable training image.
@@ -70,9 +91,9 @@ class Classification(Task):
                 hint="repair the unreadable images, or remove the class",
             )
 
-    def issues(self, index: ImageIndex, targets: np.ndarray, usable: np.ndarray) -> tuple[DataIssue, ...]:
-        """Class imbalance and small classes."""
-        return ()
+    def issues(self, targets: np.ndarray, usable: np.ndarray, splits: Splits | None = None) -> tuple[DataIssue, ...]:
+        """Class imbalance, small classes, and classes that are missing from a set."""
+        return tuple(labels.issues(self.classes, targets, usable, splits))
 
     def counts(self, targets: np.ndarray, splits: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
         """Images per class and split."""
