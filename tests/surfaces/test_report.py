@@ -160,8 +160,8 @@ def test_mistakes_are_sorted_by_probability():
 def test_verdict_warns_if_the_majority_baseline_is_as_good(record):
     test = score_of(("common", "rare"), [[90, 2], [8, 0]])
     verdict = judge(dataclasses.replace(record, test=test))
-    assert not verdict.better_than_majority
-    assert verdict.majority == ("common", 0.92)
+    assert not verdict.summary.better_than_baseline
+    assert verdict.summary.baseline == ("common", 0.92)
     assert verdict.warnings[0].startswith(
         "The accuracy is not significantly better than the majority-class baseline of 92.0 %"
     )
@@ -171,7 +171,7 @@ def test_verdict_warns_if_the_majority_baseline_is_as_good(record):
 
 def test_verdict_on_a_good_run_warns_only_about_the_data(record):
     verdict = judge(record)
-    assert verdict.better_than_majority
+    assert verdict.summary.better_than_baseline
     assert verdict.warnings == ("1 image cannot be decoded and was left out.",)
 
 

@@ -12,6 +12,7 @@ from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.durations import format_duration
 from striate.core.words import count, interval, percent, plural, printable, storage
 from striate.records.results import (
+    SERIOUS_ISSUES,
     Candidate,
     EvalRecord,
     FitRecord,
@@ -22,7 +23,7 @@ from striate.records.results import (
     TrainRecord,
 )
 from striate.report.findings import judged_on
-from striate.report.verdict import SERIOUS_ISSUES, is_winner, judge, name_of
+from striate.report.verdict import is_winner, judge, name_of
 
 FEW_FILES = 5
 MANY_CLASSES = 40
@@ -52,8 +53,8 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
             numbers=(1, 2, 3),
         )
     _score_lines(console, record.test)
-    say(console, f"\n{verdict.headline}.", style="bold")
-    say(console, verdict.evidence)
+    say(console, f"\n{verdict.summary.headline}.", style="bold")
+    say(console, verdict.summary.evidence)
     say(console, verdict.choice)
     if verdict.note:
         say(console, verdict.note)

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar, final
 
 from filelock import FileLock, Timeout
 
+from striate import tasks
 from striate.core.atomic import explain, make_folder
 from striate.core.errors import PlanError
 from striate.records import io
@@ -173,7 +174,7 @@ def record(kind: type[T], folder: Path) -> T:
     """
     path = folder / METRICS
     try:
-        return io.from_json(kind, io.read(path))
+        return tasks.record(kind, io.read(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         hint = "remove the file, and the same command makes it anew"
         raise PlanError(f"{path} is damaged or of another version: {error}", hint=hint) from error

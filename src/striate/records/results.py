@@ -7,6 +7,9 @@ from typing import Any, Literal
 
 Strategy = Literal["head", "finetune", "scratch"]
 
+SERIOUS_ISSUES = ("leak", "contradiction", "unreadable", "imbalance", "small_class")
+"""Kinds of `DataIssue` that are reasons to distrust a score, the most serious first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataIssue:
@@ -22,6 +25,31 @@ class DataIssue:
     kind: str
     files: tuple[str, ...]
     detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a task says of a test score, for reports and the command line.
+
+    Args:
+        figure: The metric, formatted: ``97.4 %``.
+        title: What the figure is: ``test accuracy``.
+        headline: Both in a sentence without a full stop.
+        evidence: The confidence interval, the number of images, and how a trivial model compares.
+        figures: Rows of a table: name and formatted value.
+        baseline: A trivial model and its metric; None without one.
+        better_than_baseline: Whether the whole confidence interval is better than the baseline.
+        warnings: Reasons to distrust the score, the most serious first.
+    """
+
+    figure: str
+    title: str
+    headline: str
+    evidence: str
+    figures: tuple[tuple[str, str], ...]
+    baseline: tuple[str, float] | None = None
+    better_than_baseline: bool = True
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +210,7 @@ class Candidate:
     reason: str = ""
     reused_stages: tuple[str, ...] = ()
     trained_stages: tuple[str, ...] = ()
-    validation: Score | None = None
+    validation: Any = None
     input_px: tuple[int, int] | None = None
     epochs: int = 0
     steps: int = 0
@@ -245,6 +273,7 @@ class FitRecord:
     """Everything that ``metrics.json`` holds.
 
     Args:
+        task: Name of the task, which defines the type of the scores.
         test: The winner on the test images.
         validation: The winner on the validation images.
         chosen: The winner.
@@ -259,8 +288,9 @@ class FitRecord:
         start: Where the chosen network's first weights came from, as in ``model.json``.
     """
 
-    test: Score
-    validation: Score
+    task: str = "classify"
+    test: Any
+    validation: Any
     chosen: Chosen
     candidates: tuple[Candidate, ...]
     depth: tuple[LayerProbe, ...]
@@ -293,6 +323,7 @@ class TrainRecord:
     """Everything that ``metrics.json`` of a training run holds.
 
     Args:
+        task: Name of the task, which defines the type of the score.
         network: Its name.
         test: Score on the test images, which the schedule never saw.
         data: What went in.
@@ -311,8 +342,9 @@ class TrainRecord:
         seconds: Times.
     """
 
+    task: str = "classify"
     network: str
-    test: Score
+    test: Any
     data: DataSummary
     recipe: dict[str, Any]
     curve: tuple[dict[str, float], ...]

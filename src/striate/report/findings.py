@@ -163,12 +163,13 @@ def on_data(record: FitRecord | TrainRecord) -> str:
     unused = f" {plural(data.unused, 'readable image')} {'was' if data.unused == 1 else 'were'} not used." * (
         data.unused > 0
     )
+    classes = f" in {plural(len(data.classes), 'class', 'classes')}" if data.classes else ""
     split = f"{data.train:,} for training"
     if isinstance(record, FitRecord) and record.validation.n > data.validation:
         split = f"{data.train + data.validation:,} for training and cross-validation"
     elif data.validation:
         split += f", {data.validation:,} for validation"
     return (
-        f"The dataset has {plural(total, 'image')} in {plural(len(data.classes), 'class', 'classes')}: {split} and "
+        f"The dataset has {plural(total, 'image')}{classes}: {split} and "
         f"{data.test:,} for testing. The test images were evaluated once, at the end.{unused}"
     )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from striate.core.errors import PlanError
 from striate.core.registry import nearest
+from striate.records import io
 
 if TYPE_CHECKING:
     from striate.tasks.base import Task
+
+T = TypeVar("T")
 
 
 def names() -> tuple[str, ...]:
@@ -29,3 +32,22 @@ def get(name: str) -> type[Task]:
         hint = f"did you mean {', '.join(close)}?" if close else f"tasks: {', '.join(names())}"
         raise PlanError(f"there is no task {name!r}", hint=hint)
     return import_module(f"{__name__}.{name}.task").TASK
+
+
+def record(kind: type[T], value: dict[str, Any]) -> T:
+    """A `FitRecord` or `TrainRecord` from JSON; its task defines the type of the scores.
+
+    Raises:
+        TypeError: A key is unknown or missing, or a value is not of its type.
+        PlanError: There is no task of the name in ``task``.
+    """
+    score = get(value.get("task", "classify")).score_type
+
+    def read(row: dict[str, Any], key: str) -> dict[str, Any]:
+        found = row.get(key)
+        return row | {key: io.from_json(score, found)} if isinstance(found, dict) else row
+
+    value = read(read(value, "test"), "validation")
+    if "candidates" in value:
+        value = value | {"candidates": [read(each, "validation") for each in value["candidates"]]}
+    return io.from_json(kind, value)

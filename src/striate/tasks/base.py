@@ -24,7 +24,7 @@ from striate.data.split import Splits, Strata
 from striate.models import Entry
 from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
-from striate.records.results import DataIssue
+from striate.records.results import DataIssue, Summary
 from striate.training.batches import BatchSource
 
 Targets = Any
@@ -194,6 +194,18 @@ class Task(ABC):
         self, names: Sequence[str], outputs: np.ndarray, targets: Targets, *, temperature: float = 1.0
     ) -> list[Any]:
         """The rows of ``predictions.csv``, one frozen record per image."""
+
+    @classmethod
+    @abstractmethod
+    def summary(cls, score: Any, issues: Sequence[DataIssue]) -> Summary:
+        """What a report says first of a test score, with its figures.
+
+        A report shows more if `striate.report` has a template ``scores/<name>.html``.
+
+        Args:
+            score: A `score_type`.
+            issues: What is known about the data.
+        """
 
     # ------------------------------------------------------------------ linear heads on frozen features
 

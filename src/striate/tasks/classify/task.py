@@ -16,9 +16,9 @@ from striate.data.split import Splits, Strata
 from striate.models import Entry
 from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
-from striate.records.results import DataIssue, Prediction, Score
+from striate.records.results import DataIssue, Prediction, Score, Summary
 from striate.tasks.base import Task
-from striate.tasks.classify import labels, metrics, probe
+from striate.tasks.classify import labels, metrics, probe, report
 from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.source import PixelSource
 
@@ -185,6 +185,11 @@ class Classification(Task):
             )
             for name, label, guess, row in zip(names, targets, log_p.argmax(axis=1), log_p, strict=True)
         ]
+
+    @classmethod
+    def summary(cls, score: Score, issues: Sequence[DataIssue]) -> Summary:
+        """Accuracy with its interval, the majority-class baseline, calibration, and warnings."""
+        return report.summary(score, issues)
 
     def probe(self, features: Tensor, targets: np.ndarray, *, seed: int) -> probe.Choice:
         """Logistic regression, its strength chosen by cross-validation."""
