@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from striate.core.errors import (
+    ArgumentError,
     CheckpointError,
     DataError,
     ImageError,
@@ -22,31 +23,51 @@ from striate.core.version import __version__ as __version__
 if TYPE_CHECKING:
     from striate import models as models
     from striate import sizing as sizing
+    from striate import sklearn as sklearn
     from striate import weights as weights
+    from striate.api.runs import Run as Run
+    from striate.api.verbs import check as check
+    from striate.api.verbs import evaluate as evaluate
+    from striate.api.verbs import features as features
+    from striate.api.verbs import fit as fit
+    from striate.api.verbs import predict as predict
+    from striate.api.verbs import train as train
+    from striate.data.transforms import ImageTransform as ImageTransform
     from striate.jobs.classifier import TrainedClassifier as TrainedClassifier
     from striate.jobs.classifier import ensemble as ensemble
     from striate.jobs.classifier import load as load
-    from striate.jobs.face import Run as Run
-    from striate.jobs.face import fit as fit
+    from striate.jobs.features import Features as Features
+    from striate.models.own import register_model as register_model
     from striate.tasks.classify.ensemble import Ensemble as Ensemble
     from striate.weights.create import create_model as create_model
 
 _HOMES = {
     "Ensemble": "tasks.classify.ensemble",
-    "Run": "jobs.face",
+    "Features": "jobs.features",
+    "ImageTransform": "data.transforms",
+    "Run": "api.runs",
     "TrainedClassifier": "jobs.classifier",
+    "check": "api.verbs",
     "create_model": "weights.create",
     "ensemble": "jobs.classifier",
-    "fit": "jobs.face",
+    "evaluate": "api.verbs",
+    "features": "api.verbs",
+    "fit": "api.verbs",
     "load": "jobs.classifier",
+    "predict": "api.verbs",
+    "register_model": "models.own",
+    "train": "api.verbs",
 }
-_MODULES = ("models", "sizing", "weights")
+_MODULES = ("models", "sizing", "sklearn", "weights")
 
 __all__ = [
+    "ArgumentError",
     "CheckpointError",
     "DataError",
     "Ensemble",
+    "Features",
     "ImageError",
+    "ImageTransform",
     "PlanError",
     "Run",
     "StriateError",
@@ -54,12 +75,19 @@ __all__ = [
     "UnknownModelError",
     "UnknownWeightsError",
     "__version__",
+    "check",
     "create_model",
     "ensemble",
+    "evaluate",
+    "features",
     "fit",
     "load",
     "models",
+    "predict",
+    "register_model",
     "sizing",
+    "sklearn",
+    "train",
     "weights",
 ]
 

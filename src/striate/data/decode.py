@@ -17,7 +17,7 @@ import zlib
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
@@ -162,6 +162,18 @@ def decode(raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pix
     except _DAMAGE as error:
         raise ImageError(f"the image is damaged or cut short: {error}") from error
     return _pixels(resized, turn, preprocess)
+
+
+def to_pixels(pil_image: Image.Image) -> np.ndarray:
+    """A PIL image of any kind as uint8 pixels ``[h, w]`` or ``[h, w, 3]``, with its EXIF orientation applied.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    try:
+        return np.array(_plain(ImageOps.exif_transpose(pil_image), grey=False))
+    except _DAMAGE as error:
+        raise ImageError(f"the image is damaged or cut short: {error}") from error
 
 
 def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:

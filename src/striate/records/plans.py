@@ -271,3 +271,32 @@ class PublishPlan:
             )
         if self.private is not None and not (self.to or "").startswith("hub:"):
             raise PlanError("only a repository on the hub can be private", hint="say --to hub:OWNER/NAME")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesPlan:
+    """Extract the pooled features of one stage.
+
+    Args:
+        model: A run folder, ``NAME:WEIGHTS``, or ``hub:OWNER/NAME``.
+        data: A folder with or without class folders, a manifest, an archive, or the name of a standard set.
+        root: Folder with the files of a standard set.
+        stage: One of the network's stages, or ``head.PART`` for a hidden layer of its head; None takes the last.
+        split: ``train``, ``validation`` or ``test``; None takes all images.
+        device: As `core.device.pick` takes it.
+        engine: The inference engine.
+        batch: Batch size.
+    """
+
+    model: str
+    data: str
+    root: str | None = None
+    stage: str | None = None
+    split: str | None = None
+    device: str | None = None
+    engine: EngineName = "auto"
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise PlanError(f"a batch has at least 1 image; got {self.batch}")

@@ -400,3 +400,20 @@ class LoadRecord:
     skipped: dict[str, str] = field(default_factory=dict)
     fresh: dict[str, str] = field(default_factory=dict)
     cast: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeaturesRecord:
+    """Extracted features.
+
+    Args:
+        file: Where they were written.
+        shape: Number of images, and length of each image's features.
+        stage: The layer that they were taken from.
+        unreadable: Reason by name of every image that could not be read.
+    """
+
+    file: str
+    shape: tuple[int, int]
+    stage: str
+    unreadable: dict[str, str]

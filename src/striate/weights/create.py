@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from striate.core.arguments import checked_arguments
 from striate.core.errors import CheckpointError, PlanError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
@@ -127,6 +128,7 @@ def open_model(
     return replace(opened, preprocess=preprocess, labels=known)
 
 
+@checked_arguments
 def create_model(
     name: str,
     weights: str | Path | None = None,

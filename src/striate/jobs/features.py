@@ -1,0 +1,195 @@
+"""Extracts the pooled features of one stage for a set of images."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from striate.core.atomic import write_bytes
+from striate.core.device import pick
+from striate.core.errors import DataError, PlanError
+from striate.core.events import ProgressCallback
+from striate.core.preprocess import Preprocess
+from striate.data.image_list import flat_folder, index_of
+from striate.data.index import ImageIndex, survey
+from striate.inference.layer_features import LayerFeatures
+from striate.inference.predict import predict_batches
+from striate.models import ImageModel
+from striate.records.plans import EngineName, FeaturesPlan
+from striate.records.results import FeaturesRecord
+from striate.weights import open_model
+
+FORMATS = (".npz", ".npy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Features:
+    """Pooled features of images.
+
+    Args:
+        values: float32 ``[n, channels]``, a row for each image that could be read.
+        files: The images' names within the data, a name for each row.
+        labels: int64 ``[n]``, places in `classes`; None for images without labels.
+        classes: Names of the classes; empty for images without labels.
+        stage: The layer that they were taken from.
+        unreadable: Reason by name of every image that could not be read.
+    """
+
+    values: np.ndarray
+    files: tuple[str, ...]
+    labels: np.ndarray | None
+    classes: tuple[str, ...]
+    stage: str
+    unreadable: dict[str, str]
+
+    def save(self, file: str | Path) -> FeaturesRecord:
+        """Write the features to a file, whole or not at all.
+
+        Args:
+            file: ``.npz`` holds ``features``, ``files``, ``labels`` and ``classes``; ``.npy`` the features alone.
+
+        Raises:
+            PlanError: The file has another ending.
+            StorageError: It cannot be written.
+        """
+        path = Path(file)
+        require_format(path)
+        stream = io.BytesIO()
+        if path.suffix == ".npy":
+            np.save(stream, self.values)
+        else:
+            labels = np.zeros(0, dtype=np.int64) if self.labels is None else self.labels
+            names, classes = np.array(self.files, dtype=np.str_), np.array(self.classes, dtype=np.str_)
+            np.savez(stream, features=self.values, files=names, labels=labels, classes=classes)
+        write_bytes(path, stream.getvalue())
+        rows, width = self.values.shape
+        return FeaturesRecord(file=str(path), shape=(rows, width), stage=self.stage, unreadable=self.unreadable)
+
+
+def require_format(path: Path) -> None:
+    """Refuse a file that features cannot be written to.
+
+    Raises:
+        PlanError: Its ending is not among `FORMATS`.
+    """
+    if path.suffix not in FORMATS:
+        raise PlanError(f"{path} is not a format for features", hint=f"name a file that ends in {' or '.join(FORMATS)}")
+
+
+def run(plan: FeaturesPlan, *, out: Path, progress: ProgressCallback) -> FeaturesRecord:
+    """Extract features and write them to a file.
+
+    Args:
+        plan: The model, the images, and the stage.
+        out: The file, ``.npz`` or ``.npy``.
+        progress: Receives phases and steps.
+
+    Raises:
+        DataError: There is no such data, or none of its images can be read.
+        PlanError: The file has another ending.
+        UnknownModelError: There is no such network, or it has no such stage.
+    """
+    require_format(out)
+    return extract(plan, progress=progress).save(out)
+
+
+def extract(plan: FeaturesPlan, *, progress: ProgressCallback) -> Features:
+    """Extract features.
+
+    Args:
+        plan: The model, the images, and the stage.
+        progress: Receives phases and steps.
+
+    Raises:
+        StriateError: As `run`.
+    """
+    opened = open_model(plan.model, progress=progress)
+    return of_data(
+        opened.model,
+        opened.preprocess,
+        plan.data,
+        root=plan.root,
+        stage=plan.stage,
+        split=plan.split,
+        device=plan.device,
+        engine=plan.engine,
+        batch=plan.batch,
+        progress=progress,
+    )
+
+
+def of_data(
+    model: ImageModel,
+    preprocess: Preprocess,
+    data: str | Path | Sequence[object],
+    *,
+    root: str | None = None,
+    stage: str | None = None,
+    split: str | None = None,
+    device: str | None = None,
+    engine: EngineName = "auto",
+    batch: int = 32,
+    progress: ProgressCallback,
+) -> Features:
+    """Extract the features of any network.
+
+    Args:
+        model: The network.
+        preprocess: What its weights were trained with.
+        data: As `FeaturesPlan.data`, or a sequence of single images: paths, bytes, uint8 arrays or PIL images.
+        root: As `FeaturesPlan.root`.
+        stage: As `FeaturesPlan.stage`.
+        split: As `FeaturesPlan.split`.
+        device: As `FeaturesPlan.device`.
+        engine: As `FeaturesPlan.engine`.
+        batch: As `FeaturesPlan.batch`.
+        progress: Receives phases and steps.
+
+    Raises:
+        StriateError: As `run`.
+    """
+    layer = LayerFeatures(model, preprocess, stage)
+    index, labelled = _index(data, root)
+    positions = _positions(index, split)
+    found = predict_batches(
+        layer,
+        preprocess,
+        index,
+        positions,
+        width=layer.width,
+        progress=progress,
+        phase="extracting features",
+        batch=batch,
+        engine=engine,
+        device=pick(device or "cpu"),
+    )
+    return Features(
+        values=found.values,
+        files=tuple(str(index.names[int(p)]) for p in found.positions),
+        labels=index.labels[found.positions] if labelled else None,
+        classes=index.classes if labelled else (),
+        stage=layer.layer,
+        unreadable={str(index.names[p]): reason for p, reason in found.unreadable.items()},
+    )
+
+
+def _index(data: str | Path | Sequence[object], root: str | None) -> tuple[ImageIndex, bool]:
+    """The images, and whether they have labels."""
+    if not isinstance(data, str | Path):
+        return index_of(data), False  # pyright: ignore[reportArgumentType]  # what is no image is refused when read
+    flat = flat_folder(Path(data).expanduser())
+    return (index_of(flat), False) if flat else (survey(data, root=root), True)
+
+
+def _positions(index: ImageIndex, split: str | None) -> np.ndarray:
+    if split is None:
+        return np.arange(len(index))
+    splits = np.array(index.splits or ())
+    if split not in splits:
+        named = ", ".join(sorted(set(splits))) or "none"
+        raise DataError(f"{index.source} has no split called {split!r}", hint=f"its splits: {named}")
+    return np.flatnonzero(splits == split)
