@@ -60,9 +60,9 @@ class Registry(Generic[T]):
         self._entries[name] = entry
         self._aliases.update(dict.fromkeys(aliases, name))
 
-    def replace(self, name: str, thing: T) -> None:
-        """Add `thing` under `name`, in place of what had this name before."""
-        self._entries[name] = thing
+    def replace(self, name: str, entry: T) -> None:
+        """Add an entry in place of the one that had this name before, if any."""
+        self._entries[name] = entry
 
     def get(self, name: str) -> T:
         """Look up an entry by name or alias.

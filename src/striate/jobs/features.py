@@ -14,13 +14,16 @@ from striate.core.device import pick
 from striate.core.errors import DataError, PlanError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
-from striate.data.image_list import flat_folder, index_of
-from striate.data.index import ImageIndex, survey
+from striate.data.column import CategoryColumn
+from striate.data.image_index import ImageIndex
+from striate.data.image_list import ImageList, flat_folder
+from striate.data.index import scan
 from striate.inference.layer_features import LayerFeatures
 from striate.inference.predict import predict_batches
 from striate.models import ImageModel
 from striate.records.plans import EngineName, FeaturesPlan
 from striate.records.results import FeaturesRecord
+from striate.tasks.classify.labels import class_column
 from striate.weights import open_model
 
 FORMATS = (".npz", ".npy")
@@ -153,12 +156,12 @@ def of_data(
         StriateError: As `run`.
     """
     layer = LayerFeatures(model, preprocess, stage)
-    index, labelled = _index(data, root)
-    positions = _positions(index, split)
+    images, names, column = _images(data, root)
+    positions = _positions(images, len(names), split)
     found = predict_batches(
         layer,
         preprocess,
-        index,
+        images,
         positions,
         width=layer.width,
         progress=progress,
@@ -169,27 +172,33 @@ def of_data(
     )
     return Features(
         values=found.values,
-        files=tuple(str(index.names[int(p)]) for p in found.positions),
-        labels=index.labels[found.positions] if labelled else None,
-        classes=index.classes if labelled else (),
+        files=tuple(str(names[int(p)]) for p in found.positions),
+        labels=None if column is None else np.asarray(column.codes)[found.positions].astype(np.int64),
+        classes=() if column is None else tuple(column.values),
         stage=layer.layer,
-        unreadable={str(index.names[p]): reason for p, reason in found.unreadable.items()},
+        unreadable={str(names[p]): reason for p, reason in found.unreadable.items()},
     )
 
 
-def _index(data: str | Path | Sequence[object], root: str | None) -> tuple[ImageIndex, bool]:
-    """The images, and whether they have labels."""
+def _images(
+    data: str | Path | Sequence[object], root: str | None
+) -> tuple[ImageIndex | ImageList, Sequence[str], CategoryColumn | None]:
+    """The images, their names, and their classes if they have labels."""
     if not isinstance(data, str | Path):
-        return index_of(data), False  # pyright: ignore[reportArgumentType]  # what is no image is refused when read
+        listed = ImageList(data)  # pyright: ignore[reportArgumentType]  # what is no image is refused when it is read
+        return listed, listed.names, None
     flat = flat_folder(Path(data).expanduser())
-    return (index_of(flat), False) if flat else (survey(data, root=root), True)
+    if flat:
+        return ImageList(flat), [each.name for each in flat], None
+    index = scan(data, root=root)
+    return index, index.names, class_column(index)
 
 
-def _positions(index: ImageIndex, split: str | None) -> np.ndarray:
+def _positions(images: ImageIndex | ImageList, count: int, split: str | None) -> np.ndarray:
     if split is None:
-        return np.arange(len(index))
-    splits = np.array(index.splits or ())
+        return np.arange(count)
+    splits = np.array((isinstance(images, ImageIndex) and images.splits) or ())
     if split not in splits:
         named = ", ".join(sorted(set(splits))) or "none"
-        raise DataError(f"{index.source} has no split called {split!r}", hint=f"its splits: {named}")
+        raise DataError(f"the data has no split called {split!r}", hint=f"its splits: {named}")
     return np.flatnonzero(splits == split)
