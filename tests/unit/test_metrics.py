@@ -1,9 +1,10 @@
-"""Figures against scikit-learn's, and calibration against what it should do."""
+"""Metrics agree with scikit-learn and scipy; calibration recovers a known temperature."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics as peer
 
 from striate.tasks.classify import metrics
@@ -19,7 +20,7 @@ def case() -> tuple[np.ndarray, np.ndarray]:
     return logits, labels
 
 
-def test_figures_are_scikit_learns(case) -> None:
+def test_metrics_agree_with_scikit_learn(case) -> None:
     logits, labels = case
     score = metrics.score(logits, labels, NAMES)
     guess = logits.argmax(1)
@@ -34,7 +35,7 @@ def test_figures_are_scikit_learns(case) -> None:
         assert (row.precision, row.recall, row.f1, row.n) == pytest.approx((precision[i], recall[i], f1[i], n[i]))
 
 
-def test_a_class_that_never_occurs_counts_nowhere(case) -> None:
+def test_a_class_without_images_is_left_out_of_means(case) -> None:
     logits, labels = case
     labels = np.where(labels == 5, 0, labels)
     logits[:, 5] = -50
@@ -53,10 +54,16 @@ def test_temperature_scaling_finds_the_temperature_that_was_applied(case) -> Non
     assert metrics.score(logits * 3, labels, NAMES[:4], temperature=3).ece < 0.02
 
 
-def test_all_right_does_not_drive_the_temperature_to_its_bound() -> None:
+def test_images_that_are_all_correct_keep_the_temperature_near_one() -> None:
     assert metrics.fit_temperature(np.array([[9.0, 0], [0, 9.0]]), np.array([0, 1])) > 0.9
 
 
-def test_wilson_is_the_published_interval() -> None:
+def test_wilson_interval_agrees_with_scipy() -> None:
+    for correct, n in ((0, 10), (5, 10), (397, 400), (7, 7)):
+        found = binomtest(correct, n).proportion_ci(method="wilson")
+        assert metrics.wilson(correct, n) == pytest.approx((found.low, found.high), abs=1e-7)
+
+
+def test_wilson_interval_agrees_with_published_values() -> None:
     assert metrics.wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
     assert metrics.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)

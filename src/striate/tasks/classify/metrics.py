@@ -1,4 +1,4 @@
-"""How good a classifier is, and how far its probabilities can be believed."""
+"""Metrics of a classifier and the calibration of its probabilities."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 from striate.records.results import Bin, ClassScore, Difference, Score
 
 BINS = 15
-PULL = 0.25
+PRIOR_DEVIATION = 0.25
+"""Standard deviation of the prior on the logarithm of the temperature."""
 
 
 def wilson(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95 % interval of a share.
+    """The 95 % confidence interval of a fraction. Ours, because importing `scipy.stats` takes longer than a prediction.
 
     Args:
-        correct: Successes.
-        n: Trials.
+        correct: Number of successes.
+        n: Number of trials.
         z: Normal quantile; the default is that of 95 %.
 
     Source:
@@ -37,18 +38,18 @@ def wilson(correct: int, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
-    """How much larger a share of the same images one classifier has right than another.
+    """The difference in accuracy of two classifiers on the same images. Ours, because scipy has no such interval.
 
     Args:
-        ours: Which images the one has right, bool ``[n]``, n at least 1.
-        theirs: Which the other has.
+        ours: Which images the first classifier classifies correctly, bool ``[n]``, n at least 1.
+        theirs: The same for the second.
 
     Source:
         Newcombe 1998, Improved Confidence Intervals for the Difference between Binomial Proportions Based on Paired
         Data, method 10: the Wilson intervals of both, joined by their correlation.
 
     Example:
-        >>> a, b = np.arange(100) < 80, np.arange(100) < 70  # b has right what a has, but for ten
+        >>> a, b = np.arange(100) < 80, np.arange(100) < 70  # b is correct where a is, except on ten
         >>> found = paired_difference(a, b)
         >>> round(found.top1, 2), [round(x, 3) for x in found.interval]
         (0.1, [0.038, 0.165])
@@ -69,7 +70,7 @@ def paired_difference(ours: np.ndarray, theirs: np.ndarray) -> Difference:
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Log-probabilities, ``[n, classes]``, in float64."""
+    """Log-probabilities, ``[n, classes]``, in float64. Ours, because importing `scipy.special` takes longer."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -80,10 +81,10 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature between 0.05 and 20 that makes the labels likeliest, to three digits.
+    """The temperature between 0.05 and 20 with the highest posterior probability, to three digits.
 
-    A pull towards 1 (a normal prior on its logarithm, deviation a quarter) keeps few images, or images that are all
-    right, from making a model surer than they can vouch for; hundreds of images overrule it.
+    The prior (normal on the logarithm, mean 0, standard deviation 0.25) keeps a few images, or images that are all
+    classified correctly, from making the model overconfident. Hundreds of images outweigh it.
 
     Args:
         logits: ``[n, classes]``.
@@ -96,30 +97,23 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return 1.0
 
     def cost(log_t: float) -> float:
-        return len(labels) * negative_log_likelihood(logits, labels, float(np.exp(log_t))) + 0.5 * (log_t / PULL) ** 2
+        return (
+            len(labels) * negative_log_likelihood(logits, labels, float(np.exp(log_t)))
+            + 0.5 * (log_t / PRIOR_DEVIATION) ** 2
+        )
 
-    low, high = np.log(0.05), np.log(20.0)
-    golden = (np.sqrt(5.0) - 1) / 2
-    a, b = high - golden * (high - low), low + golden * (high - low)
-    cost_a, cost_b = cost(a), cost(b)
-    while high - low > 1e-3:
-        if cost_a < cost_b:
-            high, b, cost_b = b, a, cost_a
-            a = high - golden * (high - low)
-            cost_a = cost(a)
-        else:
-            low, a, cost_a = a, b, cost_b
-            b = low + golden * (high - low)
-            cost_b = cost(b)
-    return float(np.exp((low + high) / 2))
+    from scipy.optimize import minimize_scalar  # only fitting needs it, and its import takes a moment
+
+    bounds = (float(np.log(0.05)), float(np.log(20.0)))
+    return float(np.exp(minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> tuple[tuple[Bin, ...], float]:
-    """Bins of equal width that hold an image, and the expected calibration error.
+    """The non-empty bins of a reliability diagram, of equal width, and the expected calibration error.
 
     Args:
         confidence: Probability of the predicted class, ``[n]``.
-        correct: Whether it was right, ``[n]``.
+        correct: Whether it is the label, ``[n]``.
         bins: Number of bins from 0 to 1.
 
     Source:
@@ -136,13 +130,13 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -
 
 
 def score(logits: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, temperature: float = 1.0) -> Score:
-    """Everything that is reported of a model on labelled images.
+    """All metrics of a classifier on labelled images.
 
     Args:
         logits: float ``[n, classes]``, n at least 1.
         labels: int64 ``[n]``.
         classes: Names in the order of the outputs.
-        temperature: What logits are divided by before probabilities are taken.
+        temperature: Temperature by which the logits are divided.
     """
     count, wide = logits.shape
     log_p = log_softmax(logits / temperature)
