@@ -1,1 +1,1 @@
-"""Training recipes: one TOML file each, read by striate.records.recipes."""
+"""Training recipes, one TOML file each. `striate.records.recipes` reads them."""
