@@ -1,4 +1,4 @@
-"""How near does a training of minutes come to what ResNet-20 reaches by its paper's whole recipe?
+"""How close does a training run of minutes come to ResNet-20 with the whole recipe of its paper?
 
 ``python experiments/cifar_fast.py --root data/cifar10 --schedule-fraction 1 --out runs/cifar_fast``
 """
@@ -13,18 +13,18 @@ FAST, FULL = "airbench in minutes", "ResNet-20"
 
 
 def findings(rows: dict[str, Row]) -> list[str]:
-    """How far apart the two end, whether the test images can tell, and the times."""
+    """The difference of the test accuracies, whether their intervals overlap, and the times."""
     fast, full = rows[FAST], rows[FULL]
     points = 100 * (full.test_error - fast.test_error)
-    apart = fast.test_interval[1] < full.test_interval[0] or full.test_interval[1] < fast.test_interval[0]
-    stated = "do not overlap" if apart else "overlap, so that these test images do not tell the two apart"
+    disjoint = fast.test_interval[1] < full.test_interval[0] or full.test_interval[1] < fast.test_interval[0]
+    relation = "do not overlap" if disjoint else "overlap, so this test set cannot distinguish the two"
     found = [
-        f"In test accuracy {FAST} ends {abs(points):.2f} points {'above' if points > 0 else 'below'} {FULL}; "
-        f"their intervals {stated}.",
-        f"It trains for {format_duration(fast.seconds)}, {FULL} for {format_duration(full.seconds)}.",
+        f"The test accuracy of {FAST} is {abs(points):.2f} points {'above' if points > 0 else 'below'} that of {FULL}; "
+        f"their intervals {relation}.",
+        f"It takes {format_duration(fast.seconds)}, {FULL} for {format_duration(full.seconds)}.",
     ]
     if full.fraction < 1:
-        found.append(f"{FULL} ran {percent(full.fraction)} of its recipe and would come further with all of it.")
+        found.append(f"{FULL} was trained with {percent(full.fraction)} of its recipe; all of it would improve it.")
     return found
 
 

@@ -1,7 +1,7 @@
-"""Does a deeper network learn worse? Plain and residual networks of 20 and 56 layers on CIFAR-10.
+"""Do deeper networks train worse? Plain and residual networks of 20 and 56 layers on CIFAR-10.
 
-Source: He et al. 2015, section 4.2 and Figure 6: in training error too, plain networks grow worse with depth and
-residual ones better.
+Source: He et al. 2015, section 4.2 and Figure 6: with depth, the training error of plain networks rises, and that of
+residual networks falls.
 
 ``python experiments/degradation.py --root data/cifar10 --budget 8h --out runs/degradation``
 """
@@ -12,12 +12,12 @@ from experiment import Arm, Experiment, Row, main
 from striate.core.words import percent
 
 DEPTHS = (20, 56)
-CLAIMS_FROM = 0.25
-"""Below this share of the schedule residual networks of different depths are not told apart."""
+MIN_FRACTION = 0.25
+"""With a smaller fraction of the schedule, the depths of the residual networks are not compared."""
 
 
-def compared(rows: dict[str, Row], worse: str, better: str) -> str:
-    """Which of two has the greater training error, against what was expected."""
+def compare(rows: dict[str, Row], worse: str, better: str) -> str:
+    """Compare two training errors with the expectation."""
     one, other = rows[worse].train_error, rows[better].train_error
     assert one is not None
     assert other is not None
@@ -26,12 +26,12 @@ def compared(rows: dict[str, Row], worse: str, better: str) -> str:
 
 
 def findings(rows: dict[str, Row]) -> list[str]:
-    """What the share of the schedule that was run allows to be said."""
+    """Compare plain and residual networks, and the depths if the fraction of the schedule is large enough."""
     fraction = min(row.fraction for row in rows.values())
-    said = [compared(rows, "plain 56", "plain 20"), compared(rows, "plain 56", "residual 56")]
-    if fraction >= CLAIMS_FROM:
-        return [*said, compared(rows, "residual 20", "residual 56")]
-    return [*said, f"{percent(fraction)} of the schedule is too little to compare the residual networks' depths."]
+    found = [compare(rows, "plain 56", "plain 20"), compare(rows, "plain 56", "residual 56")]
+    if fraction >= MIN_FRACTION:
+        return [*found, compare(rows, "residual 20", "residual 56")]
+    return [*found, f"{percent(fraction)} of the schedule is too short to compare the depths of the residual networks."]
 
 
 EXPERIMENT = Experiment(

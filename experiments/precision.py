@@ -1,6 +1,7 @@
-"""What does training in bfloat16 cost in accuracy? ResNet-20 on CIFAR-10, pairs that differ in precision alone.
+"""Does training in bfloat16 cost accuracy? Pairs of ResNet-20 on CIFAR-10 that differ only in precision.
 
-A pair starts from the same weights and sees the same images, varied alike, in the same order.
+Both networks of a pair start from the same weights and train on the same images in the same order, with the same
+augmentation.
 
 ``python experiments/precision.py --root data/cifar10 --budget 2h --out runs/precision``
 """
@@ -18,12 +19,12 @@ PRECISIONS = ("float32", "bf16")
 
 
 def findings(rows: dict[str, Row]) -> list[str]:
-    """The mean difference within pairs, and what the pairs can tell apart."""
+    """The mean difference within the pairs with its interval, and the effect of the seed."""
     points = [
         100 * (rows[f"bf16, seed {seed}"].test_error - rows[f"float32, seed {seed}"].test_error) for seed in SEEDS
     ]
-    reach = float(t.ppf(0.975, len(points) - 1)) * stdev(points) / len(points) ** 0.5
-    low, high = mean(points) - reach, mean(points) + reach
+    margin = float(t.ppf(0.975, len(points) - 1)) * stdev(points) / len(points) ** 0.5
+    low, high = mean(points) - margin, mean(points) + margin
     each = ", ".join(f"{point:+.2f}" for point in points)
     spread = stdev([100 * rows[f"float32, seed {seed}"].test_error for seed in SEEDS])
     times = [rows[f"float32, seed {seed}"].seconds / rows[f"bf16, seed {seed}"].seconds for seed in SEEDS]
@@ -31,7 +32,7 @@ def findings(rows: dict[str, Row]) -> list[str]:
         f"bfloat16 changes the test error by {mean(points):+.2f} points on average (95 % interval {low:+.2f} to "
         f"{high:+.2f}; pair by pair {each}).",
         f"Another seed alone changes it by {spread:.2f} points (standard deviation).",
-        f"Its trainings take {mean(times):.2f} times less time.",
+        f"Training in bfloat16 is {mean(times):.2f} times as fast.",
     ]
 
 

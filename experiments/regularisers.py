@@ -1,8 +1,8 @@
-"""Which noise inside a residual network helps it on new images? Each regulariser beside its twin without it.
+"""What do stochastic depth and shake-shake contribute? Each is compared with the same network without it.
 
-Sources: Huang et al. 2016 (arXiv 1603.09382), Figure 3: units left out at random; Gastaldi 2017 (arXiv 1705.07485),
-Table 1: two branches mixed at random (rows Shake-Shake-Image) against their mean (rows Even-Even-Batch). All arms take
-one recipe, so that only the regulariser differs between twins.
+Sources: Huang et al. 2016 (arXiv 1603.09382), Figure 3: randomly skipped units; Gastaldi 2017 (arXiv 1705.07485),
+Table 1: randomly mixed branches (rows Shake-Shake-Image) against their mean (rows Even-Even-Batch). All arms use one
+recipe, so the two networks of a pair differ only in the regulariser.
 
 ``python experiments/regularisers.py --root data/cifar10 --budget 12h --out runs/regularisers``
 """
@@ -14,7 +14,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from experiment import Arm, Experiment, Row, main, ordered
+from experiment import Arm, Experiment, Row, main, ranking
 from striate.core.words import percent
 from striate.models.cifar_resnet import TINY, CifarResNet
 from striate.models.registry import register
@@ -27,10 +27,10 @@ from striate.models.wide_resnet import Wide
 
 @final
 class Mean(nn.Module):
-    """The mean of two functions, in training too.
+    """The mean of two modules, also in training.
 
     Shape:
-        ``[n, ...]`` to what the two make of it.
+        ``[n, c, h, w]`` to the output shape of the modules.
     """
 
     def __init__(self, one: nn.Module, other: nn.Module) -> None:
@@ -39,23 +39,23 @@ class Mean(nn.Module):
         self.other = other
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix evenly."""
+        """Average the outputs of the two modules."""
         return 0.5 * (self.one(x) + self.other(x))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Even:
-    """The unit of Shake-Shake without the shaking.
+    """The unit of Shake-Shake with equal weights of the two branches.
 
     Args:
-        body: The convolutions of each branch.
+        body: Layers of each branch.
     """
 
     body: Body
 
     @property
     def expansion(self) -> int:
-        """Output channels over width."""
+        """Ratio of the output channels to the width."""
         return self.body.expansion
 
     def build(self, place: Place) -> nn.Module:
@@ -74,18 +74,22 @@ VARIANTS = {
     "shake_shake_26_2x16d": ResNetSpec(unit=shaken(1), blocks=(4, 4, 4), stem_width=16),
 }
 register(CifarResNet, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 32, 32), classes=10, family=__name__)
-TWINS = (("residual 56", "stochastic depth 56"), ("two branches", "shaken branches"))
+PAIRS = (("residual 56", "stochastic depth 56"), ("two branches", "shake-shake"))
 
 
 def findings(rows: dict[str, Row]) -> list[str]:
-    """The order, and each regulariser beside its twin."""
-    said = [
-        f"{noisy} changes the test error of {plain} by "
+    """Rank the arms, and compare each regulariser with its baseline."""
+    changes = [
+        f"Compared with {plain}, {noisy} changes the test error by "
         f"{100 * (rows[noisy].test_error - rows[plain].test_error):+.1f} points."
-        for plain, noisy in TWINS
+        for plain, noisy in PAIRS
     ]
-    least = min(row.fraction for row in rows.values())
-    return [ordered(list(rows.values())), *said, f"{percent(least)} of the schedule; noise needs long ones to pay."]
+    fraction = min(row.fraction for row in rows.values())
+    return [
+        ranking(list(rows.values())),
+        *changes,
+        f"The arms were trained with {percent(fraction)} of the schedule; regularisers need long schedules to help.",
+    ]
 
 
 EXPERIMENT = Experiment(
@@ -94,7 +98,7 @@ EXPERIMENT = Experiment(
     arms=tuple(
         Arm(label=label, network=network, recipe="resnet_2015")
         for label, network in zip(
-            (label for pair in TWINS for label in pair),
+            (label for pair in PAIRS for label in pair),
             ("resnet56_cifar", "stochastic_depth_resnet56", "even_26_2x16d", "shake_shake_26_2x16d"),
             strict=True,
         )

@@ -1,6 +1,6 @@
-"""Every experiment runs for a few steps on drawn images, and leaves its table and its plot.
+"""Every experiment runs for a few steps on generated images and writes its table and its plot.
 
-They run in a process of their own, as they register networks.
+The experiments run in a separate process, because they register networks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch, experiment
 torch.set_num_threads(1)
 for name in sys.argv[4:]:
     module = importlib.import_module(name)
-    for _ in range(2 if name == "lenet_mnist" else 1):  # the second time everything is there
+    for _ in range(2 if name == "lenet_mnist" else 1):  # the second time, all results exist
         arguments = ["--data", sys.argv[2], "--budget", "1s", "--out", sys.argv[3] + "/" + name, "--device", "cpu"]
         experiment.main(module.EXPERIMENT, arguments)
 """
@@ -42,7 +42,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_experiment_leaves_a_table_and_a_plot(name: str, ran: Path) -> None:
+def test_experiment_writes_a_table_and_a_plot(name: str, ran: Path) -> None:
     found = json.loads((ran / name / "results.json").read_text())
     labels = [row["arm"]["label"] for row in found["rows"]]
     assert len(labels) == len(set(labels)) >= 2
@@ -60,7 +60,7 @@ def test_an_experiment_leaves_a_table_and_a_plot(name: str, ran: Path) -> None:
     assert all(sentence in page for sentence in found["findings"])
 
 
-def test_networks_have_the_parameters_that_the_question_needs(ran: Path) -> None:
+def test_numbers_of_parameters(ran: Path) -> None:
     def parameters(name: str) -> list[int]:
         return [row["parameters"] for row in json.loads((ran / name / "results.json").read_text())["rows"]]
 
@@ -70,29 +70,29 @@ def test_networks_have_the_parameters_that_the_question_needs(ran: Path) -> None
     assert abs(dense - conv) < 0.01 * dense
 
 
-def test_what_is_measured_together_stands_beside_the_single_network(ran: Path) -> None:
+def test_ensembles_are_compared_with_their_members(ran: Path) -> None:
     found = json.loads((ran / "ensembles" / "results.json").read_text())
     page = (ran / "ensembles" / "results.md").read_text()
     errors = {row["arm"]["label"]: row["test_error"] for row in found["rows"]}
-    assert set(found["together"]) == {"Three seeds", "Snapshots of one run", "Two architectures"}
-    for label, ways in found["together"].items():
+    assert set(found["ensembles"]) == {"Three seeds", "Snapshots of one run", "Two architectures"}
+    for label, scores in found["ensembles"].items():
         assert f"## {label}" in page
-        assert ways[0]["gain"] is None
-        assert {way["tta"] for way in ways} == {None, "mirror"}
-    seeds = [way["model"] for way in found["together"]["Three seeds"]]
-    assert seeds == [each for name in ("seed-0", "seed-1", "seed-2", "3 together") for each in (name, name)]
-    assert found["together"]["Three seeds"][0]["top1_error"] == pytest.approx(errors["seed 0"])
-    assert found["together"]["Snapshots of one run"][0]["top1_error"] == pytest.approx(errors["cycles"])
+        assert scores[0]["gain"] is None
+        assert {score["tta"] for score in scores} == {None, "mirror"}
+    seeds = [score["model"] for score in found["ensembles"]["Three seeds"]]
+    assert seeds == [each for name in ("seed-0", "seed-1", "seed-2", "ensemble of 3") for each in (name, name)]
+    assert found["ensembles"]["Three seeds"][0]["top1_error"] == pytest.approx(errors["seed 0"])
+    assert found["ensembles"]["Snapshots of one run"][0]["top1_error"] == pytest.approx(errors["cycles"])
 
 
-def test_a_small_share_claims_little(ran: Path) -> None:
+def test_a_small_fraction_allows_few_findings(ran: Path) -> None:
     found = json.loads((ran / "degradation" / "results.json").read_text())
     assert max(row["fraction"] for row in found["rows"]) < 0.01
     assert len(found["findings"]) == 3
-    assert "too little to compare the residual networks" in found["findings"][-1]
+    assert "too short to compare the depths" in found["findings"][-1]
 
 
-def test_what_needs_training_images_says_so_before_it_trains(tmp_path: Path) -> None:
+def test_missing_training_split_is_an_error_before_training(tmp_path: Path) -> None:
     command = [
         sys.executable,
         str(FOLDER / "dense_against_conv.py"),
@@ -103,5 +103,5 @@ def test_what_needs_training_images_says_so_before_it_trains(tmp_path: Path) -> 
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
-    assert "digits does not say which images are for training" in done.stderr
+    assert "digits has no training split" in done.stderr
     assert not (tmp_path / "out").exists()

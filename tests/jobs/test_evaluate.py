@@ -51,7 +51,15 @@ def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
     found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta="mirror"), NoProgress())
     ways = [(row.model, row.tta) for row in (*found.single, *found.ensemble)]
     a, b = str(runs / "a"), str(runs / "b")
-    assert ways == [(a, None), (a, "mirror"), (b, None), (b, "mirror"), ("2 together", None), ("2 together", "mirror")]
+    c = "ensemble of 2"
+    assert ways == [(a, None), (a, "mirror"), (b, None), (b, "mirror"), (c, None), (c, "mirror")]
+        (a, None),
+        (a, "mirror"),
+        (b, None),
+        (b, "mirror"),
+        ("ensemble of 2", None),
+        ("ensemble of 2", "mirror"),
+    ]
     alone = evaluate.run(plan(runs), NoProgress())
     assert (found.single[0].top1, found.single[0].loss) == pytest.approx((alone.top1, alone.loss))
     assert alone.ensemble == ()
@@ -89,7 +97,7 @@ def test_snapshots_are_measured_beside_the_last(runs: Path) -> None:
     assert [Path(row.model).name for row in found.single] == ["3.safetensors", "2.safetensors", "1.safetensors"]
     last = evaluate.run(plan(runs), NoProgress())
     assert found.single[0].loss == pytest.approx(last.loss)  # the last snapshot is the run's own model
-    assert [row.model for row in found.ensemble] == ["3 together"]
+    assert [row.model for row in found.ensemble] == ["ensemble of 3"]
     second = evaluate.run(plan(runs, "a/snapshots/2.safetensors"), NoProgress())
     assert second.loss == pytest.approx(found.single[1].loss)
     with pytest.raises(CheckpointError, match="holds no snapshots"):

@@ -55,7 +55,7 @@ def evaluated(score: Score, *, singles: Sequence[str] = ("runs/x",), together: D
     return EvalRecord(
         **{field.name: getattr(score, field.name) for field in dataclasses.fields(score)},
         single=tuple(standing(name, same if place else None) for place, name in enumerate(singles)),
-        ensemble=() if together is None else (standing(f"{len(singles)} together", together),),
+        ensemble=() if together is None else (standing(f"ensemble of {len(singles)}", together),),
     )
 
 

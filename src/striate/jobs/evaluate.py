@@ -56,7 +56,7 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
         for look, name in enumerate(tta)
     ]
     joined = [
-        _Way(model=f"{len(classifiers)} together", tta=name, log_p=together.join([each[:, look] for each in values]))
+        _Way(model=f"ensemble of {len(classifiers)}", tta=name, log_p=together.join([each[:, look] for each in values]))
         for look, name in enumerate(tta)
         if len(classifiers) > 1
     ]
