@@ -53,13 +53,6 @@ def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
     a, b = str(runs / "a"), str(runs / "b")
     c = "ensemble of 2"
     assert ways == [(a, None), (a, "mirror"), (b, None), (b, "mirror"), (c, None), (c, "mirror")]
-        (a, None),
-        (a, "mirror"),
-        (b, None),
-        (b, "mirror"),
-        ("ensemble of 2", None),
-        ("ensemble of 2", "mirror"),
-    ]
     alone = evaluate.run(plan(runs), NoProgress())
     assert (found.single[0].top1, found.single[0].loss) == pytest.approx((alone.top1, alone.loss))
     assert alone.ensemble == ()
