@@ -1,4 +1,4 @@
-"""What the tests of the surfaces share."""
+"""Fixtures of the tests of the surfaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A page as a browser reads it: what tests ask of every page that is made."""
+"""An HTML parser for tests of the pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, text, and whether every tag was closed where it should be."""
+    """The tags with their attributes, the text, and the tags that are still open."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def wilson(right: float, n: int) -> tuple[float, float]:
 
 
 def evaluated(score: Score, *, singles: Sequence[str] = ("runs/x",), together: Difference | None = None) -> EvalRecord:
-    """An evaluation that came to `score`: single networks, and where there is a gain all of them together."""
+    """An evaluation with the metrics `score`: single models and, if `together` is given, their ensemble."""
 
     def standing(model: str, gain: Difference | None) -> ModelScore:
         return ModelScore(
@@ -60,7 +60,7 @@ def evaluated(score: Score, *, singles: Sequence[str] = ("runs/x",), together: D
 
 
 def score_of(classes: Sequence[str], confusion: Sequence[Sequence[int]], *, sure: float = 0.02) -> Score:
-    """The score that a confusion matrix implies; `sure` is how far stated probabilities lie above the truth."""
+    """The score of a confusion matrix; `sure` is how far the predicted probabilities exceed the accuracy."""
     n, right = sum(map(sum, confusion)), sum(row[i] for i, row in enumerate(confusion))
     rows = []
     for i, name in enumerate(classes):
@@ -197,7 +197,7 @@ def fit_record(
 
 
 def jpeg(seed: int, side: int = 96) -> bytes:
-    """A smooth image, unlike any other."""
+    """A smooth image that depends on the seed."""
     small = generator("jpeg", seed).integers(0, 255, (4, 4, 3)).astype("uint8")
     stream = io.BytesIO()
     Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(stream, "JPEG", quality=80)
@@ -205,7 +205,7 @@ def jpeg(seed: int, side: int = 96) -> bytes:
 
 
 def train_record(classes: Sequence[str] = ("daisy", "roses", "tulips"), *, n: int = 60, epochs: int = 8) -> TrainRecord:
-    """A training that was validated, stopped once, and did best before its last epoch."""
+    """A validated training that was resumed once and whose best epoch is not the last."""
     curve = [
         {
             "epoch": e + 1.0,

@@ -1,4 +1,4 @@
-"""The command line: what is printed where, and the exit codes. Jobs are stand-ins; the last tests use real ones."""
+"""The command line: its output and its exit codes. Most tests replace the jobs by fakes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HERE = [sys.executable, "-m", "striate"]
 
 @pytest.fixture
 def job(monkeypatch: pytest.MonkeyPatch):
-    """Puts a stand-in for a job in place, and tells what it was called with."""
+    """Replaces a job by a fake and returns the list of its calls."""
 
     def install(name: str, answer, **more):
         calls = []
@@ -62,23 +62,23 @@ def raising(error: BaseException):
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), (" 1.5 H ", 5400)])
-def test_times_are_read(text, seconds):
+def test_times_are_parsed(text, seconds):
     assert options.parse_time(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "90", "10x", "m", "-5s", "1e3s", "0s", "10 m 5 s", "nan s"])
-def test_what_is_no_time_is_refused(text):
+def test_invalid_times_are_rejected(text):
     with pytest.raises(typer.BadParameter):
         options.parse_time(text)
 
 
 @pytest.mark.parametrize("text", ["224", "3x224", "3x0x5", "3,224,224", "3x224x224x1", "axbxc"])
-def test_what_is_no_shape_is_refused(text):
+def test_invalid_shapes_are_rejected(text):
     with pytest.raises(typer.BadParameter):
         options.parse_shape(text)
 
 
-def test_fit_hands_over_the_plan_that_was_typed(job, record):
+def test_fit_passes_the_options_as_a_plan(job, record):
     calls = job("fit", outcome(record))
     typed = (
         "fit photos --backbone resnet18:some/file.pth --budget 10m --out runs/x --per-class 20 --seed 3 --root there "
@@ -103,13 +103,13 @@ def test_fit_hands_over_the_plan_that_was_typed(job, record):
     )
 
 
-def test_fit_without_options_is_the_plan_without_arguments(job, record):
+def test_fit_without_options_uses_the_default_plan(job, record):
     calls = job("fit", outcome(record))
     assert invoke("fit").exit_code == 0
     assert calls[0][0][:2] == (FitPlan(), None)
 
 
-def test_fit_prints_candidates_depth_verdict_and_report(job, record):
+def test_fit_prints_candidates_probes_summary_and_report(job, record):
     job("fit", outcome(record, "runs/photos-1"))
     result = invoke("fit")
     for words in (
@@ -129,7 +129,7 @@ def test_fit_prints_candidates_depth_verdict_and_report(job, record):
 def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
     def run(plan, out, progress):
         progress.phase("features", 1200, "image")
-        progress.note("OpenVINO it is")
+        progress.note("using OpenVINO")
         return outcome(record)
 
     job("fit", run)
@@ -137,7 +137,7 @@ def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
     document = json.loads(result.stdout)
     assert document["test"]["n"] == record.test.n
     assert [c["strategy"] for c in document["candidates"]] == ["head", "finetune", "scratch", "finetune"]
-    assert result.stderr == "features: 1,200 images\nOpenVINO it is\n"
+    assert result.stderr == "features: 1,200 images\nusing OpenVINO\n"
 
 
 def test_an_error_is_two_lines_without_a_traceback(job):
@@ -148,7 +148,7 @@ def test_an_error_is_two_lines_without_a_traceback(job):
     assert result.stderr == "error: photos holds one class only, 'cats'\\x1b[2J\nhint: add a second class\n"
 
 
-def test_debug_keeps_the_traceback(job):
+def test_debug_shows_the_traceback(job):
     job("fit", raising(DataError("no")))
     result = invoke("fit", "--debug")
     assert result.exit_code == 1
@@ -182,7 +182,7 @@ def test_debug_keeps_the_traceback(job):
         "fly",
     ],
 )
-def test_wrong_usage_leaves_with_2_and_calls_no_job(typed, job):
+def test_wrong_usage_exits_with_2_and_calls_no_job(typed, job):
     calls = [job(name, None) for name in ("fit", "train", "evaluate", "predict", "show", "check")]
     result = invoke(*typed.split())
     assert result.exit_code == 2
@@ -190,12 +190,12 @@ def test_wrong_usage_leaves_with_2_and_calls_no_job(typed, job):
     assert not any(calls)
 
 
-def test_a_plan_refused_by_the_job_is_no_wrong_usage(job):
+def test_a_plan_rejected_by_the_job_exits_with_1(job):
     job("fit", raising(PlanError("runs/x holds a run of another plan")))
     assert invoke("fit", "--out", "runs/x").exit_code == 1
 
 
-def test_an_interrupt_says_how_to_go_on(job):
+def test_an_interrupt_prints_how_to_resume(job):
     def run(plan, out, progress, **named):
         progress.record("run", {"folder": "runs/digits-7"})
         raise KeyboardInterrupt
@@ -213,7 +213,7 @@ def test_an_interrupt_says_how_to_go_on(job):
         assert (result.exit_code, result.stderr) == (130, line)
 
 
-def test_train_begins_and_goes_on(job, record, monkeypatch):
+def test_train_starts_and_resumes(job, record, monkeypatch):
     done = types.SimpleNamespace(
         network="lenet5",
         steps=40,
@@ -238,11 +238,11 @@ def test_train_begins_and_goes_on(job, record, monkeypatch):
     assert "next:   striate eval runs/l mnist --snapshots" in shown.stdout
     invoke(*typed.split(), "--micro-batch", "64", "--validate", "--schedule-fraction", "0.5")
     assert calls[-1][0][0] == dataclasses.replace(plan, micro_batch=64, validate=True, schedule_fraction=0.5)
-    monkeypatch.setenv("RANK", "1")  # under a launcher the first process speaks for all
+    monkeypatch.setenv("RANK", "1")  # only the process of rank 0 prints
     assert invoke(*typed.split()).stdout == ""
 
 
-def test_eval_prints_and_speaks_json(job, record):
+def test_eval_prints_tables_and_json(job, record):
     calls = job("evaluate", evaluated(record.test))
     result = invoke("eval", "runs/x", "photos", "--split", "test", "--batch", "8")
     assert calls[0][0][0] == EvalPlan(model="runs/x", data="photos", split="test", batch=8)
@@ -253,7 +253,7 @@ def test_eval_prints_and_speaks_json(job, record):
     assert "gain" not in result.stdout  # one model without test-time augmentation: nothing to compare
 
 
-def test_an_ensemble_is_shown_beside_the_single_network(job, record):
+def test_eval_compares_an_ensemble_with_a_single_model(job, record):
     gain = Difference(top1=0.0123, interval=(-0.004, 0.03))
     calls = job("evaluate", evaluated(record.test, singles=("runs/a", "runs/b"), together=gain))
     typed = "eval runs/a photos --with runs/b --with runs/c --snapshots --tta mirror"
@@ -268,7 +268,7 @@ def test_an_ensemble_is_shown_beside_the_single_network(job, record):
     assert "did you mean mirror" in wrong.stderr
 
 
-def test_predict_names_the_good_and_reports_the_bad(job):
+def test_predict_reports_unreadable_images(job):
     rows = [
         {
             "file": "a.jpg",
@@ -290,7 +290,7 @@ def test_predict_names_the_good_and_reports_the_bad(job):
     assert invoke("predict", "runs/x", "a.jpg").exit_code == 0
 
 
-def test_check_lists_problems(job):
+def test_check_lists_issues(job):
     found = {
         "classes": {"cat": 12, "dog": 1300},
         "images": 1312,
@@ -304,7 +304,7 @@ def test_check_lists_problems(job):
     assert json.loads(invoke("check", "photos", "--json").stdout) == found
 
 
-def test_many_classes_do_not_flood_the_terminal(job):
+def test_per_class_metrics_are_left_out_for_many_classes(job):
     job("evaluate", evaluated(fit_record([f"class {i}" for i in range(100)], n=4).test))
     out = invoke("eval", "m", "d").stdout
     assert "100 classes; --json prints the metrics of each class" in out
@@ -315,13 +315,13 @@ def run_it(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*HERE, *arguments], capture_output=True, text=True, timeout=60, check=False, **more)
 
 
-def test_version_and_help_answer_at_once_and_without_torch():
+def test_version_and_help_are_fast_and_do_not_import_torch():
     assert run_it("--version").stdout == f"striate {striate.__version__}\n"
     took = []
     for _ in range(5):
         began = os.times()
         assert "predict" in run_it("--help").stdout
-        ended = os.times()  # of the processor: others may be at work
+        ended = os.times()  # CPU time, because other processes may be running
         took.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
     assert min(took) < 0.3
     loaded = subprocess.run(
@@ -336,7 +336,7 @@ def test_version_and_help_answer_at_once_and_without_torch():
     )
 
 
-def test_the_real_show_and_its_unknown_names():
+def test_show_prints_macs_and_suggests_names():
     shown = invoke("show", "lenet5", "--json")
     document = json.loads(shown.stdout)
     assert document["totals"]["macs"] == 416_520
@@ -347,7 +347,7 @@ def test_the_real_show_and_its_unknown_names():
 
 
 def script(tmp_path: Path, body: str) -> dict[str, str]:
-    """An environment in which the job behind `striate check` is `body`."""
+    """An environment in which `body` replaces the job of `striate check`."""
     (tmp_path / "sitecustomize.py").write_text(
         "import sys, types\nmodule = types.ModuleType('striate.jobs.check')\n"
         f"exec({body!r}, module.__dict__)\n"
@@ -356,7 +356,7 @@ def script(tmp_path: Path, body: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(tmp_path)}
 
 
-def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
+def test_unexpected_errors_print_a_traceback_only_with_debug(tmp_path):
     environment = script(tmp_path, "def run(data, root, progress, **how): raise ZeroDivisionError('by nothing')")
     quiet = run_it("check", "x", env=environment)
     assert quiet.returncode == 1
@@ -370,7 +370,7 @@ def test_what_was_not_foreseen_is_one_line_and_with_debug_a_traceback(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_leave_with_130(tmp_path, number):
+def test_signals_exit_with_130(tmp_path, number):
     body = "def run(data, root, progress, **how):\n    import time\n    progress.phase('asleep')\n    time.sleep(90)"
     process = subprocess.Popen(
         [*HERE, "check", "x"], env=script(tmp_path, body), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -385,7 +385,7 @@ def test_signals_leave_with_130(tmp_path, number):
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 
-def test_a_closed_pipe_is_no_traceback():
+def test_a_closed_pipe_prints_no_traceback():
     done = subprocess.run(
         f"{sys.executable} -m striate models | head -1", shell=True, capture_output=True, text=True, check=False
     )

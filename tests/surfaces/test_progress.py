@@ -12,7 +12,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_lines_are_one_a_phase_and_one_every_ten_seconds():
+def test_lines_per_phase_and_per_ten_seconds():
     now, stream = [0.0], io.StringIO()
     lines = Lines(stream, clock=lambda: now[0])
     lines.phase("features", 2000, "image")
@@ -33,7 +33,7 @@ def test_lines_are_one_a_phase_and_one_every_ten_seconds():
     ]
 
 
-def test_the_folder_of_the_run_is_kept():
+def test_the_run_folder_is_remembered():
     lines = Lines(io.StringIO())
     lines.record("trained", {"folder": "no"})
     assert lines.folder is None
@@ -42,7 +42,7 @@ def test_the_folder_of_the_run_is_kept():
     assert lines.folder == "runs/x"
 
 
-def test_lines_of_a_training_say_how_its_last_epoch_went():
+def test_training_lines_show_the_last_epoch():
     now, stream = [0.0], io.StringIO()
     lines = Lines(stream, clock=lambda: now[0])
     lines.phase("training", 400, "step")
@@ -68,7 +68,7 @@ def test_lines_of_a_training_say_how_its_last_epoch_went():
     ]
 
 
-def test_a_terminal_gets_a_bar_whose_phases_stay(capsys):
+def test_bar_on_a_terminal_keeps_finished_phases(capsys):
     with following(Terminal()) as bar:
         assert isinstance(bar, Bar)
         bar.phase("[red]features", 10, "image")
@@ -77,7 +77,7 @@ def test_a_terminal_gets_a_bar_whose_phases_stay(capsys):
         bar.phase("training")
         bar.record("epoch", {"epoch": 2.0, "loss": 0.25})
         assert "epoch 2: loss 0.25" in [task.fields["epoch"] for task in bar._live.tasks]
-    said = capsys.readouterr().err
-    assert "a [bold] note" in said
-    assert "[red]features (0." in said
-    assert "training (0." in said
+    output = capsys.readouterr().err
+    assert "a [bold] note" in output
+    assert "[red]features (0." in output
+    assert "training (0." in output

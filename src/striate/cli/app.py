@@ -18,6 +18,7 @@ from striate.cli.publish import publish
 from striate.cli.show import show
 from striate.cli.train import train
 from striate.core.version import __version__
+from striate.records.recipes import recipe_names
 
 app = typer.Typer(
     name="striate",
@@ -30,15 +31,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command()(fit)
-app.command()(predict)
-app.command("eval")(evaluate)
-app.command()(check)
-app.command()(models)
-app.command()(show)
-app.command()(bench)
-app.command()(train)
-app.command()(publish)
+for name, function, example in (
+    ("fit", fit, "striate fit photos/ --budget 10m"),
+    ("predict", predict, "striate predict runs/photos-1 new.jpg"),
+    ("eval", evaluate, "striate eval runs/photos-1 more-photos/"),
+    ("check", check, "striate check photos/ --augment modern"),
+    ("models", models, "striate models --family resnet --weights"),
+    ("show", show, "striate show resnet50 --memory 8GB"),
+    ("bench", bench, "striate bench resnet18 mobilenet_v2"),
+    ("train", train, "striate train resnet20_cifar photos/ --recipe cifar_short"),
+    ("publish", publish, "striate publish runs/photos-1 --licence cc-by-4.0"),
+):
+    recipes = f" Built-in recipes: {', '.join(recipe_names())}." if name == "train" else ""
+    app.command(name, epilog=f"Example: {example}{'.' if recipes else ''}{recipes}")(function)
 
 
 def _version(asked: bool) -> None:

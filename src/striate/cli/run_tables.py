@@ -87,7 +87,7 @@ def show_train(record: TrainRecord, folder: Path) -> None:
     """Print a finished `train`: its test metrics and its folder."""
     console = open_console()
     console.print(
-        f"{record.network}: {plural(record.steps, 'step')}, {format_duration(record.seconds['total'])}", style="bold"
+        f"{record.network}: {plural(record.steps, 'step')} in {format_duration(record.seconds['total'])}", style="bold"
     )
     _score_lines(console, record.test)
     for issue in record.data.issues:
@@ -115,7 +115,6 @@ def show_evaluation(record: EvalRecord, data: str) -> None:
             spare=(3, 4, 2),
         )
         say(console, f"gain: top-1 accuracy minus that of {_who(ways[0])}, in percentage points (95 % interval)")
-        console.print()
     _score_lines(console, record)
     rows = [
         (row.label, percent(row.precision), percent(row.recall), percent(row.f1), count(row.n))

@@ -170,7 +170,7 @@ def in_torch(preprocess: Preprocess, temperature: float, where: str) -> str:
     lines += [
         f"x = torch.from_numpy(np.array(image)).reshape(1, {height}, {width}, {channels}).permute(0, 3, 1, 2){flip}",
         f"x = x.float() / 255 * {high - low!r} + {low!r}" if (low, high) != (0.0, 1.0) else "x = x.float() / 255",
-        f"mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in ({list(preprocess.mean)}, {list(preprocess.std)}))",
+        f"mean, std = (torch.tensor(v)[:, None, None] for v in ({list(preprocess.mean)}, {list(preprocess.std)}))",
         "with torch.inference_mode():",
         f"    probabilities = (model((x - mean) / std) / {temperature!r}).softmax(1)[0]",
     ]

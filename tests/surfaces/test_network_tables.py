@@ -1,4 +1,4 @@
-"""What `show`, `models` and `bench` print and draw."""
+"""The output and the charts of `show`, `models` and `bench`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def drawn(svg: str) -> ET.Element:
     return ET.fromstring(svg)
 
 
-def test_most_units_are_in_front_and_most_weights_behind(vgg16: SizeRecord) -> None:
+def test_largest_stage_and_layer(vgg16: SizeRecord) -> None:
     units, connections, weights = largest(vgg16)
     assert (units.stage, units.layer, units.total) == ("stem", "stem.conv1.conv", vgg16.totals.units)
     assert units.stage_fraction == pytest.approx(2 * 224 * 224 * 64 / vgg16.totals.units)
@@ -42,7 +42,7 @@ def test_most_units_are_in_front_and_most_weights_behind(vgg16: SizeRecord) -> N
     assert connections.conv_fraction > 0.99
 
 
-def test_show_prints_layers_stages_and_where_it_sits() -> None:
+def test_show_prints_layers_and_stages() -> None:
     out = invoke("show", "vgg16").stdout
     for words in ("stem.conv1", "Stages", "Largest stage and layer", "102,764,544", "16 layers with weights", "553 MB"):
         assert words in out
@@ -50,18 +50,18 @@ def test_show_prints_layers_stages_and_where_it_sits() -> None:
     assert [row["name"] for row in document["stages"]][-1] == "head"
 
 
-def test_bars_are_as_tall_as_their_shares(vgg16: SizeRecord) -> None:
+def test_bar_heights_are_proportional(vgg16: SizeRecord) -> None:
     image = drawn(figures.layers(vgg16))
     bars = [bar for bar in image.iter(f"{SVG}rect") if bar.find(f"{SVG}title") is not None]
     layers = counted(vgg16)
     assert len(bars) == 3 * len(layers)
     heights = [float(bar.get("height", "")) for bar in bars[2 * len(layers) :]]  # the last panel is the weights
-    shares = [row.weights / vgg16.totals.weights for row in layers]
-    assert heights == pytest.approx([130 * share / 0.8 for share in shares], abs=0.06)
+    fractions = [row.weights / vgg16.totals.weights for row in layers]
+    assert heights == pytest.approx([130 * fraction / 0.8 for fraction in fractions], abs=0.06)
     assert {bar.get("class") for bar in bars} == {"conv", "linear"}
 
 
-def test_a_bubbles_area_is_its_parameters() -> None:
+def test_bubble_areas_are_proportional_to_parameters() -> None:
     points = [Bubble(name="a", cost=1e9, top1=70.0, params=4), Bubble(name="b<c>", cost=4e9, top1=80.0, params=1)]
     image = drawn(figures.bubbles(points, axis="cost", source="test"))
     large, small = image.iter(f"{SVG}circle")
@@ -71,13 +71,13 @@ def test_a_bubbles_area_is_its_parameters() -> None:
     assert "b<c>" in [text.text for text in image.iter(f"{SVG}text")]
 
 
-def test_figures_load_nothing(vgg16: SizeRecord) -> None:
+def test_charts_load_nothing(vgg16: SizeRecord) -> None:
     for element in drawn(figures.layers(vgg16)).iter():
         assert not {"href", "src"} & {name.rpartition("}")[2] for name in element.attrib}
         assert not element.tag.endswith(("script", "image", "foreignObject"))
 
 
-def test_plots_are_written_and_named(tmp_path: Path) -> None:
+def test_plot_saves_a_chart(tmp_path: Path) -> None:
     for typed in (["show", "lenet5"], ["models"], ["models", "--family", "vgg"]):
         file = tmp_path / f"{'-'.join(typed)}.svg"
         result = invoke(*typed, "--plot", str(file))
@@ -89,7 +89,7 @@ def test_plots_are_written_and_named(tmp_path: Path) -> None:
     assert not (tmp_path / "none.svg").exists()
 
 
-def test_models_names_size_depth_and_the_published_accuracy() -> None:
+def test_models_shows_size_depth_and_published_accuracy() -> None:
     out = invoke("models").stdout
     row = next(line for line in out.splitlines() if line.startswith("resnet50 "))
     for cell in ("2015", "102 MB", "25.6 M", "107", "80.9 %", "95.4 %", "torchvision imagenet1k_v2"):
@@ -99,7 +99,7 @@ def test_models_names_size_depth_and_the_published_accuracy() -> None:
     assert rows["plain20_cifar"]["published"] is None
 
 
-def test_bench_prints_a_row_and_speaks_json(tmp_path: Path) -> None:
+def test_bench_prints_a_table_and_json(tmp_path: Path) -> None:
     result = invoke("bench", "lenet5", "--batch", "1", "--device", "cpu")
     assert result.exit_code == 0
     assert "lenet5" in result.stdout
@@ -109,15 +109,15 @@ def test_bench_prints_a_row_and_speaks_json(tmp_path: Path) -> None:
     assert invoke("bench", "lenet5", "--batch", "0").exit_code == 2
 
 
-def test_the_keras_table_is_checked_row_by_row() -> None:
+def test_keras_table_is_checked_row_by_row() -> None:
     out = invoke("models", "--table", "keras").stdout
     assert "138,357,544" in out
     assert "rows agree with the networks" in out
     assert len(json.loads(invoke("models", "--table", "keras", "--json").stdout)) == 21
 
 
-def test_names_lie_on_no_other_name_and_every_bubble_tells_its_own() -> None:
-    """Thirty networks within one percent: those that find no place are left to the pointer, the best is named."""
+def test_bubble_labels_do_not_overlap() -> None:
+    """Of thirty networks within one percent, the best is labelled, and every bubble has a tooltip."""
     points = [Bubble(name=f"network_{i}", cost=1e9 * (1 + 0.01 * i), top1=75 + 0.03 * i, params=10) for i in range(30)]
     image = drawn(figures.bubbles(points, axis="cost", source="test"))
     titles = [(bubble.find(f"{SVG}title").text or "").partition(":")[0] for bubble in image.iter(f"{SVG}circle")]

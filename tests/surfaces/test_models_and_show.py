@@ -1,4 +1,4 @@
-"""``striate models`` and ``striate show`` over the whole registry: what is promised holds for every network."""
+"""``striate models`` and ``striate show`` for every network of the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOTALS = ("params", "weights", "units", "connections", "macs", "activation_bytes
 SUMS = ("weights", "units", "connections", "macs")
 FIRST = {entry.family: entry.name for entry in reversed(list(entries()))}
 NETWORKS = [pytest.param(name, marks=() if name in FIRST.values() else pytest.mark.slow) for name in REGISTRY]
-"""A family's first network by default; what the list says of every one is held by tests/golden."""
+"""The first network of each family by default; tests/golden checks the numbers of all networks."""
 LAYER = {"name", "type", "input", "output", "params", "weights", "units", "connections", "macs"}
 
 
@@ -40,7 +40,7 @@ def listed() -> dict[str, dict[str, Any]]:
 
 
 def check_document(document: dict[str, Any], name: str, shape: tuple[int, ...], classes: int) -> None:
-    """Everything that the command promises of its document, and that its numbers do not contradict each other."""
+    """Check the promised fields of the document, and that its numbers agree."""
     assert {"name", "input", "classes", "totals", "layers"} <= set(document)
     assert (document["name"], document["input"], document["classes"]) == (name, list(shape), classes)
     totals, layers = document["totals"], document["layers"]
@@ -52,12 +52,12 @@ def check_document(document: dict[str, Any], name: str, shape: tuple[int, ...], 
     assert all({*LAYER, "receptive_field", "stride"} <= set(layer) for layer in layers)
     for key in SUMS:
         assert sum(layer[key] for layer in layers) == totals[key], key
-    assert math.prod(layers[0]["input"]) >= math.prod(shape)  # flattened in a dense network, padded in some others
+    assert math.prod(layers[0]["input"]) >= math.prod(shape)  # flattened in an MLP, padded in some other networks
     assert layers[-1]["output"][0] == classes
     assert totals["connections"] >= totals["weights"]
 
 
-def test_the_list_has_every_network_and_what_is_promised_of_it():
+def test_models_lists_every_network_with_the_promised_fields():
     assert set(listed()) == set(REGISTRY)
     assert [row["year"] for row in listed().values()] == sorted(row["year"] for row in listed().values())
     keys = {"name", "family", "year", "paper", "input", "params", "macs", "units", "stages", "weights", "task"}
@@ -73,7 +73,7 @@ def test_the_list_has_every_network_and_what_is_promised_of_it():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_show_at_the_native_size_agrees_with_the_list(name: str):
+def test_show_at_the_native_size_agrees_with_models(name: str):
     entry, row = REGISTRY.get(name), listed()[name]
     document = shown(name)
     check_document(document, name, entry.input, entry.classes)
@@ -84,7 +84,7 @@ def test_show_at_the_native_size_agrees_with_the_list(name: str):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_show_at_other_sizes(name: str):
-    """At the least size, and on larger images, not square, of one channel, with two classes."""
+    """At the minimum size, and on larger non-square images with one channel and two classes."""
     entry = REGISTRY.get(name)
     with shapes_only():
         model = entry.create()
@@ -104,7 +104,7 @@ def test_show_at_other_sizes(name: str):
     assert larger["totals"]["receptive_field"] == least["totals"]["receptive_field"]
 
 
-def test_show_takes_other_names_and_gives_the_networks_own():
+def test_show_accepts_aliases():
     for row in listed().values():
         for alias in row["aliases"]:
             assert REGISTRY.get(alias).name == row["name"]
