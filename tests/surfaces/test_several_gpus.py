@@ -41,7 +41,7 @@ def test_one_micro_batch_cannot_be_distributed() -> None:
 def test_hint_is_printed_once_and_not_under_a_launcher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: str | None, words: int
 ) -> None:
-    monkeypatch.setattr(device, "gpus", lambda: 4)
+    monkeypatch.setattr(device, "gpu_count", lambda: 4)
     if launcher is not None:
         monkeypatch.setenv("WORLD_SIZE", launcher)
     # the data does not exist, so the command stops early
