@@ -26,7 +26,7 @@ import striate
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import Padding, conv2d
+from striate.nn.conv import Padding, make_conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 
@@ -69,7 +69,7 @@ TINY = AllCNNSpec(kernels=(3,), width=8)
 def conv_relu(channels: int, width: int, kernel: int, *, stride: int = 1, padding: Padding = "symmetric") -> nn.Module:
     """A convolution with a bias, and ReLU."""
     return nn.Sequential(
-        conv2d(channels, width, kernel, stride=stride, padding=padding, bias=True), nn.ReLU(inplace=True)
+        make_conv2d(channels, width, kernel, stride=stride, padding=padding, bias=True), nn.ReLU(inplace=True)
     )
 
 

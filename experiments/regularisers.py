@@ -19,10 +19,10 @@ from striate.core.words import percent
 from striate.models.cifar_resnet import TINY, CifarResNet
 from striate.models.registry import register
 from striate.models.resnet import Place, ResNetSpec
-from striate.models.resnet_v2 import RELU_FIRST, Body, Layers, Ordered
+from striate.models.resnet_v2 import RELU_FIRST, Body, Layers, OrderedSpec
 from striate.models.shake_shake import PAPER, shaken, two_way
-from striate.models.stochastic_depth import Surviving
-from striate.models.wide_resnet import Wide
+from striate.models.stochastic_depth import StochasticDepthUnitSpec
+from striate.models.wide_resnet import WideBasicSpec
 
 
 @final
@@ -60,7 +60,7 @@ class Even:
 
     def build(self, place: Place) -> nn.Module:
         """The unit for a place."""
-        ordered_ = Ordered(body=self.body, order=RELU_FIRST)
+        ordered_ = OrderedSpec(body=self.body, order=RELU_FIRST)
 
         def pair(place: Place, before: Layers) -> nn.Module:
             return Mean(ordered_.residual(place, before), ordered_.residual(place, before))
@@ -69,8 +69,10 @@ class Even:
 
 
 VARIANTS = {
-    "stochastic_depth_resnet56": ResNetSpec(unit=Surviving(), blocks=(9, 9, 9), stem_width=16),
-    "even_26_2x16d": ResNetSpec(unit=Even(body=Wide(factor=1, shortcut=two_way)), blocks=(4, 4, 4), stem_width=16),
+    "stochastic_depth_resnet56": ResNetSpec(unit=StochasticDepthUnitSpec(), blocks=(9, 9, 9), stem_width=16),
+    "even_26_2x16d": ResNetSpec(
+        unit=Even(body=WideBasicSpec(factor=1, shortcut=two_way)), blocks=(4, 4, 4), stem_width=16
+    ),
     "shake_shake_26_2x16d": ResNetSpec(unit=shaken(1), blocks=(4, 4, 4), stem_width=16),
 }
 register(CifarResNet, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 32, 32), classes=10, family=__name__)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from striate.nn.conv import Padding, conv2d
+from striate.nn.conv import Padding, make_conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.network import Network
 from striate.sizing import measure
@@ -68,7 +68,7 @@ def stacks(draw: st.DrawFn) -> Stack:
             layers.append(nn.Conv2d(channels, 4, (kernel, 3), stride=(stride, 1), padding=(draw(st.integers(0, 2)), 1)))
             channels = 4
         elif form in ("same", "after"):
-            layers.append(conv2d(channels, 4, 3, stride=stride, padding=form))
+            layers.append(make_conv2d(channels, 4, 3, stride=stride, padding=form))
             channels = 4
         elif form == "dilated":
             layers.append(nn.Conv2d(channels, channels, 3, dilation=2, padding=2))
@@ -81,8 +81,8 @@ def stacks(draw: st.DrawFn) -> Stack:
         elif form == "last":
             layers.append(ChannelsLast(channels))
         else:
-            long = nn.Sequential(conv2d(channels, channels, 3), conv2d(channels, channels, 3, stride=stride))
-            branches = [long, conv2d(channels, channels, 1, stride=stride)]
+            long = nn.Sequential(make_conv2d(channels, channels, 3), make_conv2d(channels, channels, 3, stride=stride))
+            branches = [long, make_conv2d(channels, channels, 1, stride=stride)]
             layers.append(Branches(*draw(st.permutations(branches))))
     return Stack(layers, channels).eval()
 
@@ -139,7 +139,9 @@ def test_macs_and_shapes_equal_those_of_a_real_run(model: Stack, side: int) -> N
 @pytest.mark.parametrize("first", ["symmetric", "after"])
 def test_branches_padded_on_different_sides_have_the_union_of_their_fields(first: Padding) -> None:
     second: Padding = "after" if first == "symmetric" else "symmetric"
-    model = Stack([Branches(conv2d(2, 4, 3, stride=2, padding=first), conv2d(2, 4, 3, stride=2, padding=second))], 4)
+    model = Stack(
+        [Branches(make_conv2d(2, 4, 3, stride=2, padding=first), make_conv2d(2, 4, 3, stride=2, padding=second))], 4
+    )
     rows, columns = gradient_support(model.body, 16, (3, 3))
     assert (rows, columns) == ([5, 8], [5, 8])
     model.float()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.models import REGISTRY
-from striate.nn.conv import Padding, conv2d
+from striate.nn.conv import Padding, make_conv2d
 from striate.training import depthwise
 from striate.training.objective import Objective
 
@@ -32,7 +32,7 @@ def gradients(layer: nn.Conv2d, x: Tensor, *, fast: bool) -> list[Tensor]:
 @pytest.mark.parametrize("padding", ["symmetric", "same", "valid"])
 def test_gradients_are_those_of_pytorch(padding: Padding, kernel: int, stride: int, side: int) -> None:
     torch.manual_seed(0)
-    layer = conv2d(6, 6, kernel, stride=stride, padding=padding, groups=6, bias=True)
+    layer = make_conv2d(6, 6, kernel, stride=stride, padding=padding, groups=6, bias=True)
     x = torch.randn(2, 6, side, side).contiguous(memory_format=torch.channels_last)
     assert depthwise.worthwhile(layer)
     ours, theirs = gradients(layer, x, fast=True), gradients(layer, x, fast=False)
@@ -44,7 +44,7 @@ def test_gradients_are_those_of_pytorch(padding: Padding, kernel: int, stride: i
 
 
 def test_frozen_weights_and_first_layers_take_no_gradient() -> None:
-    layer = conv2d(4, 4, 3, stride=2, groups=4).requires_grad_(False)
+    layer = make_conv2d(4, 4, 3, stride=2, groups=4).requires_grad_(False)
     x = torch.randn(1, 4, 8, 8, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16), depthwise.FastBackward():
         layer(x).sum().backward()

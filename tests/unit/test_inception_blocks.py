@@ -11,11 +11,20 @@ from torch import nn
 from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.models import REGISTRY, ImageModel
-from striate.models.googlenet import TABLE_1, Auxiliary, Biased, Branches, Naive, Normalised, Reduced, Row
+from striate.models.googlenet import (
+    TABLE_1,
+    AuxiliarySpec,
+    BiasedSpec,
+    Branches,
+    NaiveSpec,
+    NormalisedSpec,
+    ReducedSpec,
+    Row,
+)
 from striate.models.inception_resnet_v2 import ScaledResidual
 from striate.models.inception_v3 import Average, Conv, Fork, InceptionV3Spec, Pool, branch, module
 from striate.models.registry import with_options
-from striate.models.se_inception import Gated
+from striate.models.se_inception import GatedSpec
 from striate.models.xception import SeparableUnit, Unit
 from striate.nn.gate import SqueezeExcite
 from striate.nn.pool import PoolPadding
@@ -31,19 +40,21 @@ def tiny(name: str, **options: object) -> ImageModel:
     return entry.build(with_options(entry.tiny, options), classes=3, in_channels=3).eval()
 
 
-@pytest.mark.parametrize("unit", [Naive(), Reduced(), Reduced(large=3), Gated(unit=Naive(), reduction=4)])
-@pytest.mark.parametrize("layer", [Biased(), Normalised()])
-def test_a_module_gives_the_width_it_says_and_keeps_the_resolution(unit: Naive, layer: Biased) -> None:
+@pytest.mark.parametrize(
+    "unit", [NaiveSpec(), ReducedSpec(), ReducedSpec(large=3), GatedSpec(unit=NaiveSpec(), reduction=4)]
+)
+@pytest.mark.parametrize("layer", [BiasedSpec(), NormalisedSpec()])
+def test_a_module_gives_the_width_it_says_and_keeps_the_resolution(unit: NaiveSpec, layer: BiasedSpec) -> None:
     module = unit.build(7, ROW, layer)
     assert module(torch.randn(2, 7, 9, 11)).shape == (2, unit.width(7, ROW), 9, 11)
 
 
 def test_the_naive_module_hands_on_what_it_got_and_the_reduced_one_does_not() -> None:
     x = torch.randn(2, 7, 8, 8)
-    naive = Naive().build(7, ROW, Biased())
-    assert Naive().width(7, ROW) == 3 + 5 + 4 + 7
+    naive = NaiveSpec().build(7, ROW, BiasedSpec())
+    assert NaiveSpec().width(7, ROW) == 3 + 5 + 4 + 7
     assert torch.equal(naive(x)[:, -7:], nn.functional.max_pool2d(x, 3, 1, 1))
-    assert Reduced().width(7, ROW) == 3 + 5 + 4 + 6
+    assert ReducedSpec().width(7, ROW) == 3 + 5 + 4 + 6
 
 
 def test_branches_stand_in_order_and_see_the_same_maps() -> None:
@@ -55,17 +66,17 @@ def test_the_reductions_are_what_makes_module_3a_affordable() -> None:
     """Table 1: 159 thousand weights and 128 million multiply-adds; without reductions, three times as many or more."""
     row, channels = TABLE_1[0][0], 192
     counts = {}
-    for unit in (Naive(), Reduced()):
-        module = unit.build(channels, row, Biased())
+    for unit in (NaiveSpec(), ReducedSpec()):
+        module = unit.build(channels, row, BiasedSpec())
         counts[unit] = sum(each.weight.numel() for each in module.modules() if isinstance(each, nn.Conv2d))
-    assert counts[Reduced()] == 64 * 192 + 192 * 96 + 96 * 128 * 9 + 192 * 16 + 16 * 32 * 25 + 192 * 32
-    assert counts[Naive()] == 192 * (64 + 128 * 9 + 32 * 25)
-    assert counts[Naive()] > 2 * counts[Reduced()]
+    assert counts[ReducedSpec()] == 64 * 192 + 192 * 96 + 96 * 128 * 9 + 192 * 16 + 16 * 32 * 25 + 192 * 32
+    assert counts[NaiveSpec()] == 192 * (64 + 128 * 9 + 32 * 25)
+    assert counts[NaiveSpec()] > 2 * counts[ReducedSpec()]
 
 
 def test_a_whole_network_of_naive_modules_is_wider_with_every_module() -> None:
     with shapes_only():
-        naive = REGISTRY.get("googlenet_paper").create(options={"unit": Naive()})
+        naive = REGISTRY.get("googlenet_paper").create(options={"unit": NaiveSpec()})
         reduced = REGISTRY.get("googlenet_paper").create()
     grown = sum(row.one + row.three + row.five for rows in TABLE_1 for row in rows)
     assert naive.stage_table[-1].channels == 192 + grown
@@ -204,4 +215,4 @@ def test_published_classifiers_are_as_large_as_published() -> None:
 
 def test_a_tap_that_is_no_module_is_named() -> None:
     with pytest.raises(PlanError, match=r"tap modules \(stage2\.unit1, .*; got \('stage9\.unit1',\)"):
-        REGISTRY.get("googlenet").create(options={"aux": Auxiliary(taps=("stage9.unit1",))})
+        REGISTRY.get("googlenet").create(options={"aux": AuxiliarySpec(taps=("stage9.unit1",))})

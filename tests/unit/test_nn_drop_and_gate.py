@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from striate.nn.drop import StochasticDepth, linear_survival
+from striate.nn.drop import StochasticDepth, linear_drop_path
 from striate.nn.gate import SqueezeExcite
 
 
 def test_each_image_draws_for_itself_and_the_mean_stays() -> None:
     torch.manual_seed(0)
-    drop = StochasticDepth(0.8)
+    drop = StochasticDepth(0.2)
     out = drop(torch.ones(4000, 2, 3, 3)).flatten(1)
     assert bool((out == out[:, :1]).all())  # a whole image at a time
     assert sorted(out.unique().tolist()) == pytest.approx([0, 1.25])
@@ -20,11 +20,11 @@ def test_each_image_draws_for_itself_and_the_mean_stays() -> None:
     assert drop.eval()(x) is x
 
 
-def test_depth_falls_evenly() -> None:
-    assert linear_survival(0.5, 54)[0] == pytest.approx(1 - 0.5 / 54)
-    assert linear_survival(0.5, 54)[-1] == 0.5
-    with pytest.raises(ValueError, match="above 0"):
-        StochasticDepth(0.0)
+def test_the_rate_rises_linearly() -> None:
+    assert linear_drop_path(0.5, 54)[0] == pytest.approx(0.5 / 54)
+    assert linear_drop_path(0.5, 54)[-1] == 0.5
+    with pytest.raises(ValueError, match="below 1"):
+        StochasticDepth(1.0)
 
 
 def test_a_gate_scales_whole_maps_by_what_all_maps_say() -> None:

@@ -9,8 +9,8 @@ from torch import nn
 
 from striate.models.cifar_resnet import PaddedShortcut
 from striate.models.mobilenet_v2 import rounded
-from striate.models.vgg import ResponseNormalised
-from striate.nn.conv import ConvNorm, SeparableConv, conv2d
+from striate.models.vgg import ResponseNormalisedSpec
+from striate.nn.conv import ConvNorm, SeparableConv, make_conv2d
 from striate.nn.heads import Head, global_pool, pooled_head
 from striate.nn.init import he, xavier
 from striate.nn.pool import avg_pool2d, max_pool2d
@@ -21,7 +21,7 @@ from striate.nn.pool import avg_pool2d, max_pool2d
 def test_same_padding_gives_ceil_of_side_over_stride_and_puts_the_odd_zero_after(
     side: int, kernel: int, stride: int
 ) -> None:
-    conv = conv2d(1, 1, kernel, stride=stride, padding="same")
+    conv = make_conv2d(1, 1, kernel, stride=stride, padding="same")
     x = torch.randn(1, 1, side, side)
     outputs = -(-side // stride)
     total = max((outputs - 1) * stride + kernel - side, 0)
@@ -32,7 +32,7 @@ def test_same_padding_gives_ceil_of_side_over_stride_and_puts_the_odd_zero_after
 
 @pytest.mark.parametrize("side", [8, 9])
 def test_padding_after_does_not_ask_for_the_side(side: int) -> None:
-    conv = conv2d(2, 2, 3, stride=2, padding="after", groups=2)
+    conv = make_conv2d(2, 2, 3, stride=2, padding="after", groups=2)
     x = torch.randn(1, 2, side, side)
     torch.testing.assert_close(conv(x), F.conv2d(F.pad(x, (0, 1, 0, 1)), conv.weight, stride=2, groups=2))
 
@@ -41,7 +41,7 @@ def test_on_even_sides_same_and_after_agree_and_symmetric_does_not() -> None:
     x = torch.randn(1, 1, 8, 8)
     results = {}
     for padding in ("same", "after", "symmetric"):
-        conv = conv2d(1, 1, 3, stride=2, padding=padding)
+        conv = make_conv2d(1, 1, 3, stride=2, padding=padding)
         nn.init.ones_(conv.weight)
         results[padding] = conv(x)
     assert torch.equal(results["same"], results["after"])
@@ -50,7 +50,7 @@ def test_on_even_sides_same_and_after_agree_and_symmetric_does_not() -> None:
 
 def test_an_unknown_padding_is_an_error() -> None:
     with pytest.raises(ValueError, match="padding is one of symmetric, same, after, valid; got 'full'"):
-        conv2d(1, 1, 3, padding="full")  # pyright: ignore[reportArgumentType]
+        make_conv2d(1, 1, 3, padding="full")  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("side", [7, 8, 9, 32, 33])
@@ -97,7 +97,7 @@ def test_on_even_sides_same_and_symmetric_pools_disagree() -> None:
 def test_a_separable_convolution_is_a_full_one_of_rank_one() -> None:
     separable = SeparableConv(3, 5, 3, stride=2, padding="same")
     whole = torch.einsum("oi,iyx->oiyx", separable.pointwise.weight[:, :, 0, 0], separable.depthwise.weight[:, 0])
-    full = conv2d(3, 5, 3, stride=2, padding="same")
+    full = make_conv2d(3, 5, 3, stride=2, padding="same")
     full.weight = nn.Parameter(whole)
     x = torch.randn(2, 3, 8, 9)
     torch.testing.assert_close(separable(x), full(x))
@@ -110,7 +110,7 @@ def test_a_linear_output_has_no_activation() -> None:
 
 def test_local_response_normalisation_is_the_papers() -> None:
     """Krizhevsky et al. 2012, section 3.3: b = a / (k + alpha * sum of squares of n neighbours) ** beta."""
-    response = ResponseNormalised().build(3, 12, 3)[-1]
+    response = ResponseNormalisedSpec().build(3, 12, 3)[-1]
     a = 20 * torch.rand(1, 12, 4, 4)
     for i in range(12):
         near = a[:, max(0, i - 2) : i + 3]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from striate.core.device import shapes_only
 from striate.models import REGISTRY
-from striate.models.cifar_resnet import PADDED, CifarResNet, padded
-from striate.models.resnet import Basic, Bottleneck, Place, ResNet, ResNetSpec, places
+from striate.models.cifar_resnet import PADDED, CifarResNet, make_padded
+from striate.models.resnet import BasicSpec, BottleneckSpec, Place, ResNet, ResNetSpec, places
 from striate.models.resnet_v2 import (
     NORM_AFTER_SUM,
     ORIGINAL,
@@ -21,24 +21,24 @@ from striate.models.resnet_v2 import (
     RELU_FIRST,
     Body,
     Order,
-    Ordered,
     OrderedResidual,
+    OrderedSpec,
     late,
 )
-from striate.models.resnext import Aggregated
+from striate.models.resnext import AggregatedSpec
 from striate.models.shake_shake import Shake, TwoWayShortcut
-from striate.models.stochastic_depth import Surviving
-from striate.models.wide_resnet import Wide, WideBottleneck
+from striate.models.stochastic_depth import StochasticDepthUnitSpec
+from striate.models.wide_resnet import WideBasicSpec, WideBottleneckSpec
 from striate.nn.drop import StochasticDepth
 
 ORDERS = {"a": ORIGINAL, "b": NORM_AFTER_SUM, "c": RELU_BEFORE_SUM, "d": RELU_FIRST, "e": PREACTIVATION}
 BODIES = {
-    "basic": Basic(),
+    "basic": BasicSpec(),
     "padded": PADDED,
-    "bottleneck": Bottleneck(),
-    "wide": Wide(factor=3),
-    "wide_bottleneck": WideBottleneck(factor=2),
-    "aggregated": Aggregated(paths=2, path_width=32),
+    "bottleneck": BottleneckSpec(),
+    "wide": WideBasicSpec(factor=3),
+    "wide_bottleneck": WideBottleneckSpec(factor=2),
+    "aggregated": AggregatedSpec(paths=2, path_width=32),
 }
 MIDDLE = Place(channels=6, width=6, index=2, total=3)
 
@@ -59,7 +59,7 @@ def lively(module: nn.Module) -> nn.Module:
 
 def built(order: Order, place: Place = MIDDLE, body: Body | None = None) -> OrderedResidual:
     torch.manual_seed(0)
-    unit = lively(Ordered(body=body or Basic(), order=order).build(place))
+    unit = lively(OrderedSpec(body=body or BasicSpec(), order=order).build(place))
     assert isinstance(unit, OrderedResidual)
     return unit
 
@@ -101,7 +101,7 @@ def test_each_order_is_its_column_of_the_figure(column: str) -> None:
 
 def test_the_original_order_is_the_residual_unit_itself() -> None:
     place = Place(channels=4, width=6, stride=2)
-    for body in (Basic(), Bottleneck()):
+    for body in (BasicSpec(), BottleneckSpec()):
         mine, theirs = built(ORIGINAL, place, body), body.build(place).double().eval()
         theirs.load_state_dict(mine.state_dict())
         x = noise(2, 4, 8, 8)
@@ -138,7 +138,7 @@ def test_the_ends_of_a_network_lose_and_gain_the_first_layers(column: str) -> No
 @pytest.mark.parametrize("column", ORDERS)
 def test_every_order_serves_every_residual_network(column: str, body: str) -> None:
     torch.manual_seed(0)
-    spec = ResNetSpec(unit=Ordered(body=BODIES[body], order=ORDERS[column]), blocks=(2, 2), stem_width=4)
+    spec = ResNetSpec(unit=OrderedSpec(body=BODIES[body], order=ORDERS[column]), blocks=(2, 2), stem_width=4)
     for network in (ResNet, CifarResNet):
         model = network(spec, classes=3)
         x = torch.rand(4, 3, 32, 32)
@@ -150,7 +150,7 @@ def test_every_order_serves_every_residual_network(column: str, body: str) -> No
 
 
 def test_places_number_the_units_through_the_network() -> None:
-    rows = places(Bottleneck(), (2, 3), 8, 1e-3)
+    rows = places(BottleneckSpec(), (2, 3), 8, 1e-3)
     assert [(p.channels, p.width, p.stride, p.index) for row in rows for p in row] == [
         (8, 8, 1, 1),
         (32, 8, 1, 2),
@@ -166,26 +166,26 @@ def test_shortcuts_are_the_identity_where_shapes_agree() -> None:
     for body in BODIES.values():
         place = Place(channels=4 * body.expansion, width=4)
         assert isinstance(body.shortcut(place, place.channels), nn.Identity)
-    assert not list(padded(Place(channels=4, width=8, stride=2), 8).parameters())
+    assert not list(make_padded(Place(channels=4, width=8, stride=2), 8).parameters())
 
 
 # ---------------------------------------------------------------------- stochastic depth
 
 
-def test_the_chance_to_stay_falls_evenly_with_depth() -> None:
+def test_the_drop_path_rate_rises_linearly_with_depth() -> None:
     model = REGISTRY.get("stochastic_depth_resnet110").create()
-    chances = [layer.survival for layer in model.modules() if isinstance(layer, StochasticDepth)]
-    assert len(chances) == 54
-    assert chances == pytest.approx([1 - l / 54 * (1 - 0.5) for l in range(1, 55)])  # noqa: E741 - the paper's letter
-    assert sum(chances) == pytest.approx(40.25)  # section 3: about 40 of 54 units on average
-    with pytest.raises(ValueError, match="above 0"):
-        Surviving(last=0.0)
+    kept = [1 - layer.drop_path_rate for layer in model.modules() if isinstance(layer, StochasticDepth)]
+    assert len(kept) == 54
+    assert kept == pytest.approx([1 - l / 54 * (1 - 0.5) for l in range(1, 55)])  # noqa: E741 - the paper's letter
+    assert sum(kept) == pytest.approx(40.25)  # section 3: about 40 of 54 units on average
+    with pytest.raises(ValueError, match="at least 0 and below 1"):
+        StochasticDepthUnitSpec(drop_path_rate=1.0)
 
 
 def test_a_unit_left_out_is_its_shortcut_and_in_evaluation_a_plain_one() -> None:
     torch.manual_seed(0)
     place = Place(channels=4, width=4, index=3, total=3)
-    unit, plain = Surviving().build(place), PADDED.build(place)
+    unit, plain = StochasticDepthUnitSpec().build(place), PADDED.build(place)
     plain.load_state_dict(unit.state_dict())
     x = torch.rand(64, 4, 5, 5)
     assert torch.equal(unit.eval()(x), plain.eval()(x))

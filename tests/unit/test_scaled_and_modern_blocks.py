@@ -15,8 +15,8 @@ from striate.nn.drop import StochasticDepth
 from striate.nn.norm import ChannelNorm
 
 
-def survivals(model: torch.nn.Module) -> list[float]:
-    return [layer.survival for layer in model.modules() if isinstance(layer, StochasticDepth)]
+def rates(model: torch.nn.Module) -> list[float]:
+    return [layer.drop_path_rate for layer in model.modules() if isinstance(layer, StochasticDepth)]
 
 
 def test_channel_norm_looks_at_each_position_alone() -> None:
@@ -40,32 +40,30 @@ def test_global_response_norm_is_algorithm_1() -> None:
 
 
 def test_a_block_of_convnext_begins_near_the_identity() -> None:
-    model = ConvNeXt(ConvNeXtSpec(blocks=(1,), width=8, survival=1.0), classes=2).eval()
+    model = ConvNeXt(ConvNeXtSpec(blocks=(1,), width=8, drop_path_rate=0.0), classes=2).eval()
     x = torch.randn(1, 8, 9, 9)
     block = model.get_submodule("stage1.unit1")
     assert 0 < (block(x) - x).abs().max() < 1e-4
-    scale = block.get_submodule("perceptron.scale")
+    scale = block.get_submodule("mlp.scale")
     assert isinstance(scale, LayerScale)
     torch.testing.assert_close(scale.weight, torch.full((8,), 1e-6))
 
 
-def test_convnext_drops_from_never_to_the_last_blocks_chance() -> None:
-    model = ConvNeXt(ConvNeXtSpec(blocks=(2, 3), width=4, survival=0.6), classes=2)
-    assert survivals(model) == pytest.approx([1.0, 0.9, 0.8, 0.7, 0.6])
+def test_convnext_drop_path_rate_rises_from_0_to_that_of_the_last_block() -> None:
+    model = ConvNeXt(ConvNeXtSpec(blocks=(2, 3), width=4, drop_path_rate=0.4), classes=2)
+    assert rates(model) == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
 
 
 def test_efficientnet_drops_only_where_there_is_a_shortcut() -> None:
     model = EfficientNet(TINY, classes=2)
     units = [unit for unit in model.modules() if isinstance(unit, MBConv)]
     assert [unit.adds for unit in units] == [True, False, True, False, False, False]
-    evenly = [1 - 0.2 * index / len(units) for index in range(len(units))]
-    assert survivals(model) == pytest.approx(
-        [chance if unit.adds else 1.0 for unit, chance in zip(units, evenly, strict=True)]
-    )
+    evenly = [0.2 * index / len(units) for index in range(len(units))]
+    assert rates(model) == pytest.approx([rate if unit.adds else 0.0 for unit, rate in zip(units, evenly, strict=True)])
 
 
 def test_mbconv_squeezes_to_a_quarter_of_what_comes_in_and_keeps_its_input() -> None:
-    unit = MBConv(8, 8, expansion=6, kernel=5, stride=1, padding="symmetric", eps=1e-5, survival=0.5).eval()
+    unit = MBConv(8, 8, expansion=6, kernel=5, stride=1, padding="symmetric", eps=1e-5, drop_path_rate=0.5).eval()
     gate = unit.residual.get_submodule("gate")
     assert [tuple(each.shape) for each in gate.parameters()] == [(2, 48, 1, 1), (2,), (48, 2, 1, 1), (48,)]
     x = torch.randn(2, 8, 7, 7)

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import conv2d
+from striate.nn.conv import make_conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.sequence import sequence
 
@@ -49,7 +49,7 @@ SCALE = 1 / 9
 """What the logits are multiplied by."""
 
 
-class Block(Protocol):
+class BlockSpec(Protocol):
     """What a stage is made of."""
 
     def build(self, channels: int, width: int) -> nn.Module:
@@ -58,7 +58,7 @@ class Block(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Two:
+class TwoConvSpec:
     """A convolution that ends in a pool, and one more."""
 
     def build(self, channels: int, width: int) -> nn.Module:
@@ -67,7 +67,7 @@ class Two:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Three:
+class ThreeConvSpec:
     """A convolution that ends in a pool, and two more with a connection around them (section 4)."""
 
     def build(self, channels: int, width: int) -> nn.Module:
@@ -85,7 +85,7 @@ class AirbenchSpec:
     """
 
     widths: tuple[int, ...]
-    block: Block = field(default_factory=Two)
+    block: BlockSpec = field(default_factory=TwoConvSpec)
 
     def __post_init__(self) -> None:
         if not self.widths or min(self.widths) < 1:
@@ -95,9 +95,9 @@ class AirbenchSpec:
 VARIANTS = {  # sections 3 and 4
     "airbench94": AirbenchSpec(widths=(64, 256, 256)),
     "airbench95": AirbenchSpec(widths=(128, 384, 384)),
-    "airbench96": AirbenchSpec(widths=(128, 512, 512), block=Three()),
+    "airbench96": AirbenchSpec(widths=(128, 512, 512), block=ThreeConvSpec()),
 }
-TINY = AirbenchSpec(widths=(8, 8, 12), block=Three())
+TINY = AirbenchSpec(widths=(8, 8, 12), block=ThreeConvSpec())
 
 
 @final
@@ -163,12 +163,12 @@ class Scale(nn.Module):
 
 def fall(channels: int, width: int) -> nn.Sequential:
     """The convolution after which the sides are halved."""
-    return sequence(conv=conv2d(channels, width, 3), pool=nn.MaxPool2d(2), norm=ShiftNorm(width), act=nn.GELU())
+    return sequence(conv=make_conv2d(channels, width, 3), pool=nn.MaxPool2d(2), norm=ShiftNorm(width), act=nn.GELU())
 
 
 def further(width: int) -> nn.Sequential:
     """A convolution that keeps sides and channels."""
-    return sequence(conv=conv2d(width, width, 3), norm=ShiftNorm(width), act=nn.GELU())
+    return sequence(conv=make_conv2d(width, width, 3), norm=ShiftNorm(width), act=nn.GELU())
 
 
 @final
@@ -185,7 +185,7 @@ class Airbench(ImageModel):
         side = WINDOW * 2 ** len(spec.widths) + PATCH - 1
         super().__init__(in_channels=in_channels, classes=classes, min_side=side)
         channels = 2 * in_channels * PATCH**2
-        first = conv2d(in_channels, channels, PATCH, padding="valid", bias=True)
+        first = make_conv2d(in_channels, channels, PATCH, padding="valid", bias=True)
         self.add_stage("stem", sequence(conv=first, act=nn.GELU()), channels)
         for number, width in enumerate(spec.widths, start=1):
             self.add_stage(f"stage{number}", spec.block.build(channels, width), width, stride=2)

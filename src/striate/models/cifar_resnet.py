@@ -25,14 +25,14 @@ from torch import Tensor, nn
 
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.models.resnet import PAPER, Basic, Place, ResNetSpec, places, stacked, units
+from striate.models.resnet import PAPER, BasicSpec, Place, ResNetSpec, make_stack, places, units
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.sequence import sequence
 
 
-def padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
+def make_padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
     """The identity where shapes agree, else a shortcut without parameters (option A of section 3.3)."""
     if place.stride == 1 and place.channels == channels:
         return nn.Identity()
@@ -40,7 +40,7 @@ def padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plain:
+class PlainSpec:
     """Two 3x3 convolutions, one after the other."""
 
     @property
@@ -50,21 +50,21 @@ class Plain:
 
     def build(self, place: Place) -> nn.Module:
         """A unit from ``place.channels`` to ``place.width`` channels."""
-        return stacked(Basic().convs(place), place.eps, last=nn.ReLU)
+        return make_stack(BasicSpec().convs(place), place.eps, last=nn.ReLU)
 
 
-PADDED = Basic(shortcut=padded)
+PADDED = BasicSpec(shortcut=make_padded)
 VARIANTS = {  # Table 6
     "resnet20_cifar": ResNetSpec(unit=PADDED, blocks=(3, 3, 3), stem_width=16),
     "resnet32_cifar": ResNetSpec(unit=PADDED, blocks=(5, 5, 5), stem_width=16),
     "resnet44_cifar": ResNetSpec(unit=PADDED, blocks=(7, 7, 7), stem_width=16),
     "resnet56_cifar": ResNetSpec(unit=PADDED, blocks=(9, 9, 9), stem_width=16),
     "resnet110_cifar": ResNetSpec(unit=PADDED, blocks=(18, 18, 18), stem_width=16),
-    "plain20_cifar": ResNetSpec(unit=Plain(), blocks=(3, 3, 3), stem_width=16),
-    "plain32_cifar": ResNetSpec(unit=Plain(), blocks=(5, 5, 5), stem_width=16),
-    "plain44_cifar": ResNetSpec(unit=Plain(), blocks=(7, 7, 7), stem_width=16),
-    "plain56_cifar": ResNetSpec(unit=Plain(), blocks=(9, 9, 9), stem_width=16),
-    "plain110_cifar": ResNetSpec(unit=Plain(), blocks=(18, 18, 18), stem_width=16),
+    "plain20_cifar": ResNetSpec(unit=PlainSpec(), blocks=(3, 3, 3), stem_width=16),
+    "plain32_cifar": ResNetSpec(unit=PlainSpec(), blocks=(5, 5, 5), stem_width=16),
+    "plain44_cifar": ResNetSpec(unit=PlainSpec(), blocks=(7, 7, 7), stem_width=16),
+    "plain56_cifar": ResNetSpec(unit=PlainSpec(), blocks=(9, 9, 9), stem_width=16),
+    "plain110_cifar": ResNetSpec(unit=PlainSpec(), blocks=(18, 18, 18), stem_width=16),
 }
 TINY = ResNetSpec(unit=PADDED, blocks=(1, 1, 1), stem_width=4)
 

@@ -1,6 +1,6 @@
 """ConvNeXt: a residual network given, step by step, the proportions and habits of transformers.
 
-Its block looks around by one wide depthwise convolution, and then runs a small perceptron at each position.
+Its block is a 7x7 depthwise convolution, followed by a small MLP at each position.
 
 Source: Liu et al. 2022, Figure 4 (the block), Table 9 (tiny in full), section 3 (the sizes), Table 5 (random depth; the
 largest network's is that of its first training, on ImageNet-22k).
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.drop import StochasticDepth, linear_survival
+from striate.nn.drop import StochasticDepth, check_drop_path_rate, linear_drop_path
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import truncated
 from striate.nn.norm import ChannelNorm
@@ -45,21 +45,21 @@ EPS = 1e-6
 """Of every layer normalisation."""
 
 
-class Unit(Protocol):
+class UnitSpec(Protocol):
     """A maker of blocks."""
 
-    def build(self, channels: int, survival: float) -> nn.Module:
+    def build(self, channels: int, drop_path_rate: float) -> nn.Module:
         """A block that keeps its channels.
 
         Args:
             channels: In and out.
-            survival: Chance that it stays in training.
+            drop_path_rate: Probability of dropping it in training.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scaled:
+class ScaledBlockSpec:
     """The block of Figure 4: each channel of what is added has a scale of its own.
 
     Args:
@@ -68,15 +68,15 @@ class Scaled:
 
     scale: float = 1e-6
 
-    def build(self, channels: int, survival: float) -> nn.Module:
+    def build(self, channels: int, drop_path_rate: float) -> nn.Module:
         """A block that keeps its channels."""
-        perceptron = nn.Sequential()
-        perceptron.add_module("norm", nn.LayerNorm(channels, eps=EPS))
-        perceptron.add_module("fc1", nn.Linear(channels, 4 * channels))
-        perceptron.add_module("act", nn.GELU())
-        perceptron.add_module("fc2", nn.Linear(4 * channels, channels))
-        perceptron.add_module("scale", LayerScale(channels, self.scale))
-        return Block(channels, perceptron, survival)
+        mlp = nn.Sequential()
+        mlp.add_module("norm", nn.LayerNorm(channels, eps=EPS))
+        mlp.add_module("fc1", nn.Linear(channels, 4 * channels))
+        mlp.add_module("act", nn.GELU())
+        mlp.add_module("fc2", nn.Linear(4 * channels, channels))
+        mlp.add_module("scale", LayerScale(channels, self.scale))
+        return Block(channels, mlp, drop_path_rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,30 +86,29 @@ class ConvNeXtSpec:
     Args:
         blocks: Blocks a stage.
         width: Channels of the first stage; each further stage has twice as many.
-        survival: Chance of the last block to stay in training; those before it fall evenly from 1.
+        drop_path_rate: Probability of dropping the last block in training; it rises linearly from 0 at the first block.
         unit: The maker of blocks.
     """
 
     blocks: tuple[int, ...]
     width: int
-    survival: float
-    unit: Unit = Scaled()
+    drop_path_rate: float
+    unit: UnitSpec = ScaledBlockSpec()
 
     def __post_init__(self) -> None:
         if not self.blocks or min(self.blocks) < 1 or self.width < 1:
             raise ValueError(f"every stage needs a block and every block a channel; got {self}")
-        if not 0 < self.survival <= 1:
-            raise ValueError(f"a chance to survive is above 0 and at most 1; got {self.survival}")
+        check_drop_path_rate(self.drop_path_rate)
 
 
-VARIANTS = {  # section 3, and Table 5 for survival
-    "convnext_tiny": ConvNeXtSpec(blocks=(3, 3, 9, 3), width=96, survival=0.9),
-    "convnext_small": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=96, survival=0.6),
-    "convnext_base": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=128, survival=0.5),
-    "convnext_large": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=192, survival=0.5),
-    "convnext_xlarge": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=256, survival=0.8),
+VARIANTS = {  # section 3, and Table 5 for drop_path_rate
+    "convnext_tiny": ConvNeXtSpec(blocks=(3, 3, 9, 3), width=96, drop_path_rate=0.1),
+    "convnext_small": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=96, drop_path_rate=0.4),
+    "convnext_base": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=128, drop_path_rate=0.5),
+    "convnext_large": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=192, drop_path_rate=0.5),
+    "convnext_xlarge": ConvNeXtSpec(blocks=(3, 3, 27, 3), width=256, drop_path_rate=0.2),
 }
-TINY = ConvNeXtSpec(blocks=(1, 1, 1, 1), width=8, survival=0.9)
+TINY = ConvNeXtSpec(blocks=(1, 1, 1, 1), width=8, drop_path_rate=0.1)
 
 
 @final
@@ -138,22 +137,22 @@ class Block(nn.Module):
 
     Args:
         channels: In and out.
-        perceptron: What runs at each position; it sees the channels last, ``[n, h, w, channels]``.
-        survival: Chance that the block stays in training.
+        mlp: What runs at each position; its input has the channels last, ``[n, h, w, channels]``.
+        drop_path_rate: Probability of dropping the block in training.
 
     Shape:
         ``[n, channels, h, w]`` to the same.
     """
 
-    def __init__(self, channels: int, perceptron: nn.Module, survival: float) -> None:
+    def __init__(self, channels: int, mlp: nn.Module, drop_path_rate: float) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
-        self.perceptron = perceptron
-        self.drop = StochasticDepth(survival)
+        self.mlp = mlp
+        self.drop = StochasticDepth(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add the perceptron's answer to the maps; turning the axes copies nothing."""
-        answer = self.perceptron(self.depthwise(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        """Add the MLP's output to the maps; permuting the axes copies nothing."""
+        answer = self.mlp(self.depthwise(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         return x + self.drop(answer)
 
 
@@ -174,7 +173,7 @@ class ConvNeXt(ImageModel):
         stem.add_module("conv", nn.Conv2d(in_channels, channels, 4, stride=4))
         stem.add_module("norm", ChannelNorm(channels, eps=EPS))
         self.add_stage("stem", stem, channels, stride=4)
-        survivals = iter([1.0, *linear_survival(spec.survival, sum(spec.blocks) - 1)])
+        rates = iter([0.0, *linear_drop_path(spec.drop_path_rate, sum(spec.blocks) - 1)])
         for number, count in enumerate(spec.blocks, start=1):
             stage = nn.Sequential()
             if number > 1:
@@ -182,7 +181,7 @@ class ConvNeXt(ImageModel):
                 stage.add_module("conv", nn.Conv2d(channels, 2 * channels, 2, stride=2))
                 channels *= 2
             for index in range(count):
-                stage.add_module(f"unit{index + 1}", spec.unit.build(channels, next(survivals)))
+                stage.add_module(f"unit{index + 1}", spec.unit.build(channels, next(rates)))
             self.add_stage(f"stage{number}", stage, channels, stride=2 if number > 1 else 1)
         norm = nn.LayerNorm(channels, eps=EPS)
         self.head = Head({"pool": global_pool(), "norm": norm, "logits": nn.Linear(channels, classes)})

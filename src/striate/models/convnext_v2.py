@@ -1,4 +1,4 @@
-"""ConvNeXt v2: channels of the perceptron compete by how strongly each answers over the whole image.
+"""ConvNeXt v2: channels of the MLP compete by how strongly each answers over the whole image.
 
 That keeps maps from dying or doubling when the network learns by filling in masked images; the scales of the first
 version are dropped.
@@ -41,35 +41,35 @@ PAPER = Paper(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Competing:
-    """The block of Figure 5, right: the perceptron's wide channels are normalised by their global response."""
+class ResponseBlockSpec:
+    """The block of Figure 5, right: the MLP's wide channels are normalised by their global response."""
 
-    def build(self, channels: int, survival: float) -> nn.Module:
+    def build(self, channels: int, drop_path_rate: float) -> nn.Module:
         """A block that keeps its channels."""
-        perceptron = nn.Sequential()
-        perceptron.add_module("norm", nn.LayerNorm(channels, eps=EPS))
-        perceptron.add_module("fc1", nn.Linear(channels, 4 * channels))
-        perceptron.add_module("act", nn.GELU())
-        perceptron.add_module("response", GlobalResponseNorm(4 * channels))
-        perceptron.add_module("fc2", nn.Linear(4 * channels, channels))
-        return Block(channels, perceptron, survival)
+        mlp = nn.Sequential()
+        mlp.add_module("norm", nn.LayerNorm(channels, eps=EPS))
+        mlp.add_module("fc1", nn.Linear(channels, 4 * channels))
+        mlp.add_module("act", nn.GELU())
+        mlp.add_module("response", GlobalResponseNorm(4 * channels))
+        mlp.add_module("fc2", nn.Linear(4 * channels, channels))
+        return Block(channels, mlp, drop_path_rate)
 
 
-def _row(blocks: tuple[int, ...], width: int, survival: float) -> ConvNeXtSpec:
-    return ConvNeXtSpec(blocks=blocks, width=width, survival=survival, unit=Competing())
+def _row(blocks: tuple[int, ...], width: int, drop_path_rate: float) -> ConvNeXtSpec:
+    return ConvNeXtSpec(blocks=blocks, width=width, drop_path_rate=drop_path_rate, unit=ResponseBlockSpec())
 
 
 VARIANTS = {
-    "convnextv2_atto": _row((2, 2, 6, 2), 40, 0.9),
-    "convnextv2_femto": _row((2, 2, 6, 2), 48, 0.9),
-    "convnextv2_pico": _row((2, 2, 6, 2), 64, 0.9),
-    "convnextv2_nano": _row((2, 2, 8, 2), 80, 0.9),
-    "convnextv2_tiny": _row((3, 3, 9, 3), 96, 0.8),
-    "convnextv2_base": _row((3, 3, 27, 3), 128, 0.9),
-    "convnextv2_large": _row((3, 3, 27, 3), 192, 0.9),
-    "convnextv2_huge": _row((3, 3, 27, 3), 352, 0.9),
+    "convnextv2_atto": _row((2, 2, 6, 2), 40, 0.1),
+    "convnextv2_femto": _row((2, 2, 6, 2), 48, 0.1),
+    "convnextv2_pico": _row((2, 2, 6, 2), 64, 0.1),
+    "convnextv2_nano": _row((2, 2, 8, 2), 80, 0.1),
+    "convnextv2_tiny": _row((3, 3, 9, 3), 96, 0.2),
+    "convnextv2_base": _row((3, 3, 27, 3), 128, 0.1),
+    "convnextv2_large": _row((3, 3, 27, 3), 192, 0.1),
+    "convnextv2_huge": _row((3, 3, 27, 3), 352, 0.1),
 }
-TINY = _row((1, 1, 1, 1), 8, 0.9)
+TINY = _row((1, 1, 1, 1), 8, 0.1)
 
 
 @final

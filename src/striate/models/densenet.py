@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import ConvNorm, conv2d
+from striate.nn.conv import ConvNorm, make_conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 
@@ -44,7 +44,7 @@ PAPER = Paper(
 )
 
 
-class Stem(Protocol):
+class StemSpec(Protocol):
     """A maker of what comes before the first unit."""
 
     @property
@@ -63,7 +63,7 @@ class Stem(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wide:
+class WideStemSpec:
     """A strided 7x7 convolution, for large images (Table 1)."""
 
     @property
@@ -82,7 +82,7 @@ class Wide:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Narrow:
+class NarrowStemSpec:
     """A bare 3x3 convolution, for images of 32 px (section 3, implementation details)."""
 
     @property
@@ -97,7 +97,7 @@ class Narrow:
 
     def build(self, in_channels: int, width: int, eps: float) -> nn.Module:
         """From the image to `width` channels; the first unit normalises them."""
-        return conv2d(in_channels, width, 3)
+        return make_conv2d(in_channels, width, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class DenseNetSpec:
 
     blocks: tuple[int, ...]
     growth: int = 32
-    stem: Stem = Wide()
+    stem: StemSpec = WideStemSpec()
     stem_width: int = 64
     bottleneck: int = 4
     compression: float = 0.5
@@ -136,10 +136,10 @@ VARIANTS = {  # Table 1
     "densenet161": DenseNetSpec(blocks=(6, 12, 36, 24), growth=48, stem_width=96),
 }
 CIFAR_VARIANTS = {  # Table 2, DenseNet-BC
-    "densenet_bc_100_12": DenseNetSpec(blocks=(16, 16, 16), growth=12, stem=Narrow(), stem_width=24),
+    "densenet_bc_100_12": DenseNetSpec(blocks=(16, 16, 16), growth=12, stem=NarrowStemSpec(), stem_width=24),
 }
 TINY = DenseNetSpec(blocks=(1, 1, 1, 1), growth=4, stem_width=8)
-CIFAR_TINY = DenseNetSpec(blocks=(1, 1, 1), growth=4, stem=Narrow(), stem_width=8)
+CIFAR_TINY = DenseNetSpec(blocks=(1, 1, 1), growth=4, stem=NarrowStemSpec(), stem_width=8)
 
 
 @final
@@ -156,10 +156,10 @@ class DenseUnit(nn.Module):
         self.grow = nn.Sequential()
         self.grow.add_module("norm1", nn.BatchNorm2d(channels, eps=eps))
         self.grow.add_module("act1", nn.ReLU(inplace=True))
-        self.grow.add_module("conv1", conv2d(channels, inner, 1))
+        self.grow.add_module("conv1", make_conv2d(channels, inner, 1))
         self.grow.add_module("norm2", nn.BatchNorm2d(inner, eps=eps))
         self.grow.add_module("act2", nn.ReLU(inplace=True))
-        self.grow.add_module("conv2", conv2d(inner, growth, 3))
+        self.grow.add_module("conv2", make_conv2d(inner, growth, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Figure 1, the arrows into one layer."""
@@ -176,7 +176,7 @@ def transition(channels: int, width: int, eps: float) -> nn.Sequential:
     layers = nn.Sequential()
     layers.add_module("norm", nn.BatchNorm2d(channels, eps=eps))
     layers.add_module("act", nn.ReLU(inplace=True))
-    layers.add_module("conv", conv2d(channels, width, 1))
+    layers.add_module("conv", make_conv2d(channels, width, 1))
     layers.add_module("pool", nn.AvgPool2d(2))
     return layers
 

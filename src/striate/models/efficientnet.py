@@ -34,7 +34,7 @@ from striate.models.mobilenet_v2 import rounded
 from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm, Padding, check_padding
-from striate.nn.drop import StochasticDepth, linear_survival
+from striate.nn.drop import StochasticDepth, check_drop_path_rate, linear_drop_path
 from striate.nn.gate import SqueezeExcite
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
@@ -86,7 +86,7 @@ class EfficientNetSpec:
         padding: How strided convolutions pad.
         eps: Added to the variance by every batch normalisation.
         dropout: Chance that a pooled feature is dropped in training.
-        survival: Chance of the last unit to stay in training; those before it fall evenly from 1.
+        drop_path_rate: Probability of dropping the last unit in training; it rises linearly from 0 at the first unit.
     """
 
     rows: tuple[Row, ...] = TABLE_1
@@ -96,14 +96,15 @@ class EfficientNetSpec:
     padding: Padding = "symmetric"
     eps: float = 1e-5
     dropout: float = 0.2
-    survival: float = 0.8
+    drop_path_rate: float = 0.2
 
     def __post_init__(self) -> None:
         check_padding(self.padding)
         if not self.rows or min(min(row) for row in self.rows) < 1 or self.stem_width < 1:
             raise ValueError(f"every row needs a unit and every unit a channel; got {self}")
-        if self.width <= 0 or self.depth <= 0 or not 0 <= self.dropout < 1 or not 0 < self.survival <= 1:
-            raise ValueError(f"multipliers and survival are above 0, chances at most 1; got {self}")
+        if self.width <= 0 or self.depth <= 0 or not 0 <= self.dropout < 1:
+            raise ValueError(f"multipliers must be above 0, dropout at least 0 and below 1; got {self}")
+        check_drop_path_rate(self.drop_path_rate)
 
 
 VARIANTS = {  # Table 2
@@ -146,7 +147,7 @@ class MBConv(nn.Module):
         stride: int,
         padding: Padding,
         eps: float,
-        survival: float,
+        drop_path_rate: float,
     ) -> None:
         super().__init__()
         inner = channels * expansion
@@ -158,7 +159,7 @@ class MBConv(nn.Module):
         self.residual.add_module("gate", SqueezeExcite(inner, max(1, channels // 4), act=nn.SiLU))
         self.residual.add_module("project", ConvNorm(inner, width, 1, eps=eps, act=None))
         self.adds = stride == 1 and channels == width
-        self.drop = StochasticDepth(survival if self.adds else 1.0)
+        self.drop = StochasticDepth(drop_path_rate if self.adds else 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """The narrow maps, on top of the input where they can be."""
@@ -184,7 +185,7 @@ class EfficientNet(ImageModel):
         conv = ConvNorm(in_channels, channels, 3, stride=2, padding=spec.padding, eps=spec.eps, act=nn.SiLU)
         stage.add_module("conv", conv)
         counts = [math.ceil(row.units * spec.depth) for row in spec.rows]
-        survivals = iter([1.0, *linear_survival(spec.survival, sum(counts))])
+        rates = iter([0.0, *linear_drop_path(spec.drop_path_rate, sum(counts))])
         units = 0
         for row, count in zip(spec.rows, counts, strict=True):
             if row.stride > 1:
@@ -200,7 +201,7 @@ class EfficientNet(ImageModel):
                     stride=row.stride if index == 0 else 1,
                     padding=spec.padding,
                     eps=spec.eps,
-                    survival=next(survivals),
+                    drop_path_rate=next(rates),
                 )
                 units += 1
                 stage.add_module(f"unit{units}", unit)

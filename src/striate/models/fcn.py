@@ -116,7 +116,7 @@ class Lattice:
         return int(places)
 
 
-def rectified(channels: int, width: int, kernel: int, border: int) -> nn.Sequential:
+def make_conv_relu(channels: int, width: int, kernel: int, border: int) -> nn.Sequential:
     """A convolution with `border` zeros around its maps, and a rectifier; parts named as VGG's."""
     conv = nn.Conv2d(channels, width, kernel, padding=border)
     parts: OrderedDict[str, nn.Module] = OrderedDict(conv=conv, act=nn.ReLU(inplace=True))
@@ -242,7 +242,7 @@ class FCN(DenseModel):
                 lattice = lattice.window(2, stride=2)
             for index, kernel in enumerate(kernels):
                 border = BORDER if number == index == 0 else kernel // 2
-                stage.add_module(f"conv{index + 1}", rectified(channels, width, kernel, border))
+                stage.add_module(f"conv{index + 1}", make_conv_relu(channels, width, kernel, border))
                 channels = width
             name, stride = (f"stage{number}", 2) if number else ("stem", 1)
             self.add_stage(name, stage, channels, stride=stride)
@@ -251,9 +251,9 @@ class FCN(DenseModel):
         deepest = f"stage{len(spec.widths)}"
         dense: OrderedDict[str, nn.Module] = OrderedDict(
             pool=nn.MaxPool2d(2, ceil_mode=True),
-            fc6=rectified(channels, spec.hidden, GRID, 0),
+            fc6=make_conv_relu(channels, spec.hidden, GRID, 0),
             drop6=nn.Dropout(spec.dropout),
-            fc7=rectified(spec.hidden, spec.hidden, 1, 0),
+            fc7=make_conv_relu(spec.hidden, spec.hidden, 1, 0),
             drop7=nn.Dropout(spec.dropout),
         )
         self.add_stage(deepest, nn.Sequential(dense), spec.hidden, stride=2)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import ConvNorm, conv2d
+from striate.nn.conv import ConvNorm, make_conv2d
 from striate.nn.heads import Head, pooled_head
 from striate.nn.init import he
 from striate.nn.response import response_norm
@@ -74,7 +74,7 @@ TABLE_1 = (
 )
 
 
-class Layer(Protocol):
+class LayerSpec(Protocol):
     """A maker of one convolution with what follows it."""
 
     def build(self, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Module:
@@ -87,12 +87,12 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Biased:
+class BiasedSpec:
     """Convolution with biases, and rectifier: the paper's."""
 
     def build(self, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Module:
         """A rectified convolution from `channels` to `width` maps."""
-        return sequence(conv=conv2d(channels, width, kernel, stride=stride, bias=True), act=nn.ReLU(inplace=True))
+        return sequence(conv=make_conv2d(channels, width, kernel, stride=stride, bias=True), act=nn.ReLU(inplace=True))
 
     def response(self) -> nn.Module:
         """Local response normalisation."""
@@ -100,7 +100,7 @@ class Biased:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Normalised:
+class NormalisedSpec:
     """Convolution, batch normalisation and rectifier, which need no response normalisation.
 
     Args:
@@ -118,27 +118,27 @@ class Normalised:
         return nn.Identity()
 
 
-class Unit(Protocol):
+class UnitSpec(Protocol):
     """A maker of modules."""
 
     def width(self, channels: int, widths: Row) -> int:
         """Channels that a module gives when it takes `channels`."""
         ...
 
-    def build(self, channels: int, widths: Row, layer: Layer) -> nn.Module:
+    def build(self, channels: int, widths: Row, layer: LayerSpec) -> nn.Module:
         """A module whose convolutions have `widths`."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Naive:
+class NaiveSpec:
     """Every scale on all channels (Figure 2a): each module is wider than the one before it, and far dearer."""
 
     def width(self, channels: int, widths: Row) -> int:
         """The pool hands all channels on."""
         return widths.one + widths.three + widths.five + channels
 
-    def build(self, channels: int, widths: Row, layer: Layer) -> nn.Module:
+    def build(self, channels: int, widths: Row, layer: LayerSpec) -> nn.Module:
         """A module without the reductions that `widths` also names."""
         return Branches(
             layer.build(channels, widths.one, 1),
@@ -149,7 +149,7 @@ class Naive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reduced:
+class ReducedSpec:
     """1x1 reductions before the large kernels, and a projection after the pool (Figure 2b).
 
     Args:
@@ -166,7 +166,7 @@ class Reduced:
         """Whatever comes in, the table says what comes out."""
         return widths.one + widths.three + widths.five + widths.pooled
 
-    def build(self, channels: int, widths: Row, layer: Layer) -> nn.Module:
+    def build(self, channels: int, widths: Row, layer: LayerSpec) -> nn.Module:
         """A module whose convolutions have `widths`."""
         return Branches(
             layer.build(channels, widths.one, 1),
@@ -186,7 +186,7 @@ class Reduced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Auxiliary:
+class AuxiliarySpec:
     """A maker of auxiliary classifiers: more gradient for the middle of the network, in training alone (section 5).
 
     Args:
@@ -203,7 +203,7 @@ class Auxiliary:
     hidden: int = 1024
     dropout: float = 0.7
 
-    def build(self, channels: int, classes: int, layer: Layer) -> Head:
+    def build(self, channels: int, classes: int, layer: LayerSpec) -> Head:
         """A classifier of maps with `channels`."""
         return Head(
             {
@@ -231,13 +231,13 @@ class GoogLeNetSpec:
         aux: The maker of auxiliary classifiers; None builds none.
     """
 
-    unit: Unit = field(default_factory=Reduced)
-    layer: Layer = field(default_factory=Biased)
+    unit: UnitSpec = field(default_factory=ReducedSpec)
+    layer: LayerSpec = field(default_factory=BiasedSpec)
     rows: tuple[tuple[Row, ...], ...] = TABLE_1
     stem: tuple[int, int, int] = (64, 64, 192)
     last_pool: int = 3
     dropout: float = 0.4
-    aux: Auxiliary | None = None
+    aux: AuxiliarySpec | None = None
 
     def __post_init__(self) -> None:
         widths = [*self.stem, *(width for stage in self.rows for each in stage for width in each)]
@@ -251,15 +251,17 @@ class GoogLeNetSpec:
 
 
 VARIANTS = {
-    "googlenet": GoogLeNetSpec(unit=Reduced(large=3), layer=Normalised(), last_pool=2, dropout=0.2, aux=Auxiliary()),
-    "googlenet_paper": GoogLeNetSpec(aux=Auxiliary()),  # Table 1
+    "googlenet": GoogLeNetSpec(
+        unit=ReducedSpec(large=3), layer=NormalisedSpec(), last_pool=2, dropout=0.2, aux=AuxiliarySpec()
+    ),
+    "googlenet_paper": GoogLeNetSpec(aux=AuxiliarySpec()),  # Table 1
 }
 TINY = GoogLeNetSpec(
-    layer=Normalised(),
+    layer=NormalisedSpec(),
     rows=((Row(2, 2, 3, 2, 2, 1),),) * 3,
     stem=(4, 4, 6),
     last_pool=2,
-    aux=Auxiliary(taps=("stage2.unit1", "stage3.unit1"), side=2, width=4, hidden=8, dropout=0.0),
+    aux=AuxiliarySpec(taps=("stage2.unit1", "stage3.unit1"), side=2, width=4, hidden=8, dropout=0.0),
 )
 
 

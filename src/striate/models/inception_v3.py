@@ -122,7 +122,7 @@ LAST_REDUCTION: Module = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Auxiliary:
+class AuxiliarySpec:
     """A maker of the auxiliary classifier, of use in training alone (section 4 and Figure 8).
 
     Args:
@@ -175,7 +175,7 @@ class InceptionV3Spec:
     eps: float = 1e-3
     average: Average = "window"
     dropout: float = 0.5
-    aux: Auxiliary | None = None
+    aux: AuxiliarySpec | None = None
 
     def __post_init__(self) -> None:
         if len(self.stem) != 5 or min(self.stem) < 1 or len(self.modules) < 2 or not all(self.modules):
@@ -184,7 +184,7 @@ class InceptionV3Spec:
             raise ValueError(f"average is one of {', '.join(get_args(Average))}, dropout from 0 to below 1; got {self}")
 
 
-VARIANTS = {"inception_v3": InceptionV3Spec(aux=Auxiliary())}
+VARIANTS = {"inception_v3": InceptionV3Spec(aux=AuxiliarySpec())}
 TINY = InceptionV3Spec(
     stem=(2, 2, 3, 3, 4),
     modules=(
@@ -192,7 +192,7 @@ TINY = InceptionV3Spec(
         (((Conv(3, 3, 2),), (Pool(2),)), ((Conv(3),), (Conv(2), Conv(2, (1, 7)), Conv(3, (7, 1))))),
         (((Conv(3, 3, 2),), (Pool(2),)), ((Conv(2), Fork(Conv(3, (1, 3)), Conv(3, (3, 1)))),)),
     ),
-    aux=Auxiliary(width=2, side=1, hidden=3),
+    aux=AuxiliarySpec(width=2, side=1, hidden=3),
 )
 
 

@@ -25,7 +25,7 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import conv2d
+from striate.nn.conv import make_conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import xavier
 
@@ -66,7 +66,7 @@ def convolution(channels: int, width: int) -> nn.Sequential:
         ``[n, channels, h, w]`` to ``[n, width, h - 4, w - 4]``.
     """
     layers = nn.Sequential()
-    layers.add_module("conv", conv2d(channels, width, 5, padding="valid", bias=True))
+    layers.add_module("conv", make_conv2d(channels, width, 5, padding="valid", bias=True))
     layers.add_module("act", nn.Tanh())
     return layers
 

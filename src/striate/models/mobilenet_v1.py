@@ -77,7 +77,7 @@ ALIASES = {"mobilenetv1_100": "mobilenet_v1"}
 TINY = MobileNetV1Spec(units=((8,), (8,), (12,), (12,), (16,)), stem_width=8, width=0.5)
 
 
-def separable(channels: int, width: int, *, stride: int, padding: Padding, eps: float) -> nn.Module:
+def make_separable(channels: int, width: int, *, stride: int, padding: Padding, eps: float) -> nn.Module:
     """A depthwise 3x3 convolution, then a pointwise one, each normalised and rectified (Figure 3, right).
 
     Shape:
@@ -111,7 +111,7 @@ class MobileNetV1(ImageModel):
             for index, at_width_1 in enumerate(widths):
                 stride = 2 if number > 0 and index == 0 else 1
                 width = spec.channels(at_width_1)
-                unit = separable(channels, width, stride=stride, padding=spec.padding, eps=spec.eps)
+                unit = make_separable(channels, width, stride=stride, padding=spec.padding, eps=spec.eps)
                 stage.add_module(f"unit{index + 1}", unit)
                 channels = width
             self.add_stage(f"stage{number}" if number else "stem", stage, channels, stride=2)

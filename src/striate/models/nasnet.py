@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import ConvNorm, SeparableConv, conv2d
+from striate.nn.conv import ConvNorm, SeparableConv, make_conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.pool import PoolPadding, avg_pool2d, check_pool_padding, max_pool2d
@@ -152,8 +152,8 @@ class Halve(nn.Module):
     def __init__(self, channels: int, width: int, eps: float) -> None:
         super().__init__()
         self.act = nn.ReLU()
-        self.conv1 = conv2d(channels, width // 2, 1)
-        self.conv2 = conv2d(channels, width // 2, 1)
+        self.conv1 = make_conv2d(channels, width // 2, 1)
+        self.conv2 = make_conv2d(channels, width // 2, 1)
         self.norm = nn.BatchNorm2d(width // 2 * 2, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class Halve(nn.Module):
         return self.norm(torch.cat((self.conv1(x[:, :, ::2, ::2]), self.conv2(shifted)), 1))
 
 
-def separable(channels: int, width: int, window: int, stride: int, eps: float) -> nn.Sequential:
+def make_separable(channels: int, width: int, window: int, stride: int, eps: float) -> nn.Sequential:
     """Rectifier, separable convolution, normalisation, all twice; the first takes the stride."""
     layers = nn.Sequential()
     for place, (before, step) in enumerate([(channels, stride), (width, 1)], start=1):
@@ -177,7 +177,7 @@ def operation(op: Op, channels: int, width: int, stride: int, spec: NASNetSpec) 
     """One operation of a cell."""
     name, _, window = op.partition(" ")
     if name == "sep":
-        return separable(channels, width, int(window), stride, spec.eps)
+        return make_separable(channels, width, int(window), stride, spec.eps)
     if name == "same":
         return nn.Identity()
     if name == "max":

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import ConvNorm, conv2d
+from striate.nn.conv import ConvNorm, make_conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.sequence import sequence
@@ -62,15 +62,15 @@ class Place:
 
 
 class Shortcut(Protocol):
-    """A maker of what stands beside a residual function."""
+    """Builds the shortcut of a residual block."""
 
     def __call__(self, place: Place, channels: int, *, normed: bool = True) -> nn.Module:
         """From ``place.channels`` to `channels`; `normed` is whether its convolution, if it has one, is normalised."""
         ...
 
 
-class Unit(Protocol):
-    """A maker of units."""
+class UnitSpec(Protocol):
+    """Spec of a unit."""
 
     @property
     def expansion(self) -> int:
@@ -82,107 +82,15 @@ class Unit(Protocol):
         ...
 
 
-def projection(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
+def make_projection(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
     """The identity where shapes agree, else a strided 1x1 convolution (option B of section 3.3)."""
     if place.stride == 1 and place.channels == channels:
         return nn.Identity()
     if not normed:
-        return conv2d(place.channels, channels, 1, stride=place.stride)
+        return make_conv2d(place.channels, channels, 1, stride=place.stride)
     return ConvNorm(place.channels, channels, 1, stride=place.stride, eps=place.eps, act=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Basic:
-    """Two 3x3 convolutions (Figure 5, left).
-
-    Args:
-        shortcut: What stands beside them.
-    """
-
-    shortcut: Shortcut = projection
-
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 1
-
-    def convs(self, place: Place) -> list[nn.Conv2d]:
-        """The two."""
-        first = conv2d(place.channels, place.width, 3, stride=place.stride)
-        return [first, conv2d(place.width, place.width, 3)]
-
-    def build(self, place: Place) -> nn.Module:
-        """A unit from ``place.channels`` to ``place.width`` channels."""
-        return Residual(stacked(self.convs(place), place.eps), self.shortcut(place, place.width))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bottleneck:
-    """1x1 down, 3x3, 1x1 up (Figure 5, right).
-
-    Args:
-        stride_place: Which convolution takes the stride.
-        shortcut: What stands beside them.
-    """
-
-    stride_place: Literal["1x1", "3x3"] = "3x3"
-    shortcut: Shortcut = projection
-
-    def __post_init__(self) -> None:
-        if self.stride_place not in ("1x1", "3x3"):
-            raise ValueError(f"stride_place is '1x1' or '3x3'; got {self.stride_place!r}")
-
-    @property
-    def expansion(self) -> int:
-        """Output channels over width."""
-        return 4
-
-    def convs(self, place: Place) -> list[nn.Conv2d]:
-        """The three."""
-        first, second = (place.stride, 1) if self.stride_place == "1x1" else (1, place.stride)
-        return [
-            conv2d(place.channels, place.width, 1, stride=first),
-            conv2d(place.width, place.width, 3, stride=second),
-            conv2d(place.width, 4 * place.width, 1),
-        ]
-
-    def build(self, place: Place) -> nn.Module:
-        """A unit from ``place.channels`` to ``4 * place.width`` channels."""
-        return Residual(stacked(self.convs(place), place.eps), self.shortcut(place, 4 * place.width))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResNetSpec:
-    """Unit and depth of a residual network.
-
-    Args:
-        unit: The maker of residual units.
-        blocks: Units a stage.
-        stem_width: Channels of the first convolution and width of the first stage.
-        eps: Added to the variance by every batch normalisation.
-    """
-
-    unit: Unit
-    blocks: tuple[int, ...]
-    stem_width: int = 64
-    eps: float = 1e-5
-
-    def __post_init__(self) -> None:
-        if not self.blocks or min(self.blocks) < 1 or self.stem_width < 1:
-            raise ValueError(f"every stage needs a unit and every unit a channel; got {self}")
-
-
-VARIANTS = {  # Table 1
-    "resnet18": ResNetSpec(unit=Basic(), blocks=(2, 2, 2, 2)),
-    "resnet34": ResNetSpec(unit=Basic(), blocks=(3, 4, 6, 3)),
-    "resnet50": ResNetSpec(unit=Bottleneck(), blocks=(3, 4, 6, 3)),
-    "resnet101": ResNetSpec(unit=Bottleneck(), blocks=(3, 4, 23, 3)),
-    "resnet152": ResNetSpec(unit=Bottleneck(), blocks=(3, 8, 36, 3)),
-}
-TINY = ResNetSpec(unit=Bottleneck(), blocks=(1, 1, 1, 1), stem_width=4)
-
-
-@final
 class Residual(nn.Module):
     """The sum of a residual function and a shortcut, rectified (equation 1 and 2).
 
@@ -201,7 +109,7 @@ class Residual(nn.Module):
         return self.act(self.residual(x).add_(self.shortcut(x)))  # in place: a fresh sum costs a fortieth of the pass
 
 
-def stacked(convs: list[nn.Conv2d], eps: float, *, last: type[nn.ReLU] | None = None) -> nn.Sequential:
+def make_stack(convs: list[nn.Conv2d], eps: float, *, last: type[nn.ReLU] | None = None) -> nn.Sequential:
     """Convolutions, each normalised and rectified, but for what follows the last normalisation.
 
     Args:
@@ -219,13 +127,135 @@ def stacked(convs: list[nn.Conv2d], eps: float, *, last: type[nn.ReLU] | None = 
     return row
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BasicSpec:
+    """Spec of `BasicBlock`.
+
+    Args:
+        shortcut: Builds the shortcut.
+    """
+
+    shortcut: Shortcut = make_projection
+
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return 1
+
+    def convs(self, place: Place) -> list[nn.Conv2d]:
+        """The two."""
+        first = make_conv2d(place.channels, place.width, 3, stride=place.stride)
+        return [first, make_conv2d(place.width, place.width, 3)]
+
+    def build(self, place: Place) -> nn.Module:
+        """A unit from ``place.channels`` to ``place.width`` channels."""
+        return BasicBlock(place, shortcut=self.shortcut)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BottleneckSpec:
+    """Spec of `Bottleneck`.
+
+    Args:
+        stride_place: Which convolution has the stride.
+        shortcut: Builds the shortcut.
+    """
+
+    stride_place: Literal["1x1", "3x3"] = "3x3"
+    shortcut: Shortcut = make_projection
+
+    def __post_init__(self) -> None:
+        if self.stride_place not in ("1x1", "3x3"):
+            raise ValueError(f"stride_place is '1x1' or '3x3'; got {self.stride_place!r}")
+
+    @property
+    def expansion(self) -> int:
+        """Output channels over width."""
+        return 4
+
+    def convs(self, place: Place) -> list[nn.Conv2d]:
+        """The three."""
+        first, second = (place.stride, 1) if self.stride_place == "1x1" else (1, place.stride)
+        return [
+            make_conv2d(place.channels, place.width, 1, stride=first),
+            make_conv2d(place.width, place.width, 3, stride=second),
+            make_conv2d(place.width, 4 * place.width, 1),
+        ]
+
+    def build(self, place: Place) -> nn.Module:
+        """A unit from ``place.channels`` to ``4 * place.width`` channels."""
+        return Bottleneck(place, stride_place=self.stride_place, shortcut=self.shortcut)
+
+
+@final
+class BasicBlock(Residual):
+    """Two 3x3 convolutions and a shortcut (Figure 5, left).
+
+    Args:
+        place: Where the block stands; its output has ``place.width`` channels.
+        shortcut: Builds the shortcut.
+    """
+
+    def __init__(self, place: Place, *, shortcut: Shortcut = make_projection) -> None:
+        convs = BasicSpec(shortcut=shortcut).convs(place)
+        super().__init__(make_stack(convs, place.eps), shortcut(place, place.width))
+
+
+@final
+class Bottleneck(Residual):
+    """1x1 down, 3x3, 1x1 up, and a shortcut (Figure 5, right).
+
+    Args:
+        place: Where the block stands; its output has ``4 * place.width`` channels.
+        stride_place: Which convolution has the stride, ``"1x1"`` or ``"3x3"``.
+        shortcut: Builds the shortcut.
+    """
+
+    def __init__(
+        self, place: Place, *, stride_place: Literal["1x1", "3x3"] = "3x3", shortcut: Shortcut = make_projection
+    ) -> None:
+        convs = BottleneckSpec(stride_place=stride_place, shortcut=shortcut).convs(place)
+        super().__init__(make_stack(convs, place.eps), shortcut(place, 4 * place.width))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResNetSpec:
+    """Unit and depth of a residual network.
+
+    Args:
+        unit: Spec of the residual units.
+        blocks: Units a stage.
+        stem_width: Channels of the first convolution and width of the first stage.
+        eps: Added to the variance by every batch normalisation.
+    """
+
+    unit: UnitSpec
+    blocks: tuple[int, ...]
+    stem_width: int = 64
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not self.blocks or min(self.blocks) < 1 or self.stem_width < 1:
+            raise ValueError(f"every stage needs a unit and every unit a channel; got {self}")
+
+
+VARIANTS = {  # Table 1
+    "resnet18": ResNetSpec(unit=BasicSpec(), blocks=(2, 2, 2, 2)),
+    "resnet34": ResNetSpec(unit=BasicSpec(), blocks=(3, 4, 6, 3)),
+    "resnet50": ResNetSpec(unit=BottleneckSpec(), blocks=(3, 4, 6, 3)),
+    "resnet101": ResNetSpec(unit=BottleneckSpec(), blocks=(3, 4, 23, 3)),
+    "resnet152": ResNetSpec(unit=BottleneckSpec(), blocks=(3, 8, 36, 3)),
+}
+TINY = ResNetSpec(unit=BottleneckSpec(), blocks=(1, 1, 1, 1), stem_width=4)
+
+
 def places(
-    unit: Unit, blocks: tuple[int, ...], width: int, eps: float, channels: int | None = None
+    unit: UnitSpec, blocks: tuple[int, ...], width: int, eps: float, channels: int | None = None
 ) -> list[list[Place]]:
     """Where every unit stands, stage by stage: from one stage to the next the width doubles and the sides halve.
 
     Args:
-        unit: The maker of all units.
+        unit: Spec of all units.
         blocks: Units a stage.
         width: Of the first stage.
         eps: Added to the variance by every batch normalisation.
@@ -249,7 +279,7 @@ def places(
     return rows
 
 
-def units(unit: Unit, row: list[Place]) -> dict[str, nn.Module]:
+def units(unit: UnitSpec, row: list[Place]) -> dict[str, nn.Module]:
     """The units of one stage by name: ``unit1``, ``unit2``, ..."""
     return {f"unit{number}": unit.build(place) for number, place in enumerate(row, start=1)}
 

@@ -30,7 +30,7 @@ from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.models.resnet import Place, Shortcut, places, units
-from striate.nn.conv import conv2d
+from striate.nn.conv import make_conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.sequence import sequence
@@ -73,7 +73,7 @@ PREACTIVATION = Order(BOTH, BOTH, (), ())  # (e)
 
 
 class Body(Protocol):
-    """What a residual function computes with, in whatever order: `Basic`, `Bottleneck`, and later papers' own."""
+    """The convolutions of a residual function: `BasicSpec`, `BottleneckSpec`, and those of later papers."""
 
     @property
     def expansion(self) -> int:
@@ -91,7 +91,7 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ordered:
+class OrderedSpec:
     """A unit whose layers stand in one of the orders of Figure 4, for any residual network.
 
     Args:
@@ -187,7 +187,7 @@ class OrderedResidual(nn.Module):
 def thinned(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
     """A projection with biases where channels change; else every `stride`-th position, by a max pool of one pixel."""
     if place.channels != channels:
-        return conv2d(place.channels, channels, 1, stride=place.stride, bias=True)
+        return make_conv2d(place.channels, channels, 1, stride=place.stride, bias=True)
     return nn.MaxPool2d(1, place.stride) if place.stride > 1 else nn.Identity()
 
 
@@ -209,9 +209,9 @@ class BiasedBottleneck:
     def convs(self, place: Place) -> list[nn.Conv2d]:
         """The three."""
         return [
-            conv2d(place.channels, place.width, 1),
-            conv2d(place.width, place.width, 3, stride=place.stride),
-            conv2d(place.width, 4 * place.width, 1, bias=True),
+            make_conv2d(place.channels, place.width, 1),
+            make_conv2d(place.width, place.width, 3, stride=place.stride),
+            make_conv2d(place.width, 4 * place.width, 1, bias=True),
         ]
 
 
@@ -268,9 +268,9 @@ class ResNetV2(ImageModel):
     def __init__(self, spec: ResNetV2Spec, *, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes)
         channels = spec.stem_width
-        stem = sequence(conv=conv2d(in_channels, channels, 7, stride=2, bias=True))
+        stem = sequence(conv=make_conv2d(in_channels, channels, 7, stride=2, bias=True))
         self.add_stage("stem", stem, channels, stride=2)
-        unit = Ordered(body=BiasedBottleneck(), order=PREACTIVATION)
+        unit = OrderedSpec(body=BiasedBottleneck(), order=PREACTIVATION)
         pool = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, stride=2))
         first: dict[str, nn.Module] = {"pool": pool, "before": layers(BOTH, channels, spec.eps)}
         for number, row in enumerate(late(places(unit, spec.blocks, channels, spec.eps)), start=1):

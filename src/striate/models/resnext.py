@@ -24,8 +24,8 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.cifar_resnet import CifarResNet
 from striate.models.registry import register
-from striate.models.resnet import Place, Residual, ResNet, ResNetSpec, Shortcut, projection, stacked
-from striate.nn.conv import conv2d
+from striate.models.resnet import Place, Residual, ResNet, ResNetSpec, Shortcut, make_projection, make_stack
+from striate.nn.conv import make_conv2d
 
 PAPER = Paper(
     authors="Xie et al.",
@@ -37,7 +37,7 @@ PAPER = Paper(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aggregated:
+class AggregatedSpec:
     """1x1, 3x3 in groups, 1x1 (Figure 3 c).
 
     Args:
@@ -48,7 +48,7 @@ class Aggregated:
 
     paths: int
     path_width: int
-    shortcut: Shortcut = projection
+    shortcut: Shortcut = make_projection
 
     def __post_init__(self) -> None:
         if min(self.paths, self.path_width) < 1:
@@ -63,27 +63,27 @@ class Aggregated:
         """The three."""
         inner = self.paths * (self.path_width * place.width // 64)
         return [
-            conv2d(place.channels, inner, 1),
-            conv2d(inner, inner, 3, stride=place.stride, groups=self.paths),
-            conv2d(inner, 4 * place.width, 1),
+            make_conv2d(place.channels, inner, 1),
+            make_conv2d(inner, inner, 3, stride=place.stride, groups=self.paths),
+            make_conv2d(inner, 4 * place.width, 1),
         ]
 
     def build(self, place: Place) -> nn.Module:
         """A unit from ``place.channels`` to ``4 * place.width`` channels."""
-        return Residual(stacked(self.convs(place), place.eps), self.shortcut(place, 4 * place.width))
+        return Residual(make_stack(self.convs(place), place.eps), self.shortcut(place, 4 * place.width))
 
 
 IMAGENET = {  # Tables 1 and 4
-    "resnext50_32x4d": ResNetSpec(unit=Aggregated(paths=32, path_width=4), blocks=(3, 4, 6, 3)),
-    "resnext101_32x8d": ResNetSpec(unit=Aggregated(paths=32, path_width=8), blocks=(3, 4, 23, 3)),
-    "resnext101_64x4d": ResNetSpec(unit=Aggregated(paths=64, path_width=4), blocks=(3, 4, 23, 3)),
+    "resnext50_32x4d": ResNetSpec(unit=AggregatedSpec(paths=32, path_width=4), blocks=(3, 4, 6, 3)),
+    "resnext101_32x8d": ResNetSpec(unit=AggregatedSpec(paths=32, path_width=8), blocks=(3, 4, 23, 3)),
+    "resnext101_64x4d": ResNetSpec(unit=AggregatedSpec(paths=64, path_width=4), blocks=(3, 4, 23, 3)),
 }
-IMAGENET_TINY = ResNetSpec(unit=Aggregated(paths=2, path_width=32), blocks=(1, 1, 1, 1), stem_width=4)
+IMAGENET_TINY = ResNetSpec(unit=AggregatedSpec(paths=2, path_width=32), blocks=(1, 1, 1, 1), stem_width=4)
 CIFAR = {  # Table 7
-    "resnext29_8x64d": ResNetSpec(unit=Aggregated(paths=8, path_width=64), blocks=(3, 3, 3)),
-    "resnext29_16x64d": ResNetSpec(unit=Aggregated(paths=16, path_width=64), blocks=(3, 3, 3)),
+    "resnext29_8x64d": ResNetSpec(unit=AggregatedSpec(paths=8, path_width=64), blocks=(3, 3, 3)),
+    "resnext29_16x64d": ResNetSpec(unit=AggregatedSpec(paths=16, path_width=64), blocks=(3, 3, 3)),
 }
-CIFAR_TINY = ResNetSpec(unit=Aggregated(paths=2, path_width=32), blocks=(1, 1, 1), stem_width=4)
+CIFAR_TINY = ResNetSpec(unit=AggregatedSpec(paths=2, path_width=32), blocks=(1, 1, 1), stem_width=4)
 
 register(ResNet, IMAGENET, tiny=IMAGENET_TINY, paper=PAPER, input=(3, 224, 224), classes=1000, family=__name__)
 register(CifarResNet, CIFAR, tiny=CIFAR_TINY, paper=PAPER, input=(3, 32, 32), classes=10, family=__name__)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from striate.core.paper import Paper
-from striate.models.googlenet import GoogLeNet, GoogLeNetSpec, Layer, Normalised, Reduced, Row, Unit
+from striate.models.googlenet import GoogLeNet, GoogLeNetSpec, LayerSpec, NormalisedSpec, ReducedSpec, Row, UnitSpec
 from striate.models.registry import register
 from striate.nn.gate import SqueezeExcite
 from striate.nn.sequence import sequence
@@ -38,7 +38,7 @@ PAPER = Paper(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gated:
+class GatedSpec:
     """Any module, and a gate on what it gives (Figure 2).
 
     Args:
@@ -46,7 +46,7 @@ class Gated:
         reduction: Channels of a module over the width between its gate's dense layers (the paper's r).
     """
 
-    unit: Unit = field(default_factory=Reduced)
+    unit: UnitSpec = field(default_factory=ReducedSpec)
     reduction: int = 16
 
     def __post_init__(self) -> None:
@@ -57,16 +57,20 @@ class Gated:
         """A gate changes no widths."""
         return self.unit.width(channels, widths)
 
-    def build(self, channels: int, widths: Row, layer: Layer) -> nn.Module:
+    def build(self, channels: int, widths: Row, layer: LayerSpec) -> nn.Module:
         """A gated module whose convolutions have `widths`."""
         width = self.width(channels, widths)
         gate = SqueezeExcite(width, max(1, width // self.reduction))
         return sequence(inception=self.unit.build(channels, widths, layer), gate=gate)
 
 
-VARIANTS = {"se_inception": GoogLeNetSpec(unit=Gated())}
+VARIANTS = {"se_inception": GoogLeNetSpec(unit=GatedSpec())}
 TINY = GoogLeNetSpec(
-    unit=Gated(reduction=4), layer=Normalised(), rows=((Row(2, 2, 3, 2, 2, 1),),) * 3, stem=(4, 4, 6), last_pool=2
+    unit=GatedSpec(reduction=4),
+    layer=NormalisedSpec(),
+    rows=((Row(2, 2, 3, 2, 2, 1),),) * 3,
+    stem=(4, 4, 6),
+    last_pool=2,
 )
 
 register(GoogLeNet, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 224, 224), classes=1000, family=__name__)

@@ -26,9 +26,19 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.models.resnet import Bottleneck, Place, Residual, Shortcut, Unit, places, projection, stacked, units
+from striate.models.resnet import (
+    BottleneckSpec,
+    Place,
+    Residual,
+    Shortcut,
+    UnitSpec,
+    make_projection,
+    make_stack,
+    places,
+    units,
+)
 from striate.models.resnet_v2 import Body
-from striate.nn.conv import ConvNorm, conv2d
+from striate.nn.conv import ConvNorm, make_conv2d
 from striate.nn.gate import SqueezeExcite
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
@@ -46,7 +56,7 @@ PAPER = Paper(
 def wide_projection(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
     """A 3x3 convolution where resolution falls, else as in the residual networks."""
     if place.stride == 1:
-        return projection(place, channels, normed=normed)
+        return make_projection(place, channels, normed=normed)
     return ConvNorm(place.channels, channels, 3, stride=place.stride, eps=place.eps, act=None)
 
 
@@ -74,14 +84,14 @@ class Grouped:
     def convs(self, place: Place) -> list[nn.Conv2d]:
         """The three."""
         return [
-            conv2d(place.channels, 2 * place.width, 1),
-            conv2d(2 * place.width, 4 * place.width, 3, stride=place.stride, groups=self.groups),
-            conv2d(4 * place.width, 4 * place.width, 1),
+            make_conv2d(place.channels, 2 * place.width, 1),
+            make_conv2d(2 * place.width, 4 * place.width, 3, stride=place.stride, groups=self.groups),
+            make_conv2d(4 * place.width, 4 * place.width, 1),
         ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gated:
+class GatedSpec:
     """A residual unit whose maps pass a gate before the sum (Figure 3). It serves in every residual network.
 
     Args:
@@ -104,7 +114,7 @@ class Gated:
     def build(self, place: Place) -> nn.Module:
         """The unit for a place."""
         channels = self.expansion * place.width
-        residual = stacked(self.body.convs(place), place.eps)
+        residual = make_stack(self.body.convs(place), place.eps)
         residual.add_module("gate", SqueezeExcite(channels, max(1, channels // self.reduction)))
         return Residual(residual, self.body.shortcut(place, channels))
 
@@ -124,7 +134,7 @@ class SENetSpec:
         eps: Added to the variance by every batch normalisation.
     """
 
-    unit: Unit
+    unit: UnitSpec
     blocks: tuple[int, ...]
     width: int = 64
     stem: tuple[tuple[int, int], ...] = ((7, 64),)
@@ -144,10 +154,12 @@ class SENetSpec:
 THREE = ((3, 64), (3, 64), (3, 128))
 
 VARIANTS = {
-    "se_resnet50": SENetSpec(unit=Gated(body=Bottleneck(stride_place="1x1")), blocks=(3, 4, 6, 3)),
-    "senet154": SENetSpec(unit=Gated(body=Grouped()), blocks=(3, 8, 36, 3), stem=THREE, dropout=0.2),
+    "se_resnet50": SENetSpec(unit=GatedSpec(body=BottleneckSpec(stride_place="1x1")), blocks=(3, 4, 6, 3)),
+    "senet154": SENetSpec(unit=GatedSpec(body=Grouped()), blocks=(3, 8, 36, 3), stem=THREE, dropout=0.2),
 }
-TINY = SENetSpec(unit=Gated(body=Grouped(groups=4), reduction=4), blocks=(1, 1, 1, 1), width=4, stem=((3, 4), (3, 6)))
+TINY = SENetSpec(
+    unit=GatedSpec(body=Grouped(groups=4), reduction=4), blocks=(1, 1, 1, 1), width=4, stem=((3, 4), (3, 6))
+)
 
 
 @final

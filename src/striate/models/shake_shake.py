@@ -28,9 +28,9 @@ from striate.core.paper import Paper
 from striate.models.cifar_resnet import CifarResNet
 from striate.models.registry import register
 from striate.models.resnet import Place, ResNetSpec
-from striate.models.resnet_v2 import RELU_FIRST, Body, Layers, Ordered
-from striate.models.wide_resnet import Wide
-from striate.nn.conv import conv2d
+from striate.models.resnet_v2 import RELU_FIRST, Body, Layers, OrderedSpec
+from striate.models.wide_resnet import WideBasicSpec
+from striate.nn.conv import make_conv2d
 
 PAPER = Paper(
     authors="Gastaldi",
@@ -90,8 +90,8 @@ class TwoWayShortcut(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int, eps: float) -> None:
         super().__init__()
-        self.conv1 = conv2d(channels, width // 2, 1, stride=stride)
-        self.conv2 = conv2d(channels, width - width // 2, 1, stride=stride)
+        self.conv1 = make_conv2d(channels, width // 2, 1, stride=stride)
+        self.conv2 = make_conv2d(channels, width - width // 2, 1, stride=stride)
         self.norm = nn.BatchNorm2d(width, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ def two_way(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shaken:
+class ShakeShakeUnitSpec:
     """Two residual functions alike beside one shortcut: ReLU, 3x3, norm, ReLU, 3x3, norm.
 
     Args:
@@ -124,7 +124,7 @@ class Shaken:
 
     def build(self, place: Place) -> nn.Module:
         """The unit for a place."""
-        ordered = Ordered(body=self.body, order=RELU_FIRST)
+        ordered = OrderedSpec(body=self.body, order=RELU_FIRST)
 
         def pair(place: Place, before: Layers) -> nn.Module:
             return Shake(ordered.residual(place, before), ordered.residual(place, before))
@@ -132,9 +132,9 @@ class Shaken:
         return ordered.around(pair, place)
 
 
-def shaken(factor: int) -> Shaken:
+def shaken(factor: int) -> ShakeShakeUnitSpec:
     """A unit of two paths, `factor` times as wide as the stage says."""
-    return Shaken(body=Wide(factor=factor, shortcut=two_way))
+    return ShakeShakeUnitSpec(body=WideBasicSpec(factor=factor, shortcut=two_way))
 
 
 VARIANTS = {  # Table 1

@@ -25,9 +25,9 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.cifar_resnet import PADDED, CifarResNet
 from striate.models.registry import register
-from striate.models.resnet import Place, Residual, ResNetSpec, stacked
+from striate.models.resnet import Place, Residual, ResNetSpec, make_stack
 from striate.models.resnet_v2 import Body
-from striate.nn.drop import StochasticDepth, linear_survival
+from striate.nn.drop import StochasticDepth, check_drop_path_rate, linear_drop_path
 
 PAPER = Paper(
     authors="Huang et al.",
@@ -39,20 +39,20 @@ PAPER = Paper(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surviving:
-    """A residual unit whose function is sometimes left out (equation 2).
+class StochasticDepthUnitSpec:
+    """A residual unit whose function is dropped for some images in training (equation 2).
 
     Args:
         body: The convolutions.
-        last: Chance to stay of the network's last unit, the paper's p_L; the chance falls evenly from 1 at the image.
+        drop_path_rate: Probability of dropping the network's last unit, 1 - p_L in the paper; it rises linearly from 0
+            at the image.
     """
 
     body: Body = PADDED
-    last: float = 0.5
+    drop_path_rate: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 < self.last <= 1:
-            raise ValueError(f"a chance to survive is above 0 and at most 1; got {self.last}")
+        check_drop_path_rate(self.drop_path_rate)
 
     @property
     def expansion(self) -> int:
@@ -60,13 +60,16 @@ class Surviving:
         return self.body.expansion
 
     def build(self, place: Place) -> nn.Module:
-        """The unit for a place, which decides on its chance."""
-        residual = stacked(self.body.convs(place), place.eps)
-        residual.add_module("drop", StochasticDepth(linear_survival(self.last, place.total)[place.index - 1]))
+        """The unit for a place, which determines its rate."""
+        residual = make_stack(self.body.convs(place), place.eps)
+        rate = linear_drop_path(self.drop_path_rate, place.total)[place.index - 1]
+        residual.add_module("drop", StochasticDepth(rate))
         return Residual(residual, self.body.shortcut(place, place.width * self.expansion))
 
 
-VARIANTS = {"stochastic_depth_resnet110": ResNetSpec(unit=Surviving(), blocks=(18, 18, 18), stem_width=16)}  # section 4
-TINY = ResNetSpec(unit=Surviving(), blocks=(1, 1, 1), stem_width=4)
+VARIANTS = {
+    "stochastic_depth_resnet110": ResNetSpec(unit=StochasticDepthUnitSpec(), blocks=(18, 18, 18), stem_width=16)
+}  # section 4
+TINY = ResNetSpec(unit=StochasticDepthUnitSpec(), blocks=(1, 1, 1), stem_width=4)
 
 register(CifarResNet, VARIANTS, tiny=TINY, paper=PAPER, input=(3, 32, 32), classes=10, family=__name__)

@@ -39,7 +39,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import DenseModel
 from striate.models.registry import register
-from striate.nn.conv import Padding, check_padding, conv2d
+from striate.nn.conv import Padding, check_padding, make_conv2d
 from striate.nn.decoder import Decoder
 
 PAPER = Paper(
@@ -120,7 +120,7 @@ TINY = UNetSpec(widths=(4, 6, 8))
 def _convs(channels: int, width: int, spec: UNetSpec) -> dict[str, nn.Module]:
     row: dict[str, nn.Module] = {}
     for number in range(1, spec.convs + 1):
-        row[f"conv{number}"] = conv2d(channels, width, 3, padding=spec.padding, bias=True)
+        row[f"conv{number}"] = make_conv2d(channels, width, 3, padding=spec.padding, bias=True)
         row[f"act{number}"] = nn.ReLU(inplace=True)
         channels = width
     return row

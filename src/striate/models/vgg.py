@@ -27,7 +27,7 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import conv2d
+from striate.nn.conv import make_conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import he
 from striate.nn.response import response_norm
@@ -43,7 +43,7 @@ PAPER = Paper(
 GRID = 7  # positions a side that the dense layers see
 
 
-class Layer(Protocol):
+class LayerSpec(Protocol):
     """A maker of one weight layer with what follows it."""
 
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
@@ -52,16 +52,16 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plain:
+class PlainSpec:
     """Convolution and rectifier."""
 
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
-        return sequence(conv=conv2d(channels, width, kernel, bias=True), act=nn.ReLU(inplace=True))
+        return sequence(conv=make_conv2d(channels, width, kernel, bias=True), act=nn.ReLU(inplace=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Normalised:
+class NormalisedSpec:
     """Convolution, batch normalisation and rectifier.
 
     Args:
@@ -72,12 +72,12 @@ class Normalised:
 
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
-        conv, norm = conv2d(channels, width, kernel, bias=True), nn.BatchNorm2d(width, eps=self.eps)
+        conv, norm = make_conv2d(channels, width, kernel, bias=True), nn.BatchNorm2d(width, eps=self.eps)
         return sequence(conv=conv, norm=norm, act=nn.ReLU(inplace=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResponseNormalised:
+class ResponseNormalisedSpec:
     """Convolution, rectifier and local response normalisation (configuration A-LRN).
 
     Args:
@@ -94,7 +94,7 @@ class ResponseNormalised:
 
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
-        conv = conv2d(channels, width, kernel, bias=True)
+        conv = make_conv2d(channels, width, kernel, bias=True)
         response = response_norm(size=self.size, alpha=self.alpha, beta=self.beta, k=self.k)
         return sequence(conv=conv, act=nn.ReLU(inplace=True), response=response)
 
@@ -113,8 +113,8 @@ class VGGSpec:
     """
 
     kernels: tuple[tuple[int, ...], ...]
-    layer: Layer = Plain()
-    first: Layer | None = None
+    layer: LayerSpec = PlainSpec()
+    first: LayerSpec | None = None
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     hidden: int = 4096
     dropout: float = 0.5
@@ -134,17 +134,17 @@ E = ((3, 3), (3, 3), (3, 3, 3, 3), (3, 3, 3, 3), (3, 3, 3, 3))
 
 VARIANTS = {  # Table 1
     "vgg11": VGGSpec(kernels=A),
-    "vgg11_bn": VGGSpec(kernels=A, layer=Normalised()),
-    "vgg11_lrn": VGGSpec(kernels=A, first=ResponseNormalised()),
+    "vgg11_bn": VGGSpec(kernels=A, layer=NormalisedSpec()),
+    "vgg11_lrn": VGGSpec(kernels=A, first=ResponseNormalisedSpec()),
     "vgg13": VGGSpec(kernels=B),
-    "vgg13_bn": VGGSpec(kernels=B, layer=Normalised()),
+    "vgg13_bn": VGGSpec(kernels=B, layer=NormalisedSpec()),
     "vgg16_c": VGGSpec(kernels=C),
     "vgg16": VGGSpec(kernels=D),
-    "vgg16_bn": VGGSpec(kernels=D, layer=Normalised()),
+    "vgg16_bn": VGGSpec(kernels=D, layer=NormalisedSpec()),
     "vgg19": VGGSpec(kernels=E),
-    "vgg19_bn": VGGSpec(kernels=E, layer=Normalised()),
+    "vgg19_bn": VGGSpec(kernels=E, layer=NormalisedSpec()),
 }
-TINY = VGGSpec(kernels=((3,), (3,), (3,), (3,), (1,)), layer=Normalised(), widths=(4, 4, 4, 4, 4), hidden=16)
+TINY = VGGSpec(kernels=((3,), (3,), (3,), (3,), (1,)), layer=NormalisedSpec(), widths=(4, 4, 4, 4, 4), hidden=16)
 
 
 @final

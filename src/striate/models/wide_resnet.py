@@ -25,9 +25,9 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.cifar_resnet import CifarResNet
 from striate.models.registry import register
-from striate.models.resnet import Place, Residual, ResNet, ResNetSpec, Shortcut, projection, stacked
-from striate.models.resnet_v2 import PREACTIVATION, Ordered
-from striate.nn.conv import conv2d
+from striate.models.resnet import Place, Residual, ResNet, ResNetSpec, Shortcut, make_projection, make_stack
+from striate.models.resnet_v2 import PREACTIVATION, OrderedSpec
+from striate.nn.conv import make_conv2d
 
 PAPER = Paper(
     authors="Zagoruyko and Komodakis",
@@ -39,7 +39,7 @@ PAPER = Paper(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wide:
+class WideBasicSpec:
     """Two 3x3 convolutions, B(3,3), some times as wide as the stage says.
 
     Args:
@@ -48,7 +48,7 @@ class Wide:
     """
 
     factor: int
-    shortcut: Shortcut = projection
+    shortcut: Shortcut = make_projection
 
     def __post_init__(self) -> None:
         if self.factor < 1:
@@ -62,11 +62,11 @@ class Wide:
     def convs(self, place: Place) -> list[nn.Conv2d]:
         """The two."""
         channels = self.factor * place.width
-        return [conv2d(place.channels, channels, 3, stride=place.stride), conv2d(channels, channels, 3)]
+        return [make_conv2d(place.channels, channels, 3, stride=place.stride), make_conv2d(channels, channels, 3)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WideBottleneck:
+class WideBottleneckSpec:
     """1x1, 3x3, 1x1 whose inner channels are more than the stage's width.
 
     Args:
@@ -75,7 +75,7 @@ class WideBottleneck:
     """
 
     factor: int
-    shortcut: Shortcut = projection
+    shortcut: Shortcut = make_projection
 
     def __post_init__(self) -> None:
         if self.factor < 1:
@@ -90,26 +90,26 @@ class WideBottleneck:
         """The three."""
         inner = self.factor * place.width
         return [
-            conv2d(place.channels, inner, 1),
-            conv2d(inner, inner, 3, stride=place.stride),
-            conv2d(inner, 4 * place.width, 1),
+            make_conv2d(place.channels, inner, 1),
+            make_conv2d(inner, inner, 3, stride=place.stride),
+            make_conv2d(inner, 4 * place.width, 1),
         ]
 
     def build(self, place: Place) -> nn.Module:
         """A unit from ``place.channels`` to ``4 * place.width`` channels."""
-        return Residual(stacked(self.convs(place), place.eps), self.shortcut(place, 4 * place.width))
+        return Residual(make_stack(self.convs(place), place.eps), self.shortcut(place, 4 * place.width))
 
 
-def wide(factor: int) -> Ordered:
+def wide(factor: int) -> OrderedSpec:
     """A wide unit that normalises first, as all of the paper's on CIFAR do."""
-    return Ordered(body=Wide(factor=factor), order=PREACTIVATION)
+    return OrderedSpec(body=WideBasicSpec(factor=factor), order=PREACTIVATION)
 
 
 IMAGENET = {  # section 3
-    "wide_resnet50_2": ResNetSpec(unit=WideBottleneck(factor=2), blocks=(3, 4, 6, 3)),
-    "wide_resnet101_2": ResNetSpec(unit=WideBottleneck(factor=2), blocks=(3, 4, 23, 3)),
+    "wide_resnet50_2": ResNetSpec(unit=WideBottleneckSpec(factor=2), blocks=(3, 4, 6, 3)),
+    "wide_resnet101_2": ResNetSpec(unit=WideBottleneckSpec(factor=2), blocks=(3, 4, 23, 3)),
 }
-IMAGENET_TINY = ResNetSpec(unit=WideBottleneck(factor=2), blocks=(1, 1, 1, 1), stem_width=4)
+IMAGENET_TINY = ResNetSpec(unit=WideBottleneckSpec(factor=2), blocks=(1, 1, 1, 1), stem_width=4)
 CIFAR = {  # Table 4
     "wrn16_4": ResNetSpec(unit=wide(4), blocks=(2, 2, 2), stem_width=16),
     "wrn28_10": ResNetSpec(unit=wide(10), blocks=(4, 4, 4), stem_width=16),

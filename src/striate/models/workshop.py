@@ -37,7 +37,7 @@ from torch import nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.nn.conv import Padding, check_padding, conv2d
+from striate.nn.conv import Padding, check_padding, make_conv2d
 from striate.nn.heads import Head, global_pool
 from striate.nn.init import he
 from striate.nn.sequence import sequence
@@ -114,7 +114,7 @@ class Workshop(ImageModel):
             layers: dict[str, nn.Module] = {"pool": nn.MaxPool2d(2)} if index else {}
             for width in row:
                 number += 1
-                layers[f"conv{number}"] = conv2d(channels, width, spec.kernel, padding=spec.padding, bias=True)
+                layers[f"conv{number}"] = make_conv2d(channels, width, spec.kernel, padding=spec.padding, bias=True)
                 layers[f"act{number}"] = nn.ReLU(inplace=True)
                 channels = width
             name, stride = (f"stage{index}", 2) if index else ("stem", 1)

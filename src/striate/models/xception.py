@@ -89,7 +89,9 @@ class XceptionSpec:
 VARIANTS = {"xception": XceptionSpec()}
 ALIASES = {"legacy_xception": "xception"}
 TINY = XceptionSpec(
-    stem=(4, 4), units=(Unit((6, 6), 2), Unit((6, 6), 2), Unit((6, 6), 2), Unit((6, 6)), Unit((6, 8), 2)), exit=(16,)
+    stem=(4, 4),
+    units=(Unit((6, 6), 2), Unit((6, 6), 2), Unit((6, 6), 2), Unit((6, 6)), Unit((6, 8), 2)),
+    exit=(16,),
 )
 
 
@@ -116,7 +118,7 @@ class SeparableUnit(nn.Module):
             if rectified or number > 1:
                 # what comes in goes into the shortcut too, so only later maps may be written over
                 self.residual.add_module(f"act{number}", nn.ReLU(inplace=number > 1))
-            self.residual.add_module(f"conv{number}", separable(width, out, eps))
+            self.residual.add_module(f"conv{number}", make_separable(width, out, eps))
             width = out
         if unit.stride > 1:
             self.residual.add_module("pool", max_pool2d(3, stride=unit.stride, padding=padding))
@@ -129,7 +131,7 @@ class SeparableUnit(nn.Module):
         return self.residual(x) + self.shortcut(x)
 
 
-def separable(channels: int, width: int, eps: float) -> nn.Sequential:
+def make_separable(channels: int, width: int, eps: float) -> nn.Sequential:
     """A separable convolution, normalised."""
     return sequence(conv=SeparableConv(channels, width, 3), norm=nn.BatchNorm2d(width, eps=eps))
 
@@ -163,7 +165,7 @@ class Xception(ImageModel):
             stage.add_module(f"unit{units}", built)
             channels = unit.widths[-1]
         for number, width in enumerate(spec.exit, start=1):
-            stage.add_module(f"exit{number}", separable(channels, width, spec.eps))
+            stage.add_module(f"exit{number}", make_separable(channels, width, spec.eps))
             stage.add_module(f"act{number}", nn.ReLU(inplace=True))
             channels = width
         self.add_stage(name, stage, channels, stride=stride)

@@ -60,7 +60,7 @@ class AfterPadConv2d(nn.Conv2d):
         return super().forward(F.pad(input, (0, right, 0, bottom)))
 
 
-def conv2d(
+def make_conv2d(
     in_channels: int,
     out_channels: int,
     kernel: int | tuple[int, int],
@@ -122,7 +122,7 @@ class ConvNorm(nn.Sequential):
         act: type[nn.ReLU] | type[nn.ReLU6] | type[nn.SiLU] | None = nn.ReLU,
     ) -> None:
         super().__init__()
-        self.conv = conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, groups=groups)
+        self.conv = make_conv2d(in_channels, out_channels, kernel, stride=stride, padding=padding, groups=groups)
         self.norm = nn.BatchNorm2d(out_channels, eps=eps)
         if act is not None:
             self.act = act(inplace=True)
@@ -150,5 +150,7 @@ class SeparableConv(nn.Sequential):
         self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, padding: Padding = "symmetric"
     ) -> None:
         super().__init__()
-        self.depthwise = conv2d(in_channels, in_channels, kernel, stride=stride, padding=padding, groups=in_channels)
-        self.pointwise = conv2d(in_channels, out_channels, 1)
+        self.depthwise = make_conv2d(
+            in_channels, in_channels, kernel, stride=stride, padding=padding, groups=in_channels
+        )
+        self.pointwise = make_conv2d(in_channels, out_channels, 1)

@@ -1,4 +1,4 @@
-"""What is left out at random in training."""
+"""Layers that drop something at random in training."""
 
 from __future__ import annotations
 
@@ -10,52 +10,58 @@ from torch import Tensor, nn
 
 @final
 class StochasticDepth(nn.Module):
-    """Leave a residual function out for some of the images, and only in training.
+    """Drop a residual function for some images in training (also called drop path).
 
-    What stays is divided by its chance to stay, so that evaluation needs no factor; the paper multiplies in evaluation
-    instead, which has the same expectation.
+    The outputs that are kept are divided by the probability of keeping them, so that evaluation needs no factor. The
+    paper multiplies in evaluation instead, which has the same expectation.
 
     Source:
         Huang et al. 2016, Deep Networks with Stochastic Depth (arXiv 1603.09382), equation 2.
 
     Args:
-        survival: Chance that the function stays, above 0 and at most 1.
+        drop_path_rate: Probability of dropping the function, at least 0 and below 1.
 
     Shape:
         ``[n, ...]`` to the same.
     """
 
-    def __init__(self, survival: float) -> None:
+    def __init__(self, drop_path_rate: float) -> None:
         super().__init__()
-        if not 0 < survival <= 1:
-            raise ValueError(f"a chance to survive is above 0 and at most 1; got {survival}")
-        self.survival = survival
+        check_drop_path_rate(drop_path_rate)
+        self.drop_path_rate = drop_path_rate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zero the function for each image by a draw of its own."""
-        if not self.training or self.survival == 1.0:
+        """Draw for each image whether to set the function to zero."""
+        if not self.training or self.drop_path_rate == 0:
             return x
+        keep = 1 - self.drop_path_rate
         shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        kept = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(self.survival)
-        return x * kept.div_(self.survival)
+        kept = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(keep)
+        return x * kept.div_(keep)
 
     def extra_repr(self) -> str:
         """Shown when the network is printed."""
-        return f"survival={self.survival:g}"
+        return f"drop_path_rate={self.drop_path_rate:g}"
 
 
-def linear_survival(last: float, blocks: int) -> list[float]:
-    """Chance to stay of each of `blocks` residual functions, falling evenly to `last`.
+def check_drop_path_rate(rate: float) -> None:
+    """Raise ValueError for a rate that is negative, or 1 and above."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"drop_path_rate must be at least 0 and below 1; got {rate}")
+
+
+def linear_drop_path(last: float, blocks: int) -> list[float]:
+    """Drop path rate of each of `blocks` residual functions, rising linearly to `last`.
 
     Source:
-        Huang et al. 2016, equation 4: p_l = 1 - (l / L)(1 - p_L), l counted from 1.
+        Huang et al. 2016, equation 4: 1 - p_l = (l / L)(1 - p_L), l counted from 1.
 
     Args:
-        last: Chance of the last block, p_L.
-        blocks: Their number, L.
+        last: Rate of the last block, 1 - p_L.
+        blocks: Number of blocks, L.
 
     Example:
-        >>> linear_survival(0.5, 4)
-        [0.875, 0.75, 0.625, 0.5]
+        >>> linear_drop_path(0.5, 4)
+        [0.125, 0.25, 0.375, 0.5]
     """
-    return [1 - index / blocks * (1 - last) for index in range(1, blocks + 1)]
+    return [index / blocks * last for index in range(1, blocks + 1)]

@@ -19,13 +19,13 @@ def torchvision(model: ImageModel) -> list[Row]:
         Rule(r"classifier\.0\.(\w+)", "head.norm.{1}"),
         Rule(r"classifier\.2\.(\w+)", "head.logits.{1}"),
     ]
-    parts = {"0": "depthwise", "2": "perceptron.norm", "3": "perceptron.fc1", "5": "perceptron.fc2"}
+    parts = {"0": "depthwise", "2": "mlp.norm", "3": "mlp.fc1", "5": "mlp.fc2"}
     for number, stage in enumerate(model.stages[1:]):
         halving, blocks = rf"features\.{2 * number}\.", rf"features\.{2 * number + 1}\.(\d+)\."
         rules += [
             Rule(rf"{halving}0\.(\w+)", f"{stage}.norm.{{1}}"),
             Rule(rf"{halving}1\.(\w+)", f"{stage}.conv.{{1}}"),
-            Rule(rf"{blocks}layer_scale", f"{stage}.unit{{1+1}}.perceptron.scale.weight", Tensor.flatten),
+            Rule(rf"{blocks}layer_scale", f"{stage}.unit{{1+1}}.mlp.scale.weight", Tensor.flatten),
         ]
         for theirs, ours in parts.items():
             rules.append(Rule(rf"{blocks}block\.{theirs}\.(\w+)", f"{stage}.unit{{1+1}}.{ours}.{{2}}"))
@@ -41,11 +41,11 @@ def timm(_model: ImageModel) -> list[Row]:
         Rule(stage + r"downsample\.0\.(\w+)", "stage{1+1}.norm.{2}"),
         Rule(stage + r"downsample\.1\.(\w+)", "stage{1+1}.conv.{2}"),
         Rule(block + r"conv_dw\.(\w+)", UNIT + "depthwise.{3}"),
-        Rule(block + r"norm\.(\w+)", UNIT + "perceptron.norm.{3}"),
-        Rule(block + r"mlp\.(fc\d)\.weight", UNIT + "perceptron.{3}.weight", _dense),
-        Rule(block + r"mlp\.(fc\d)\.bias", UNIT + "perceptron.{3}.bias"),
-        Rule(block + r"mlp\.grn\.(\w+)", UNIT + "perceptron.response.{3}"),
-        Rule(block + r"gamma", UNIT + "perceptron.scale.weight"),
+        Rule(block + r"norm\.(\w+)", UNIT + "mlp.norm.{3}"),
+        Rule(block + r"mlp\.(fc\d)\.weight", UNIT + "mlp.{3}.weight", _dense),
+        Rule(block + r"mlp\.(fc\d)\.bias", UNIT + "mlp.{3}.bias"),
+        Rule(block + r"mlp\.grn\.(\w+)", UNIT + "mlp.response.{3}"),
+        Rule(block + r"gamma", UNIT + "mlp.scale.weight"),
         Rule(r"head\.norm\.(\w+)", "head.norm.{1}"),
         Rule(r"head\.fc\.(\w+)", "head.logits.{1}"),
     ]
@@ -68,10 +68,10 @@ def of_keras(_model: ImageModel) -> list[Row]:
         *_norm(halving, "stage{1+2}.norm"),
         Rule(block + "depthwise_conv/kernel", UNIT + "depthwise.weight", keras.convolution),
         Rule(block + "depthwise_conv/bias", UNIT + "depthwise.bias"),
-        *_norm(block + "layernorm", UNIT + "perceptron.norm"),
-        Rule(block + r"pointwise_conv_(\d)/kernel", UNIT + "perceptron.fc{3}.weight", keras.dense),
-        Rule(block + r"pointwise_conv_(\d)/bias", UNIT + "perceptron.fc{3}.bias"),
-        Rule(block + r"layer_scale/\w+", UNIT + "perceptron.scale.weight"),
+        *_norm(block + "layernorm", UNIT + "mlp.norm"),
+        Rule(block + r"pointwise_conv_(\d)/kernel", UNIT + "mlp.fc{3}.weight", keras.dense),
+        Rule(block + r"pointwise_conv_(\d)/bias", UNIT + "mlp.fc{3}.bias"),
+        Rule(block + r"layer_scale/\w+", UNIT + "mlp.scale.weight"),
         *_norm(r"convnext_\w+_head_layernorm", "head.norm"),
         *keras.logits(r"convnext_\w+_head_dense"),
     ]
