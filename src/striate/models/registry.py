@@ -97,6 +97,20 @@ class Entry:
             in_channels=self.input[0] if in_channels is None else in_channels,
         )
 
+    def drop_path_options(self, rate: float) -> dict[str, float]:
+        """The options that set the drop path rate (stochastic depth).
+
+        Raises:
+            PlanError: The network has no stochastic depth.
+        """
+        for prefix, spec in (("", self.spec), ("unit.", getattr(self.spec, "unit", None))):
+            if any(field.name == "drop_path_rate" for field in (fields(spec) if is_dataclass(spec) else ())):
+                return {f"{prefix}drop_path_rate": float(rate)}
+        raise PlanError(
+            f"{self.name} has no stochastic depth, so it takes no drop_path_rate",
+            hint="networks of the families convnext, convnext_v2, efficientnet and stochastic_depth have it",
+        )
+
 
 REGISTRY: Registry[Entry] = Registry("network", UnknownModelError)
 

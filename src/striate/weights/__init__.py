@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from striate.weights.create import Opened as Opened
     from striate.weights.create import create_model as create_model
     from striate.weights.create import open_model as open_model
+    from striate.weights.listing import list_models as list_models
     from striate.weights.load import load_state_dict as load_state_dict
     from striate.weights.readers import read_state as read_state
     from striate.weights.save import save_state as save_state
@@ -19,6 +20,7 @@ _HOMES = {
     "Opened": "create",
     "create_model": "create",
     "get": "catalogue",
+    "list_models": "listing",
     "load_state_dict": "load",
     "open_model": "create",
     "read_state": "readers",

@@ -17,6 +17,7 @@ from striate.weights.adapt import to_bands, to_colour, to_grey
 from striate.weights.catalogue import Checkpoint
 from striate.weights.fetch import Picked, pick
 from striate.weights.guess import guess
+from striate.weights.keywords import refuse
 from striate.weights.labels import LabelSet
 from striate.weights.load import load_state_dict
 from striate.weights.readers import read_state
@@ -81,6 +82,7 @@ def open_model(
     *,
     classes: int | None = None,
     in_channels: int | None = None,
+    drop_path_rate: float | None = None,
     allow_download: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Opened:
@@ -93,6 +95,7 @@ def open_model(
             one.
         in_channels: 1 or 3; where the weights take the other, the first convolution is folded (`weights.adapt`).
             None takes what the weights do.
+        drop_path_rate: As for `create_model`.
         allow_download: Whether files may be fetched.
         progress: Hears of the download; None for silence.
 
@@ -114,6 +117,8 @@ def open_model(
         entry = REGISTRY.get(network)
         entry.require("classify")
         opened = _open(entry, pick(entry.name, tag, allow_download=allow_download, progress=progress))
+    if drop_path_rate is not None:
+        opened = _with_drop_path(opened, drop_path_rate)
     model, preprocess, known = opened.model, opened.preprocess, opened.labels
     if in_channels not in (None, preprocess.in_channels):
         if {in_channels, preprocess.in_channels} != {1, 3}:
@@ -135,7 +140,9 @@ def create_model(
     *,
     classes: int | None = None,
     in_channels: int | None = None,
+    drop_path_rate: float | None = None,
     progress: ProgressCallback | None = None,
+    **unknown: Any,
 ) -> ImageModel | DenseModel:
     """Build a network by name.
 
@@ -147,7 +154,10 @@ def create_model(
             layer.
         in_channels: Channels of the images; None takes the published number. For others than the weights' the first
             convolution is folded: grey and colour exactly, any other number as `weights.adapt.to_bands` says.
-        progress: Hears of a download; None for silence.
+        drop_path_rate: Probability of dropping the last residual function in training (stochastic depth), at least 0
+            and below 1; None takes that of the paper. Only networks with stochastic depth take it.
+        progress: Told about a download; None for silence.
+        **unknown: Any other keyword is an error, which names ours for those of timm, torchvision and Keras.
 
     Returns:
         The network: in training mode with random weights, in evaluation mode with published ones.
@@ -162,21 +172,38 @@ def create_model(
         >>> create_model("resnet20_cifar", classes=3).classes
         3
     """
+    refuse("create_model", unknown, ("weights", "classes", "in_channels", "drop_path_rate", "progress"))
     network, tag = split_name(name)
     if weights is not None and tag is not None:
         raise PlanError(f"weights are named twice: {name!r} and {str(weights)!r}")
     tag = str(weights) if weights is not None else tag
     if tag is None:
         assert network is not None  # where it is not, the text is the tag
-        model = REGISTRY.get(network).create(classes=classes, in_channels=in_channels)
+        entry = REGISTRY.get(network)
+        options = {} if drop_path_rate is None else entry.drop_path_options(drop_path_rate)
+        model = entry.create(classes=classes, in_channels=in_channels, options=options)
         assert isinstance(model, ImageModel | DenseModel)
         return model
     full = tag if network is None else f"{network}:{tag}"
     if in_channels is None or in_channels in (1, 3):
-        return open_model(full, classes=classes, in_channels=in_channels, progress=progress).model
-    model = open_model(full, classes=classes, progress=progress).model
+        return open_model(
+            full, classes=classes, in_channels=in_channels, drop_path_rate=drop_path_rate, progress=progress
+        ).model
+    model = open_model(full, classes=classes, drop_path_rate=drop_path_rate, progress=progress).model
     to_bands(model, in_channels)
     return model
+
+
+def _with_drop_path(opened: Opened, rate: float) -> Opened:
+    """The same network and weights, built with another drop path rate."""
+    entry, old = REGISTRY.get(opened.name), opened.model
+    options = opened.options | entry.drop_path_options(rate)
+    if opened.found is not None:
+        model = trained.rebuild(replace(opened.found.card, options=options))
+    else:
+        model = entry.classifier(classes=old.classes, in_channels=old.in_channels, options=options)
+    model.load_state_dict(old.state_dict())
+    return replace(opened, model=model.eval(), options=options)
 
 
 def _open_trained(found: trained.Found) -> Opened:
