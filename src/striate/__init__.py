@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from striate.models.own import register_model as register_model
     from striate.tasks.classify.ensemble import Ensemble as Ensemble
     from striate.weights.create import create_model as create_model
+    from striate.weights.listing import list_models as list_models
 
 _HOMES = {
     "Ensemble": "tasks.classify.ensemble",
@@ -49,6 +50,7 @@ _HOMES = {
     "TrainedClassifier": "jobs.classifier",
     "check": "api.verbs",
     "create_model": "weights.create",
+    "list_models": "weights.listing",
     "ensemble": "jobs.classifier",
     "evaluate": "api.verbs",
     "features": "api.verbs",
@@ -81,6 +83,7 @@ __all__ = [
     "evaluate",
     "features",
     "fit",
+    "list_models",
     "load",
     "models",
     "predict",

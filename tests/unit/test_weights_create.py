@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from striate.core.device import shapes_only
 from striate.core.errors import CheckpointError, PlanError, UnknownModelError, UnknownWeightsError
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
-from striate.weights import adapt, catalogue, create_model, fetch, maps, open_model, save_state
+from striate.nn.drop import StochasticDepth
+from striate.weights import adapt, catalogue, create_model, fetch, list_models, maps, open_model, save_state
 from striate.weights.catalogue import Checkpoint
 from striate.weights.maps import keras_layout as keras
 
@@ -69,6 +73,56 @@ def test_random_weights_need_no_catalogue() -> None:
     assert create_model("mobilenetv2_100").classes == 1000
     with pytest.raises(UnknownModelError, match="resnet18"):
         create_model("resnet-81")
+
+
+def rates(model: torch.nn.Module) -> list[float]:
+    return [layer.drop_path_rate for layer in model.modules() if isinstance(layer, StochasticDepth)]
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("convnext_tiny", -1), ("stochastic_depth_resnet110", -1), ("efficientnet_b0", -2)]
+)
+def test_the_drop_path_rate_is_an_argument(name: str, last: int) -> None:
+    with shapes_only():
+        published, own = rates(create_model(name)), rates(create_model(name, drop_path_rate=0.3))
+        assert rates(create_model(name, drop_path_rate=0)) == [0] * len(published)
+    for theirs, ours in zip(published, own, strict=True):
+        assert ours == pytest.approx(0.3 * theirs / REGISTRY.get(name).drop_path_rate)
+    assert own[last] > 0.27
+    with pytest.raises(PlanError, match="at least 0 and below 1"):
+        create_model(name, drop_path_rate=1)
+
+
+def test_the_drop_path_rate_changes_no_weights(tmp_path: Path) -> None:
+    model = create_model("efficientnet_b0", classes=1000)
+    save_state(model, tmp_path / "own.safetensors")
+    again = create_model("efficientnet_b0", tmp_path / "own.safetensors", classes=7, drop_path_rate=0.5)
+    assert rates(again) == pytest.approx([2.5 * rate for rate in rates(model)])
+    kept = {name: tensor for name, tensor in model.state_dict().items() if "logits" not in name}
+    assert all(torch.equal(again.state_dict()[name], tensor) for name, tensor in kept.items())
+    assert again.classes == 7
+    assert not again.training
+    with pytest.raises(PlanError, match="resnet18 has no stochastic depth"):
+        create_model("resnet18", drop_path_rate=0.1)
+
+
+def test_networks_are_listed_by_pattern_family_task_and_weights() -> None:
+    everything = list_models()
+    assert sorted(everything) == sorted(REGISTRY)
+    assert list_models("resnet1?") == ["resnet18"]
+    assert list_models("mobilenetv2*") == ["mobilenet_v2"]  # by an alias
+    assert list_models(family="unet") == list_models("unet") == ["unet"]
+    assert set(list_models(task="segment")) == {name for name in REGISTRY if REGISTRY.get(name).task == "segment"}
+    published = list_models(weights=True)
+    assert published == [name for name in everything if catalogue.entries_for(name)]
+    assert 0 < len(published) < len(everything)
+    with pytest.raises(UnknownModelError, match="there is no family 'resnett'; families: resnet"):
+        list_models(family="resnett")
+
+
+def test_listing_networks_does_not_import_torch() -> None:
+    code = "import sys, striate; striate.list_models(weights=True); print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "False\n"
 
 
 def test_bundled_weights_open_with_all_they_need(bundle: dict[str, ImageModel]) -> None:

@@ -22,6 +22,8 @@ _OURS = {
     "in_channel": "in_channels",
     "n_in": "in_channels",
     "include_top": "classes",
+    "stochastic_depth_prob": "drop_path_rate",
+    "drop_path": "drop_path_rate",
     "pretrained": 'weights="default"',
     "encoder_weights": "weights",
     "checkpoint_path": "weights",

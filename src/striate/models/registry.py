@@ -97,19 +97,26 @@ class Entry:
             in_channels=self.input[0] if in_channels is None else in_channels,
         )
 
+    @property
+    def drop_path_rate(self) -> float | None:
+        """The published drop path rate of the last residual function; None without stochastic depth."""
+        found = _drop_path_field(self.spec)
+        return None if found is None else found[1]
+
     def drop_path_options(self, rate: float) -> dict[str, float]:
-        """The options that set the drop path rate (stochastic depth).
+        """The options that set the drop path rate.
 
         Raises:
             PlanError: The network has no stochastic depth.
         """
-        for prefix, spec in (("", self.spec), ("unit.", getattr(self.spec, "unit", None))):
-            if any(field.name == "drop_path_rate" for field in (fields(spec) if is_dataclass(spec) else ())):
-                return {f"{prefix}drop_path_rate": float(rate)}
-        raise PlanError(
-            f"{self.name} has no stochastic depth, so it takes no drop_path_rate",
-            hint="networks of the families convnext, convnext_v2, efficientnet and stochastic_depth have it",
-        )
+        found = _drop_path_field(self.spec)
+        if found is None:
+            having = dict.fromkeys(entry.family for entry in entries() if entry.drop_path_rate is not None)
+            raise PlanError(
+                f"{self.name} has no stochastic depth, so it takes no drop_path_rate",
+                hint=f"these families have it: {', '.join(having)}",
+            )
+        return {found[0]: float(rate)}
 
 
 REGISTRY: Registry[Entry] = Registry("network", UnknownModelError)
@@ -176,6 +183,19 @@ def with_options(spec: Any, options: Mapping[str, Any]) -> Any:
         except ValueError as error:  # the spec rejects nonsense
             raise PlanError(f"option {dotted!r} cannot be {value!r}: {error}") from error
     return spec
+
+
+def _drop_path_field(spec: Any) -> tuple[str, float] | None:
+    """Dotted name and value of the drop path rate in a spec, or in the spec of its unit."""
+    for each in fields(spec):
+        value = getattr(spec, each.name)
+        if each.name == "drop_path_rate":
+            return each.name, value
+        if each.name == "unit" and is_dataclass(value):
+            found = _drop_path_field(value)
+            if found is not None:
+                return f"unit.{found[0]}", found[1]
+    return None
 
 
 def _alike(old: Any, new: Any) -> bool:

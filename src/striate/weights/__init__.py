@@ -32,6 +32,7 @@ __all__ = [
     "Opened",
     "create_model",
     "get",
+    "list_models",
     "load_state_dict",
     "open_model",
     "read_state",

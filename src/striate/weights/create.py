@@ -17,7 +17,6 @@ from striate.weights.adapt import to_bands, to_colour, to_grey
 from striate.weights.catalogue import Checkpoint
 from striate.weights.fetch import Picked, pick
 from striate.weights.guess import guess
-from striate.weights.keywords import refuse
 from striate.weights.labels import LabelSet
 from striate.weights.load import load_state_dict
 from striate.weights.readers import read_state
@@ -142,7 +141,6 @@ def create_model(
     in_channels: int | None = None,
     drop_path_rate: float | None = None,
     progress: ProgressCallback | None = None,
-    **unknown: Any,
 ) -> ImageModel | DenseModel:
     """Build a network by name.
 
@@ -157,7 +155,6 @@ def create_model(
         drop_path_rate: Probability of dropping the last residual function in training (stochastic depth), at least 0
             and below 1; None takes that of the paper. Only networks with stochastic depth take it.
         progress: Told about a download; None for silence.
-        **unknown: Any other keyword is an error, which names ours for those of timm, torchvision and Keras.
 
     Returns:
         The network: in training mode with random weights, in evaluation mode with published ones.
@@ -172,7 +169,6 @@ def create_model(
         >>> create_model("resnet20_cifar", classes=3).classes
         3
     """
-    refuse("create_model", unknown, ("weights", "classes", "in_channels", "drop_path_rate", "progress"))
     network, tag = split_name(name)
     if weights is not None and tag is not None:
         raise PlanError(f"weights are named twice: {name!r} and {str(weights)!r}")
