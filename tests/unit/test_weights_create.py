@@ -88,7 +88,7 @@ def test_the_drop_path_rate_is_an_argument(name: str, last: int) -> None:
         assert rates(create_model(name, drop_path_rate=0)) == [0] * len(published)
     for theirs, ours in zip(published, own, strict=True):
         assert ours == pytest.approx(0.3 * theirs / REGISTRY.get(name).drop_path_rate)
-    assert own[last] > 0.27
+    assert own[last] > 0.25
     with pytest.raises(PlanError, match="at least 0 and below 1"):
         create_model(name, drop_path_rate=1)
 
