@@ -1,20 +1,20 @@
-"""What a GPU gives: one script of about ten minutes, for a machine that is at hand for a short time.
+"""Speed, accuracy and determinism on a GPU: one script of about ten minutes.
 
-Every step runs the `striate` command in a process of its own, so that a step that fails leaves the others their time:
+Every step runs the `striate` command in a new process, so a step that fails does not affect the others:
 
-- `bench`: forward and training step of several networks in float32, as `striate bench` times them.
-- `step`: the training loop against the same step written by hand in PyTorch (channels last, bfloat16 autocast), both on
-  the GPU and on the same bytes, which shows what the loop itself costs there.
-- `cifar`: CIFAR-10 from scratch by the recipe `resnet_cifar_fast`: test accuracy and seconds.
-- `repeat`: the same short training twice: whether two runs on this GPU end with equal weights.
-- `resume`: the same training stopped by SIGTERM and resumed: whether it ends with the weights of the undisturbed run.
+- `bench`: forward passes and training steps of several networks in float32, as `striate bench` times them.
+- `step`: the training loop against the same step written in plain PyTorch (channels last, bfloat16 autocast), on the
+  same uint8 images. The ratio shows the overhead of the loop.
+- `cifar`: CIFAR-10 from scratch with the recipe `resnet_cifar_fast`: test accuracy and seconds.
+- `repeat`: the same short training run twice, and whether both end with equal weights.
+- `resume`: the same training run stopped by SIGTERM and resumed, and whether it ends with the same weights.
 - `fit`: the main job on a small set of photos: test accuracy and seconds.
-- `predict`: a folder of images through ResNet-50: images per second, decoding included.
+- `predict`: evaluation on the test images of CIFAR-10: images per second, including decoding.
 
     python benchmarks/gpu.py --cifar FOLDER --photos photos.tar --out results.jsonl
 
-CIFAR is a folder with train.tar.xz and test.tar.xz of class folders, or with the folders themselves. A step whose data
-is not given is left out. Each row of the output holds the device, the versions and what the step gave.
+The CIFAR folder contains train.tar.xz and test.tar.xz with class folders, or the extracted folders. A step without its
+data is skipped. Each row of the output contains the device, the versions and the result of the step.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ STEP_LIMIT_S = 300
 
 
 def main() -> None:
-    """Run the steps asked for, and append a row for each to the output."""
+    """Run the chosen steps, and append a row for each to the output."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar", type=Path)
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--backbone", default="mobilenet_v2", help="of the step fit")
+    parser.add_argument("--backbone", default="mobilenet_v2", help="backbone of the step fit")
     parser.add_argument("--workers", type=int, default=min(12, (os.cpu_count() or 2) - 1))
     parser.add_argument("--steps", nargs="*", choices=list(STEPS), default=list(STEPS))
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("results.jsonl"))
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def device() -> dict[str, Any]:
-    """The GPU and the versions."""
+    """The name of the GPU and the version of PyTorch."""
     import torch
 
     name = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no GPU"
@@ -75,7 +75,7 @@ def device() -> dict[str, Any]:
 
 
 def unpacked(source: Path, target: Path) -> Path:
-    """The folder of CIFAR-10 with train/ and test/ class folders."""
+    """Extract CIFAR-10 if necessary. Returns the folder with train/ and test/ class folders."""
     if (source / "train").is_dir():
         return source
     for part in ("train", "test"):
@@ -85,10 +85,10 @@ def unpacked(source: Path, target: Path) -> Path:
 
 
 def striate(*words: object, timeout: float = STEP_LIMIT_S) -> Any:
-    """The JSON document that a command prints.
+    """Run a command, and return its JSON output.
 
     Raises:
-        RuntimeError: The command failed; the message holds the end of its log.
+        RuntimeError: The command failed. The message contains the end of its standard error.
     """
     done = subprocess.run([*STRIATE, *map(str, words), "--json"], capture_output=True, text=True, timeout=timeout)
     if done.returncode:
@@ -104,7 +104,7 @@ def bench(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def step(given: argparse.Namespace) -> dict[str, Any]:
-    """The loop's step over the same step written by hand, ResNet-50 at 224 px."""
+    """The step of the training loop against the same step in plain PyTorch: ResNet-50 at 224 px."""
     import numpy as np
     import torch
     import torch.nn.functional as F
@@ -143,7 +143,7 @@ def loop_step(folder: Path, batch: int, rounds: int) -> float:
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    for i in range(batch * rounds + 8):  # one colour each: files are small, and the steps cost the same
+    for i in range(batch * rounds + 8):  # one colour each: the files are small, and the steps cost the same
         path = folder / "data" / ("train" if i >= 8 else "test") / f"class{i % 4}" / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (224, 224), tuple(rng.integers(0, 256, 3).tolist())).save(path)
@@ -152,8 +152,8 @@ def loop_step(folder: Path, batch: int, rounds: int) -> float:
     out = folder / "run"
     striate("train", "resnet50", folder / "data", "--recipe", recipe, "--device", "cuda", "--workers", 4, "--out", out)
     rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    paces = sorted(row["images_per_s"] for row in rows if row.get("event") == "epoch")
-    return batch / paces[len(paces) // 2]
+    speeds = sorted(row["images_per_s"] for row in rows if row.get("event") == "epoch")
+    return batch / speeds[len(speeds) // 2]
 
 
 def cifar(given: argparse.Namespace) -> dict[str, Any] | None:
@@ -166,24 +166,24 @@ def cifar(given: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def short(given: argparse.Namespace) -> list[object]:
-    """A training of seconds."""
+    """Arguments of a short training run."""
     return ["train", "resnet20_cifar", "digits", "--recipe", "cifar_short", "--epochs", 8, "--device", "cuda"]
 
 
 def weights(run: Path) -> str:
-    """sha256 of a run's weights."""
+    """SHA-256 of the weights of a run."""
     return hashlib.sha256((run / "model.safetensors").read_bytes()).hexdigest()
 
 
 def repeat(given: argparse.Namespace) -> dict[str, Any]:
-    """Two equal trainings."""
+    """Two training runs with the same seed."""
     runs = [given.work / f"repeat{i}" for i in range(2)]
     tops = [striate(*short(given), "--out", run)["test"]["top1"] for run in runs]
     return {"equal": weights(runs[0]) == weights(runs[1]), "top1": tops}
 
 
 def resume(given: argparse.Namespace) -> dict[str, Any]:
-    """A training stopped in its middle and resumed."""
+    """A training run that is stopped and resumed, against an uninterrupted one."""
     whole, parts = given.work / "whole", given.work / "parts"
     straight = striate(*short(given), "--out", whole)
     command = [*STRIATE, *map(str, short(given)), "--out", str(parts)]
@@ -220,7 +220,7 @@ def fit(given: argparse.Namespace) -> dict[str, Any] | None:
 
 
 def predict(given: argparse.Namespace) -> dict[str, Any] | None:
-    """Images per second of evaluating CIFAR's test images with the network of the step cifar."""
+    """Images per second when evaluating the network of the step cifar on the test images."""
     if given.cifar is None or not (given.work / "fast" / "metrics.json").exists():
         return None
     began = time.monotonic()

@@ -1,6 +1,6 @@
-"""Small drawn images, so that whole jobs run in seconds and need no data from anywhere.
+"""Small generated images, so that whole jobs run in seconds without a dataset.
 
-They are noisy enough that no network gets all of them right: figures that are all 1 would agree by accident.
+The images are noisy, so that no network classifies all of them correctly: metrics that are all 1 would agree by chance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SIDE = 32
 
 
 def drawing(shape: int, number: int, *, colour: bool = False) -> np.ndarray:
-    """One image: level bars, a disc, or a slope of stairs, at a drawn place and on noise; uint8."""
+    """One uint8 image: horizontal bars, a disc, or diagonal stripes, at a random position on noise."""
     rng = np.random.default_rng((shape, number))
     y, x = np.mgrid[:SIDE, :SIDE].astype(float)
     shift, period = rng.uniform(0, 8), rng.uniform(7, 10)
@@ -41,14 +41,14 @@ def draw(
     colour: bool = False,
     first: int = 0,
 ) -> Path:
-    """A folder of PNG files in class folders.
+    """Write PNG files into class folders.
 
     Args:
-        folder: Made when it is not there.
-        each: Images of every class, or of each class in turn.
-        classes: Their names.
+        folder: The folder. It is created if it does not exist.
+        each: Number of images per class, or one number for each class.
+        classes: Names of the classes.
         colour: Whether the images have three channels.
-        first: Number of the first image; other numbers, other images.
+        first: Index of the first image. Every index is another image.
     """
     counts = [each] * len(classes) if isinstance(each, int) else each
     for shape, (name, count) in enumerate(zip(classes, counts, strict=True)):
