@@ -61,6 +61,7 @@ from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import train
+from striate.training.options import Hooks, TrainingOptions
 from striate.transfer.finetune import Frozen, FrozenStageSource, TrainedStages
 from striate.weights import load_state_dict
 
@@ -200,11 +201,9 @@ def measure(name: str, cut: str | None, batch: int, options: argparse.Namespace)
             module,
             source,
             recipe,
+            TrainingOptions(seed=0, precision=options.precision, compiled=options.compile),
+            hooks=Hooks(progress=rounds),
             loss=CrossEntropy(label_smoothing=recipe.label_smoothing),
-            seed=0,
-            progress=rounds,
-            precision=options.precision,
-            compiled=options.compile,
         )
     seconds = {who: np.array(each[WARM_UP:]) for who, each in rounds.seconds.items()}
     per_s = round(float(batch / np.median(seconds["ours"])), 2)

@@ -14,6 +14,7 @@ from torch import nn
 from striate.records.recipes import Augment, Recipe
 from striate.tasks.classify.source import PixelSource
 from striate.training.loop import train
+from striate.training.options import Hooks, TrainingOptions
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -51,7 +52,14 @@ def test_our_time_is_that_of_the_whole_step_and_references_run_between_steps(ste
 
     rounds = step.Interleaved({"a": lambda: reference("a"), "b": lambda: reference("b")}, lambda: network.now)
     source = PixelSource(np.zeros((4, 2, 2, 3), np.uint8), np.array([0, 1, 2, 0]), Augment(), seed=0)
-    train(network, source, Recipe(batch=4, steps=4, lr=1e-3), loss=nn.CrossEntropyLoss(), seed=0, progress=rounds)
+    train(
+        network,
+        source,
+        Recipe(batch=4, steps=4, lr=1e-3),
+        TrainingOptions(seed=0),
+        hooks=Hooks(progress=rounds),
+        loss=nn.CrossEntropyLoss(),
+    )
     assert rounds.seconds == {"ours": [10.0] * 4, "a": [30.0] * 4, "b": [30.0] * 4}
     assert "".join(ran) == "ab" + "ba" + "ab" + "ba"
 

@@ -21,7 +21,7 @@ import pytest
 from drawings import draw
 
 NO_TTA = [sys.executable, "-m", "striate"]
-OFTEN_SAVED = "from striate.training import loop; loop.train.__kwdefaults__['save_every_s'] = 0.05; "
+OFTEN_SAVED = "from striate.training import options; options.Saving.__init__.__kwdefaults__['every_s'] = 0.05; "
 SHORT = "from striate.records import plans; plans.FitPlan.__init__.__kwdefaults__['work_s'] = 0.1; "
 GO = "from striate.cli import main; main()"
 OFTEN = [sys.executable, "-c", OFTEN_SAVED + GO]  # training's state is saved many times a second, not every 15 seconds

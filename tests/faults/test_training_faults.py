@@ -29,15 +29,18 @@ from typer.testing import CliRunner
 
 from drawings import draw
 from striate.cli.app import app
-from striate.core.errors import DataError, NonFiniteLossError, PlanError, StorageError, WorkerError
+from striate.core.cancel import CancelToken
+from striate.core.errors import DataError, JobCancelled, NonFiniteLossError, PlanError, StorageError, WorkerError
 from striate.core.events import NoProgress
 from striate.jobs import train as job
 from striate.models import REGISTRY
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
+from striate.tasks.classify.source import PixelSource
 from striate.training import checkpoint
 from striate.training.loop import Trained, train
+from striate.training.options import Hooks, Saving, TrainingOptions
 
 CONSTANT = Schedule(kind="constant")
 SHORT = Recipe(lr=0.05, batch=8, epochs=4, schedule=CONSTANT)
@@ -84,8 +87,10 @@ class Recorded(NoProgress):
 
 
 def trained(module: nn.Module, state: Path | None = None, plan: Recipe = SHORT, **named: Any) -> Trained:
-    named = {"source": Points(), "progress": NoProgress(), "save_every_s": 0.0, "loss": nn.CrossEntropyLoss()} | named
-    return train(module, named.pop("source"), plan, seed=3, save_to=state, signature="a", **named)
+    source, ranks = named.pop("source", None) or Points(), named.pop("ranks", None)
+    saving = Saving(file=state, signature="a", every_s=named.pop("save_every_s", 0.0))
+    options, loss = TrainingOptions(seed=3, workers=named.pop("workers", 0)), nn.CrossEntropyLoss()
+    return train(module, source, plan, options, loss=loss, saving=saving, hooks=Hooks(**named), ranks=ranks)
 
 
 def in_peace(plan: Recipe = SHORT) -> nn.Module:
@@ -260,7 +265,7 @@ def test_statistics_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch) -> None:
-    real, served = job.PixelSource.batch, []
+    real, served = PixelSource.batch, []
 
     def batch(source: Any, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         inputs, labels = real(source, samples, epoch)
@@ -268,7 +273,7 @@ def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch
         return (inputs.float() * float("nan") if len(served) == 4 else inputs), labels
 
     monkeypatch.setattr(recipes, "recipe", lambda name: Recipe(lr=0.05, batch=16, epochs=3, source="test"))
-    monkeypatch.setattr(job.PixelSource, "batch", batch)
+    monkeypatch.setattr(PixelSource, "batch", batch)
     job.run(plan(data), tmp_path / "run", NoProgress(), runtime=RuntimeOptions(save_every_s=0))
     assert json.loads((tmp_path / "run/metrics.json").read_text())["halved_at"] == 3
 
@@ -297,8 +302,9 @@ def test_every_resume_is_known_even_if_the_next_kill_comes_at_once(tmp_path: Pat
     def stop(number: int, x: Tensor) -> Tensor:
         raise RuntimeError("killed")
 
-    with pytest.raises(KeyboardInterrupt):
-        trained(network(), tmp_path / "state", progress=Recorded(4, lambda: signal.raise_signal(signal.SIGINT)))
+    cancel = CancelToken()
+    with pytest.raises(JobCancelled):
+        trained(network(), tmp_path / "state", progress=Recorded(4, cancel.cancel), cancel=cancel)
     for _ in range(2):
         with pytest.raises(RuntimeError, match="killed"):
             trained(network(), tmp_path / "state", source=Points(stop))
@@ -311,6 +317,9 @@ from pathlib import Path
 sys.path[:0] = sys.argv[1:3]
 import torch
 torch.set_num_threads(1)
+from striate.cli.signals import cancelled_by_signals
+from striate.core.cancel import CancelToken
+from striate.core.errors import JobCancelled
 from striate.training.ranks import Ranks
 from test_training_faults import GROUPED, SHORT, Recorded, agree, network, trained
 ranks = Ranks(torch.device("cpu"))
@@ -324,9 +333,11 @@ for number in (signal.SIGINT, signal.SIGTERM):
             time.sleep(0.1)
             os.killpg(0, number)
     state, heard = Path(sys.argv[3]) / number.name, Recorded(9, everybody if ranks.first else lambda: time.sleep(0.3))
+    cancel = CancelToken()
     try:
-        trained(network(), state, plan, workers=2, save_every_s=1e9, progress=heard, ranks=ranks)
-    except KeyboardInterrupt:
+        with cancelled_by_signals(cancel.cancel, patient=ranks.world > 1):
+            trained(network(), state, plan, workers=2, save_every_s=1e9, progress=heard, ranks=ranks, cancel=cancel)
+    except JobCancelled:
         ranks.wait()
         again = network()
         resumes = trained(again, state, plan, workers=2, ranks=ranks).resumes
@@ -406,7 +417,7 @@ def recipe_of(batch: int) -> Recipe:
 def test_a_training_with_a_batch_of_one_image(data: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"^model\.stage\d\..* would normalise over one value a channel"):
         job.run(plan(data, network="mobilenet_v2", recipe="1"), tmp_path / "run", NoProgress())
-    assert not (tmp_path / "run").exists()  # a mended plan may have the name
+    assert not (tmp_path / "run").exists()  # the corrected plan may have the name
     assert job.run(plan(data, network="mobilenet_v2", recipe="2"), tmp_path / "run", NoProgress()).record.steps > 1
     # larger maps have a spread of their own, and LeNet-5 has no normalisation
     assert job.run(

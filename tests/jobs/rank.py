@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.core.events import NoProgress
 from striate.models import REGISTRY
 from striate.records.recipes import Recipe, Schedule
 from striate.training.loop import train
+from striate.training.options import TrainingOptions
 from striate.training.ranks import Ranks
 
 
@@ -43,7 +43,7 @@ def main(network: str, micro_batch: int, steps: int, out: Path) -> None:
     ranks = Ranks(torch.device("cpu"))
     shape = (model.in_channels, 32, 32)
     loss, data = nn.CrossEntropyLoss(), Drawings(shape, torch.float64)
-    result = train(model, data, plan, loss=loss, seed=1, progress=NoProgress(), ranks=ranks)
+    result = train(model, data, plan, TrainingOptions(seed=1), loss=loss, ranks=ranks)
     counted = ranks.gather(list(ranks.share(range(101))))
     if ranks.first:
         torch.save({"state": model.state_dict(), "losses": [r["loss"] for r in result.curve], "counted": counted}, out)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import PlanError
-from striate.core.events import NoProgress
 from striate.models import REGISTRY
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.training.loop import total_steps, train
+from striate.training.options import TrainingOptions
 from striate.training.schedule import cycle_ends, share
 
 PAPERS = {  # recipe to the network that the paper trains
@@ -68,7 +68,7 @@ def test_a_recipe_trains(name: str) -> None:
     side = max(model.aux_side, 32) if model.max_side is None else model.max_side
     before = {key: value.clone() for key, value in model.state_dict().items()}
     method = dataclasses.replace(recipe(name), steps=2)
-    done = train(model, Noise(3, side), method, loss=nn.CrossEntropyLoss(), seed=0, progress=NoProgress())
+    done = train(model, Noise(3, side), method, TrainingOptions(seed=0), loss=nn.CrossEntropyLoss())
     assert done.steps == 2
     assert all(np.isfinite(row["loss"]) for row in done.curve)
     moved = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}

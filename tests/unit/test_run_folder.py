@@ -1,9 +1,10 @@
-"""A run's folder belongs to one process at a time."""
+"""A run's folder belongs to one job at a time."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +18,9 @@ import sys
 from pathlib import Path
 from striate.jobs import run_folder
 from striate.records.plans import TrainPlan
-run_folder.claim("train", TrainPlan(network="lenet5", data="mnist"), Path(sys.argv[1]))
-print("mine", flush=True)
-sys.stdin.read()
+with run_folder.claim("train", TrainPlan(network="lenet5", data="mnist"), Path(sys.argv[1])):
+    print("mine", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -29,8 +30,27 @@ def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_it_free(tmp_p
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "mine\n"
-        with pytest.raises(PlanError, match="another process is at work"):
-            run_folder.claim("train", PLAN, where)
+        with pytest.raises(PlanError, match="another job is at work"), run_folder.claim("train", PLAN, where):
+            pass
         other.kill()
-    assert run_folder.claim("train", PLAN, where).state == "unfinished"
-    assert run_folder.claim("train", PLAN, where).state == "unfinished"  # this process again, before its work ends
+    with run_folder.claim("train", PLAN, where) as claim:
+        assert claim.state == "unfinished"
+        with pytest.raises(PlanError, match="another job is at work"), run_folder.claim("train", PLAN, where):
+            pass  # nor can two jobs of one process
+    with run_folder.claim("train", PLAN, where) as claim:
+        assert claim.state == "unfinished"
+
+
+def test_a_wrong_plan_leaves_no_fresh_folder(tmp_path) -> None:
+    where = tmp_path / "run"
+    with pytest.raises(PlanError, match="wrong"), run_folder.claim("train", PLAN, where):
+        raise PlanError("wrong")
+    assert not where.exists()
+
+
+def test_jobs_without_a_folder_get_one_each(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with run_folder.reserved(None, "my photos") as one, run_folder.reserved(None, "my photos") as other:
+        assert (one, other) == (Path("runs/my-photos-1"), Path("runs/my-photos-2"))
+        (other / "plan.json").write_text("{}")
+    assert (one.exists(), other.exists()) == (False, True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import signal
 from functools import partial
 
 import numpy as np
@@ -12,13 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from striate.core.errors import NonFiniteLossError, WorkerError
-from striate.core.events import NoProgress
+from striate.core.cancel import CancelToken
+from striate.core.errors import JobCancelled, NonFiniteLossError, WorkerError
 from striate.core.seed import generator, uniforms
 from striate.data.augment import augment
 from striate.records.recipes import Augment, Recipe, Schedule, recipe, recipe_names
 from striate.training import loop
 from striate.training.optim import make, set_lr
+from striate.training.options import Hooks, Saving, TrainingOptions
 from striate.training.schedule import drops, share
 
 train = partial(loop.train, loss=nn.CrossEntropyLoss())
@@ -53,14 +53,14 @@ def network() -> nn.Module:
 def test_a_run_that_was_stopped_ends_with_the_same_weights(tmp_path, optimizer, stop_at) -> None:
     plan = Recipe(optimizer=optimizer, lr=0.05, batch=8, epochs=4, clip_grad_norm=1.0, label_smoothing=0.1)
     whole, parts = network(), network()
-    straight = train(whole, Numbers(), plan, seed=3, progress=NoProgress())
+    straight = train(whole, Numbers(), plan, TrainingOptions(seed=3))
     source = Numbers()
     source.stop_at = stop_at
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(parts, source, plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
+        train(parts, source, plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a", every_s=0))
     again = network()
-    resumed = train(again, Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
+    resumed = train(again, Numbers(), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a", every_s=0))
     assert resumed.resumed_at == stop_at
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -78,8 +78,8 @@ def test_snapshots_are_the_weights_at_the_end_of_each_cycle(tmp_path, ema) -> No
         assert not model.training
         kept[number] = copy.deepcopy(model.state_dict())
 
-    common = {"seed": 3, "progress": NoProgress(), "snapshot": keep}
-    train(model, Numbers(), plan, **common)
+    options, hooks, saving = TrainingOptions(seed=3), Hooks(snapshot=keep), Saving(file=state, every_s=0)
+    train(model, Numbers(), plan, options, hooks=hooks)
     whole = dict(kept)
     assert sorted(whole) == [1, 2, 3]
     assert all(torch.equal(whole[3][name], value) for name, value in model.state_dict().items())
@@ -88,28 +88,31 @@ def test_snapshots_are_the_weights_at_the_end_of_each_cycle(tmp_path, ema) -> No
     source.stop_at = 10  # of 7 steps a cycle
     kept.clear()
     with pytest.raises(KeyboardInterrupt):
-        train(model, source, plan, save_to=state, save_every_s=0, **common)
+        train(model, source, plan, options, saving=saving, hooks=hooks)
     model = network()
-    train(model, Numbers(), plan, save_to=state, save_every_s=0, **common)
+    train(model, Numbers(), plan, options, saving=saving, hooks=hooks)
     assert all(torch.equal(whole[k][name], value) for k in whole for name, value in kept[k].items())
 
 
 def test_a_state_of_another_plan_is_not_used(tmp_path) -> None:
     plan = Recipe(lr=0.05, batch=8, epochs=1)
     path = tmp_path / "state.safetensors"
-    train(network(), Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a")
-    assert train(network(), Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="b").resumed_at == 0
+    train(network(), Numbers(), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a"))
+    assert (
+        train(network(), Numbers(), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="b")).resumed_at
+        == 0
+    )
 
 
 def test_training_learns() -> None:
     model = network()
-    curve = train(model, Numbers(), Recipe(lr=0.05, batch=8, epochs=12), seed=0, progress=NoProgress()).curve
+    curve = train(model, Numbers(), Recipe(lr=0.05, batch=8, epochs=12), TrainingOptions(seed=0)).curve
     assert curve[-1]["loss"] < 0.6 * curve[0]["loss"]
 
 
 def test_a_loss_that_is_no_number_stops_the_run() -> None:
     with pytest.raises(NonFiniteLossError, match="learning rate"):
-        train(network(), Numbers(), Recipe(lr=1e38, batch=8, epochs=2), seed=0, progress=NoProgress())
+        train(network(), Numbers(), Recipe(lr=1e38, batch=8, epochs=2), TrainingOptions(seed=0))
 
 
 def test_uniforms_depend_on_the_sample_alone() -> None:
@@ -169,7 +172,7 @@ def test_workers_change_nothing() -> None:
     plan, ours = Recipe(lr=0.05, batch=8, epochs=2), []
     for workers in (0, 2):
         ours.append(network())
-        train(ours[-1], Numbers(), plan, seed=3, progress=NoProgress(), workers=workers)
+        train(ours[-1], Numbers(), plan, TrainingOptions(seed=3, workers=workers))
     assert states_agree(*ours)
 
 
@@ -180,7 +183,7 @@ class Dying(Numbers):
 
 def test_a_worker_that_dies_is_named() -> None:
     with pytest.raises(WorkerError, match=r"died: .*pid"):
-        train(network(), Dying(), Recipe(batch=8, epochs=1), seed=0, progress=NoProgress(), workers=2)
+        train(network(), Dying(), Recipe(batch=8, epochs=1), TrainingOptions(seed=0, workers=2))
 
 
 def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
@@ -197,7 +200,7 @@ def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
     plan = Recipe(
         lr=0.1, momentum=0, weight_decay=0, batch=12, micro_batch=4, steps=1, schedule=Schedule(kind="constant")
     )
-    train(module, source, plan, seed=5, progress=NoProgress())
+    train(module, source, plan, TrainingOptions(seed=5))
     order = generator(5, "order", 0).permutation(60)[:12]
     means = []
     for part in np.split(order, 3):
@@ -219,16 +222,16 @@ def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
 def test_an_average_is_kept_and_goes_on(tmp_path) -> None:
     plan = Recipe(lr=0.05, batch=8, epochs=4, ema_decay=0.9)
     whole, parts, source = network(), network(), Numbers()
-    train(whole, Numbers(), plan, seed=3, progress=NoProgress())
+    train(whole, Numbers(), plan, TrainingOptions(seed=3))
     last = network()
-    train(last, Numbers(), Recipe(lr=0.05, batch=8, epochs=4), seed=3, progress=NoProgress())
+    train(last, Numbers(), Recipe(lr=0.05, batch=8, epochs=4), TrainingOptions(seed=3))
     assert not states_agree(whole, last)
     source.stop_at = 13
     path = tmp_path / "state.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train(parts, source, plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
+        train(parts, source, plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a", every_s=0))
     again = network()
-    train(again, Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a")
+    train(again, Numbers(), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a"))
     assert states_agree(whole, again)
 
 
@@ -247,30 +250,33 @@ class Spiked(Numbers):
 def test_a_loss_that_is_no_number_goes_back_once_with_half_the_rate(tmp_path) -> None:
     path, model = tmp_path / "state.safetensors", network()
     plan = Recipe(lr=0.05, batch=8, epochs=4)
-    done = train(model, Spiked(11), plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=0)
+    done = train(model, Spiked(11), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a", every_s=0))
     assert done.halved_at == 10
     assert all(bool(torch.isfinite(p).all()) for p in model.parameters())
     straight = network()
-    train(straight, Numbers(), plan, seed=3, progress=NoProgress())
+    train(straight, Numbers(), plan, TrainingOptions(seed=3))
     assert not states_agree(model, straight)  # the second part ran at half the rate
     with pytest.raises(NonFiniteLossError):
-        train(network(), Spiked(3, 4), plan, seed=3, progress=NoProgress(), save_to=tmp_path / "b", save_every_s=0)
+        train(network(), Spiked(3, 4), plan, TrainingOptions(seed=3), saving=Saving(file=tmp_path / "b", every_s=0))
 
 
-def test_a_signal_saves_first(tmp_path) -> None:
-    class Asking(Numbers):
+def test_a_cancelled_training_saves_its_state_first(tmp_path) -> None:
+    cancel = CancelToken()
+
+    class Cancelling(Numbers):
         def batch(self, samples: np.ndarray, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
             if self.served == 9:
-                os.kill(os.getpid(), signal.SIGTERM)
+                cancel.cancel()
             return super().batch(samples, epoch)
 
     path, plan = tmp_path / "state.safetensors", Recipe(lr=0.05, batch=8, epochs=4)
-    with pytest.raises(KeyboardInterrupt):
-        train(network(), Asking(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a", save_every_s=1e9)
+    saving = Saving(file=path, signature="a", every_s=1e9)
+    with pytest.raises(JobCancelled):
+        train(network(), Cancelling(), plan, TrainingOptions(seed=3), saving=saving, hooks=Hooks(cancel=cancel))
     again, whole = network(), network()
-    resumed = train(again, Numbers(), plan, seed=3, progress=NoProgress(), save_to=path, signature="a")
+    resumed = train(again, Numbers(), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a"))
     assert resumed.resumes == (10,)
-    train(whole, Numbers(), plan, seed=3, progress=NoProgress())
+    train(whole, Numbers(), plan, TrainingOptions(seed=3))
     assert states_agree(again, whole)
 
 

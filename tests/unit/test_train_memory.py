@@ -21,6 +21,7 @@ from striate.records.results import MicroBatch
 from striate.tasks.classify.loss import CrossEntropy
 from striate.training import loop
 from striate.training.batches import Layout
+from striate.training.options import Hooks, Saving, TrainingOptions
 
 train = partial(loop.train, loss=nn.CrossEntropyLoss())
 PLAN = Recipe(lr=0.05, batch=16, epochs=3)
@@ -109,31 +110,46 @@ def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
 def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_weights: Tensor | None) -> None:
     whole, parts, heard = network(), network(), Recorded()
     loss = CrossEntropy(class_weights=class_weights)
-    one = train(whole, Points(), PLAN, seed=0, progress=NoProgress(), loss=loss)
-    other = train(parts, Points(), PLAN, seed=0, progress=heard, loss=loss, most=5)
+    one = train(whole, Points(), PLAN, TrainingOptions(seed=0), loss=loss)
+    other = train(
+        parts, Points(), PLAN, TrainingOptions(seed=0, max_micro_batch=5), hooks=Hooks(progress=heard), loss=loss
+    )
     assert (one.micro_batches, other.micro_batches) == (
         (MicroBatch(step=0, images=16),),
         (MicroBatch(step=0, images=4),),
     )
-    assert heard.notes == ["memory does not hold 16 images at a time: 4 groups of 4 images a step"]
+    assert heard.notes == ["16 images at a time do not fit into memory; using 4 micro-batches of 4 images per step"]
     for a, b in zip(weights(whole), weights(parts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_image() -> None:
     heard = Recorded()
-    done = train(network(norm=True), Points(), PLAN, seed=0, progress=heard, most=1)
+    done = train(
+        network(norm=True), Points(), PLAN, TrainingOptions(seed=0, max_micro_batch=1), hooks=Hooks(progress=heard)
+    )
     assert done.micro_batches == (MicroBatch(step=0, images=2),)
-    assert heard.notes[0].endswith("8 groups of 2 images a step, of which batch statistics are taken")
+    assert heard.notes[0].endswith(
+        "8 micro-batches of 2 images per step; batch-norm statistics are those of a micro-batch"
+    )
 
 
 @pytest.mark.parametrize("error", [FULL, RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")])
 def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_path: Path, error: Exception) -> None:
     whole, parts, heard = network(), network(Narrow(4, error, after=6)), Recorded()
-    train(whole, Points(), PLAN, seed=0, progress=NoProgress())
-    done = train(parts, Points(), PLAN, seed=0, progress=heard, save_to=tmp_path / "state", save_every_s=0)
+    train(whole, Points(), PLAN, TrainingOptions(seed=0))
+    done = train(
+        parts,
+        Points(),
+        PLAN,
+        TrainingOptions(seed=0),
+        saving=Saving(file=tmp_path / "state", every_s=0),
+        hooks=Hooks(progress=heard),
+    )
     assert done.micro_batches == tuple(MicroBatch(step=step, images=n) for step, n in ((0, 16), (6, 8), (6, 4)))
-    assert heard.notes[0].startswith("memory ran out at 16 images at a time; went back to step 6, and on with 2 groups")
+    assert heard.notes[0].startswith(
+        "memory ran out at 16 images at a time; training went back to step 6 and continues with 2 micro-batches"
+    )
     assert heard.events["regrouped"]["micro_batch"] == 4
     for a, b in zip(weights(whole), weights(parts), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
@@ -141,17 +157,17 @@ def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_
 
 def test_what_no_halving_helps_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemoryError, match="at 1 images at a time, after step 0"):
-        train(network(Narrow(0, FULL)), Points(), PLAN, seed=0, progress=NoProgress(), save_to=tmp_path / "state")
+        train(network(Narrow(0, FULL)), Points(), PLAN, TrainingOptions(seed=0), saving=Saving(file=tmp_path / "state"))
     with pytest.raises(OutOfMemoryError, match="at 16 images"):  # no state to go back to
-        train(network(Narrow(4, FULL)), Points(), PLAN, seed=0, progress=NoProgress())
+        train(network(Narrow(4, FULL)), Points(), PLAN, TrainingOptions(seed=0))
     with pytest.raises(RuntimeError, match="shapes differ"):
         broken = network(Narrow(4, RuntimeError("shapes differ")))
-        train(broken, Points(), PLAN, seed=0, progress=NoProgress(), save_to=tmp_path / "other")
+        train(broken, Points(), PLAN, TrainingOptions(seed=0), saving=Saving(file=tmp_path / "other"))
 
 
 def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: Path) -> None:
     whole, again = network(norm=True), network(norm=True)
-    straight = train(whole, Points(), PLAN, seed=0, progress=NoProgress(), most=8, precision="bf16")
+    straight = train(whole, Points(), PLAN, TrainingOptions(seed=0, max_micro_batch=8, precision="bf16"))
     path = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
         first = network(norm=True)
@@ -159,14 +175,12 @@ def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: P
             first,
             Points(11),
             PLAN,
-            seed=0,
-            progress=NoProgress(),
-            most=8,
-            precision="bf16",
-            save_to=path,
-            save_every_s=0,
+            TrainingOptions(seed=0, max_micro_batch=8, precision="bf16"),
+            saving=Saving(file=path, every_s=0),
         )
-    resumed = train(again, Points(), PLAN, seed=0, progress=NoProgress(), most=2, precision="float32", save_to=path)
+    resumed = train(
+        again, Points(), PLAN, TrainingOptions(seed=0, max_micro_batch=2, precision="float32"), saving=Saving(file=path)
+    )
     assert resumed.resumed_at == 5
     assert (resumed.micro_batches, resumed.precision) == (straight.micro_batches, "bf16")
     assert resumed.micro_batches == (MicroBatch(step=0, images=8),)

@@ -22,10 +22,10 @@ def bench(
     debug: Debug = False,
 ) -> None:
     """Measure inference and training speed on this machine."""
-    with command(debug=debug) as progress:
+    with command(debug=debug) as session:
         from striate.jobs import bench as job
 
-        rows = job.run(names or (), device, batch, progress)
+        rows = job.run(names or (), device, batch, session.progress)
         if plot is not None:
             from striate.cli.figures import accuracy_against_cost
 

@@ -44,10 +44,10 @@ def check(
     if out is not None and out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out} does not end in .png; the sheet is a PNG image", param_hint="--out")
     preview = None if augment is None else PreviewPlan(recipe=augment, network=network)
-    with command(debug=debug) as progress:
+    with command(debug=debug) as session:
         from striate.jobs import check as job
 
-        found = job.run(data, root, progress, preview=preview, out=out)
+        found = job.run(data, root, session.progress, preview=preview, out=out)
     if json:
         print_json(found)
         return

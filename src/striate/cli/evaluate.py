@@ -52,10 +52,10 @@ def evaluate(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug) as progress:
+    with command(debug=debug) as session:
         from striate.jobs import evaluate as job
 
-        record = job.run(plan, progress)
+        record = job.run(plan, session.progress)
     if json:
         print_json(record)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -77,10 +78,10 @@ def fit(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug, again=lambda folder: _again(out, folder)) as progress:
+    with command(debug=debug, again=lambda folder: _again(out, folder)) as session:
         from striate.jobs import fit as job
 
-        outcome = job.run(plan, out, progress)
+        outcome = session.run(partial(job.run, out=out), plan)
     if json:
         print_json(outcome.record)
         return

@@ -42,10 +42,10 @@ def predict(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug) as progress:
+    with command(debug=debug) as session:
         from striate.jobs import predict as job
 
-        rows = job.run(plan, progress)
+        rows = job.run(plan, session.progress)
     failed = [row for row in rows if row.get("error")]
     if json:
         print_json(rows)

@@ -45,10 +45,10 @@ def publish(
         plan = PublishPlan(
             run=run, licence=licence, to=to, data_licence=data_licence, data_name=data_name, private=private
         )
-    with command(debug=debug) as progress:
+    with command(debug=debug) as session:
         from striate.jobs import publish as job
 
-        record = job.run(plan, progress)
+        record = job.run(plan, session.progress)
     if json:
         print_json(record)
         return

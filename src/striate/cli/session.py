@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, TypeVar, final
 
 import typer
 
 from striate.cli.progress import ProgressDisplay, following
-from striate.core.errors import StriateError
+from striate.cli.signals import cancelled_by_signals, interrupted_by_signals
+from striate.core.errors import JobCancelled, StriateError
+from striate.core.processes import launched
 from striate.core.words import printable
+from striate.jobs.job import Job, Verb
 
+P = TypeVar("P")
+R = TypeVar("R")
 INTERRUPTED = 130
 
 
@@ -27,8 +29,36 @@ def say_error(error: StriateError) -> None:
         typer.echo(f"hint: {printable(error.hint)}", err=True)
 
 
+@final
+class Session:
+    """A command at work.
+
+    Args:
+        progress: The progress display.
+        resumable: Whether a job leaves a run behind that resumes. Its first Ctrl-C then cancels it, and it stops where
+            its state is saved; a second one interrupts it at once, as the first does with other jobs.
+    """
+
+    def __init__(self, progress: ProgressDisplay, *, resumable: bool) -> None:
+        self.progress = progress
+        self._resumable = resumable
+
+    def run(self, verb: Verb[P, R], plan: P) -> R:
+        """Carry out a plan as a job that Ctrl-C and SIGTERM stop.
+
+        Raises:
+            JobCancelled: They did.
+            StriateError: As the verb raises.
+        """
+        job = Job(verb, plan, progress=self.progress)
+        if not self._resumable:
+            return job.run()
+        with cancelled_by_signals(job.cancel, patient=launched() > 1):
+            return job.run()
+
+
 @contextmanager
-def command(*, debug: bool, again: Callable[[str | None], str] | None = None) -> Iterator[ProgressDisplay]:
+def command(*, debug: bool, again: Callable[[str | None], str] | None = None) -> Iterator[Session]:
     """Run a command's work and exit with the documented code.
 
     Args:
@@ -37,7 +67,7 @@ def command(*, debug: bool, again: Callable[[str | None], str] | None = None) ->
             commands without a run folder.
 
     Yields:
-        The progress callback to pass to the job.
+        What runs the command's job.
     """
     logging.basicConfig(
         stream=sys.stderr,
@@ -46,36 +76,19 @@ def command(*, debug: bool, again: Callable[[str | None], str] | None = None) ->
     )
     folder: str | None = None
     try:
-        with _terminating_as_interrupt(), following(sys.stderr) as progress:
+        with interrupted_by_signals(), following(sys.stderr) as progress:
             try:
-                yield progress
+                yield Session(progress, resumable=again is not None)
             finally:
                 folder = progress.folder
+    except (JobCancelled, KeyboardInterrupt) as error:
+        typer.echo(f"interrupted; {again(folder)}" if again else "interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from error
     except StriateError as error:
         if debug:
             raise
         say_error(error)
         raise typer.Exit(1) from error
-    except KeyboardInterrupt as error:
-        typer.echo(f"interrupted; {again(folder)}" if again else "interrupted", err=True)
-        raise typer.Exit(INTERRUPTED) from error
-
-
-@contextmanager
-def _terminating_as_interrupt() -> Iterator[None]:
-    """SIGTERM is taken as Ctrl-C is, so that a scheduler's stop leaves the same sound folder and the same line."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers
-        return
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def print_json(value: Any) -> None:

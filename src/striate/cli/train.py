@@ -6,6 +6,7 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,7 @@ import typer
 from striate.cli.options import Debug, Device, Json, MaxUnreadable, Root, Seed, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
+from striate.core.processes import is_first, launched
 from striate.core.words import plural
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
@@ -132,10 +134,9 @@ def train(
         )
     keep_freed_memory()
     spin_briefly()
-    with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as progress:
+    with command(debug=debug, again=lambda folder: _again(resume or out, folder)) as session:
         from striate.core.device import gpu_count
         from striate.jobs import train as job
-        from striate.training.ranks import launched, speaks
 
         if resume is not None:
             plan = job.planned(resume)
@@ -143,9 +144,10 @@ def train(
         if plan.device in (None, "auto", "cuda") and launched() == 1:
             several = on_every_gpu(plan.method(), gpu_count(), sys.argv[1:], named=bool(out or resume))
             if several is not None:
-                progress.note(several)
-        outcome = job.run(plan, resume or out, progress, runtime=runtime, resume=resume is not None)
-    if not speaks():
+                session.progress.note(several)
+        verb = partial(job.run, out=resume or out, runtime=runtime, resume=resume is not None)
+        outcome = session.run(verb, plan)
+    if not is_first():
         return
     if json:
         print_json(outcome.record)

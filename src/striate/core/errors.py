@@ -24,6 +24,10 @@ class ArgumentError(StriateError, TypeError):
     """A function was called with a keyword that it does not take."""
 
 
+class JobCancelled(StriateError):  # noqa: N818 - nothing went wrong
+    """A job stopped because that was asked for. What it had saved is whole, and the same plan resumes it."""
+
+
 class DataError(StriateError):
     """A dataset cannot be used: an empty folder, a single class, a missing column, and so on."""
 

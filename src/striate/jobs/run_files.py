@@ -12,38 +12,32 @@ import numpy as np
 from striate.core.atomic import replacing
 from striate.data.decode import thumbnail
 from striate.data.image_index import ImageIndex
+from striate.jobs.dataset import DataSet
 from striate.records.results import DataIssue, DataSummary, FitRecord, Prediction, TrainRecord
 from striate.report import html
-from striate.tasks.classify.task import Classification
 
 PREDICTIONS = "predictions.csv"
 
 
 def summary(
-    source: str,
-    task: Classification,
-    targets: np.ndarray,
-    parts: Mapping[str, np.ndarray],
-    issues: tuple[DataIssue, ...],
-    unreadable: int,
+    source: str, data: DataSet, splits: Mapping[str, np.ndarray], issues: tuple[DataIssue, ...], unreadable: int
 ) -> DataSummary:
-    """How many images there were, class by class.
+    """How many images there were.
 
     Args:
         source: The data as the user named it.
-        task: What the images were used for.
-        targets: One per image.
-        parts: Positions of those that could be read, under ``train``, ``validation``, ``test`` and ``unused``; an
-            absent part is empty.
+        data: All images.
+        splits: Positions of those that could be read, under ``train``, ``validation``, ``test`` and ``unused``; an
+            absent split is empty.
         issues: What was noticed.
         unreadable: Images that could not be read.
     """
     names = ("train", "validation", "test", "unused")
-    found = {name: parts.get(name, np.array([], dtype=np.int64)) for name in names}
+    found = {name: splits.get(name, np.array([], dtype=np.int64)) for name in names}
     return DataSummary(
         source=source,
-        classes=task.classes,
-        counts=task.counts(targets, found),
+        classes=data.classes,
+        counts=data.task.counts(data.targets, found),
         train=len(found["train"]),
         validation=len(found["validation"]),
         test=len(found["test"]),

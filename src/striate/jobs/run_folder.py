@@ -1,8 +1,9 @@
-"""The folder of a run: claimed for one plan, logged to, gone on with, never overwritten."""
+"""The folder of a run: claimed for one plan, logged to, resumed, never overwritten."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import shutil
 import time
@@ -22,9 +23,6 @@ from striate.records import io
 T = TypeVar("T")
 
 PLAN, METRICS, LOG, WORK, LOCK = "plan.json", "metrics.json", "log.jsonl", "work", "lock"
-_LOCKS: dict[Path, FileLock] = {}
-_CLAIMS: dict[Path, Claim] = {}
-"""Of the folders that this process has claimed, by the path of the lock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,65 +71,57 @@ def _defaults(plan: Any) -> dict[str, Any]:
     return {f.name: io.to_json(f.default) for f in fields(plan) if f.default is not MISSING}
 
 
-def claim(verb: str, plan: Any, folder: Path) -> Claim:
-    """Take a folder for a plan.
+@contextmanager
+def claim(verb: str, plan: Any, folder: Path) -> Iterator[Claim]:
+    """Take a folder for a plan. Nobody else, in this process or another, can claim it within the block.
+
+    A plan that turns out to be wrong (PlanError) leaves no fresh folder behind, which would refuse the corrected plan.
 
     Raises:
-        PlanError: As `look`.
+        PlanError: As `look`; or another job is at work in the folder.
         StorageError: The folder cannot be written.
     """
     found = look(verb, plan, folder)
     if found.state == "fresh":
         make_folder(folder)
         io.write(folder / PLAN, {"verb": verb, "plan": io.to_json(plan)})
-    if found.state != "finished":
-        make_folder(found.work)
-        _lock(found)
+    make_folder(found.work)
+    with _locked(found):
+        look(verb, plan, folder)  # another plan may have begun here a moment ago
         for left in folder.glob(".*.part"):  # of a write that a kill cut short
             left.unlink(missing_ok=True)
-    return found
+        try:
+            yield found
+        except PlanError:
+            release(found)
+            raise
 
 
 @contextmanager
-def at_work() -> Iterator[None]:
-    """Within this folders are claimed; at its end they are free again. Serves as a decorator of jobs.
-
-    A plan that turns out to be wrong leaves no fresh folder behind, which would refuse the mended plan.
-    """
-    before = set(_LOCKS)
-    try:
-        yield
-    except PlanError:
-        for path in set(_CLAIMS) - before:
-            release(_CLAIMS[path])
-        raise
-    finally:
-        for path in set(_LOCKS) - before:
-            _CLAIMS.pop(path, None)
-            _LOCKS.pop(path).release(force=True)
-
-
-def _lock(claim: Claim) -> None:
-    """Keep other processes out until `at_work` ends, or this process does, however it does.
+def _locked(claim: Claim) -> Iterator[None]:
+    """Keep every other job out until the block or this process ends, however it ends.
 
     Raises:
-        PlanError: Another process is at work there.
+        PlanError: Another job is at work there.
     """
     path = claim.work.resolve() / LOCK
-    lock = _LOCKS.setdefault(path, FileLock(path, timeout=0))
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
         raise PlanError(
-            f"another process is at work in {claim.folder}", hint="wait for it, or choose another folder with --out"
+            f"another job is at work in {claim.folder}", hint="wait for it, or choose another folder with --out"
         ) from error
     except OSError as error:
         raise explain(error, path) from error
-    _CLAIMS[path] = claim
+    try:
+        yield
+    finally:
+        lock.release(force=True)
 
 
 def release(claim: Claim) -> None:
-    """Give back a fresh folder in which nothing came about, so that a mended plan may have it."""
+    """Delete a fresh folder in which nothing was computed, so that a corrected plan may have it."""
     if claim.state != "fresh":
         return
     for name in (PLAN, LOG):
@@ -141,13 +131,38 @@ def release(claim: Claim) -> None:
         claim.folder.rmdir()
 
 
-def next_free(name: str) -> Path:
-    """``runs/<name>-<n>`` with the least n that is not taken."""
+@contextmanager
+def reserved(out: Path | None, name: str) -> Iterator[Path]:
+    """The folder for a run: `out`, or a new ``runs/<name>-<n>`` with the least n that no other run has.
+
+    A new folder that is still empty at the end of the block is removed.
+
+    Raises:
+        StorageError: The folder cannot be made.
+    """
+    if out is not None:
+        yield out
+        return
     stem = "".join(c if c.isalnum() or c in "-_." else "-" for c in name).strip("-.") or "data"
-    number = 1
-    while (folder := Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return folder
+    folder = _new_folder(make_folder(Path("runs")), stem)
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # it holds a run
+            folder.rmdir()
+
+
+def _new_folder(parent: Path, stem: str) -> Path:
+    for number in itertools.count(1):
+        folder = parent / f"{stem}-{number}"
+        try:
+            folder.mkdir()  # fails when another job was quicker
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise explain(error, folder) from error
+        return folder
+    raise AssertionError
 
 
 def planned(folder: Path) -> dict[str, Any]:
@@ -164,6 +179,24 @@ def planned(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("plan"), dict):
         raise PlanError(f"{path} is damaged: it holds no plan", hint="choose another folder with --out")
     return found
+
+
+def finished(verb: str, plan: Any, folder: Path, kind: type[T]) -> T | None:
+    """The record of a run of this plan that is finished; None when it is not.
+
+    Raises:
+        PlanError: As `look` and `record`.
+    """
+    if look(verb, plan, folder).state != "finished":
+        return None
+    found = record(kind, folder)
+    finish(folder)
+    return found
+
+
+def finish(folder: Path) -> None:
+    """Delete what only an unfinished run needs."""
+    shutil.rmtree(folder / WORK, ignore_errors=True)
 
 
 def record(kind: type[T], folder: Path) -> T:

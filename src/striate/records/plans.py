@@ -20,6 +20,7 @@ class FitPlan:
     """Make a classifier of labelled images by transfer, and gather the evidence.
 
     Args:
+        task: Name of the task, such as ``classify``.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are; None for sets that need none.
         backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None lets the
@@ -36,6 +37,7 @@ class FitPlan:
             engine for a two-core machine; it fixes the number of steps, so that no result depends on the clock.
     """
 
+    task: str = "classify"
     data: str = "digits"
     root: str | None = None
     backbone: str | None = None
@@ -69,6 +71,7 @@ class TrainPlan:
     """Train a network from random weights.
 
     Args:
+        task: Name of the task, such as ``classify``.
         network: Name in the registry.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
@@ -86,6 +89,7 @@ class TrainPlan:
         device: As `core.device.pick` takes it.
     """
 
+    task: str = "classify"
     network: str
     data: str
     root: str | None = None

@@ -46,7 +46,7 @@ class Layout:
         batch: Images a step.
         micro_batch: Images of which a normalisation takes its statistics: those of one pass.
         seed: Of the order.
-        chances: How often an image is drawn relative to others, ``[samples]``; None takes each once an epoch.
+        sampling: How often an image is drawn relative to others, ``[samples]``; None takes each once an epoch.
         rank: The number of this process.
         world: How many there are.
     """
@@ -55,7 +55,7 @@ class Layout:
     batch: int
     micro_batch: int
     seed: int
-    chances: np.ndarray | None = None
+    sampling: np.ndarray | None = None
     rank: int = 0
     world: int = 1
 
@@ -86,9 +86,9 @@ class Layout:
     def order(self, epoch: int) -> np.ndarray:
         """The samples of an epoch."""
         draw = generator(self.seed, "order", epoch)
-        if self.chances is None:
+        if self.sampling is None:
             return draw.permutation(self.samples)
-        return draw.choice(self.samples, self.samples, p=self.chances / self.chances.sum())
+        return draw.choice(self.samples, self.samples, p=self.sampling / self.sampling.sum())
 
 
 @final

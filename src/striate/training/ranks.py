@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -14,19 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.events import NoProgress, ProgressCallback
+from striate.core.processes import launched
 from striate.training.trackers import begin, require
 
 T = TypeVar("T")
-
-
-def launched() -> int:
-    """How many processes ``torchrun`` or ``accelerate launch`` started; 1 without them. Needs no Accelerate."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def speaks() -> bool:
-    """Whether this process is the one of those launched together that tells people of the run. Needs no Accelerate."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @final
@@ -79,7 +69,7 @@ class Ranks:
             warnings.simplefilter("ignore", FutureWarning)
             return self._accelerator.prepare_model(module, device_placement=False)
 
-    def unsynchronised(self, module: nn.Module) -> AbstractContextManager[Any]:
+    def unsynchronised(self, module: Any) -> AbstractContextManager[Any]:
         """Within this, backward passes leave gradients with each process."""
         return self._accelerator.no_sync(module)
 

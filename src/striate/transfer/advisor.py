@@ -32,6 +32,7 @@ from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import steps_an_epoch
 from striate.training.loop import train
+from striate.training.options import Hooks, Saving, TrainingOptions
 from striate.transfer.clock import Clock
 from striate.transfer.context import CachedFeatures, TransferContext
 from striate.transfer.finetune import finetune
@@ -183,6 +184,7 @@ class Advisor:
                 maps=context.work,
                 device=context.device,
                 progress=context.progress,
+                cancel=context.cancel,
                 engine=context.plan.engine,
             )
             return model, result.curve, result.seconds
@@ -226,11 +228,13 @@ class Advisor:
                 module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
                 source,
                 plan,
+                TrainingOptions(seed=context.plan.seed),
+                saving=Saving(
+                    file=context.work / f"{name}.safetensors",
+                    signature=keys.of_folder(recipe=plan, preprocess=preprocess, images=list(images.digests)),
+                ),
+                hooks=Hooks(progress=context.progress, cancel=context.cancel),
                 loss=CrossEntropy(label_smoothing=plan.label_smoothing),
-                seed=context.plan.seed,
-                progress=context.progress,
-                save_to=context.work / f"{name}.safetensors",
-                signature=keys.of_folder(recipe=plan, preprocess=preprocess, images=list(images.digests)),
             )
             return model, result.curve, result.seconds
 

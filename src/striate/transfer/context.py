@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import final
@@ -15,6 +15,7 @@ from striate.cache import keys
 from striate.cache.decoded import Decoded
 from striate.cache.fill import Pass, fill
 from striate.cache.store import RowStore
+from striate.core.cancel import CancelToken
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
@@ -55,7 +56,8 @@ class TransferContext:
         device: Where to train.
         work: Folder of everything that is deleted when the run is done.
         cache: Folder of cached features.
-        progress: Hears of progress.
+        progress: Receives progress, and stops the job at its phases and steps when that was asked.
+        cancel: Asks the job to stop; training saves its state first.
     """
 
     plan: FitPlan
@@ -74,6 +76,7 @@ class TransferContext:
     work: Path
     cache: Path
     progress: ProgressCallback
+    cancel: CancelToken = field(default_factory=CancelToken)
 
     @property
     def classes(self) -> int:

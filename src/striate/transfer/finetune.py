@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from striate.cache import keys
 from striate.cache.store import RowStore
+from striate.core.cancel import CancelToken
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.augment import augment
@@ -33,6 +34,7 @@ from striate.tasks.classify.loss import CrossEntropy
 from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import Trained, train
+from striate.training.options import Hooks, Saving, TrainingOptions
 from striate.transfer.rates import falling
 
 MOST_VIEWS = 3
@@ -206,6 +208,7 @@ def finetune(
     maps: Path,
     device: torch.device,
     progress: ProgressCallback,
+    cancel: CancelToken | None = None,
     engine: EngineName = "auto",
     fixed_statistics: bool = True,
 ) -> Trained:
@@ -222,6 +225,7 @@ def finetune(
         maps: Folder of the maps at the cut; those that are there already serve again.
         device: Where to train.
         progress: Hears of progress.
+        cancel: Asks to stop; the state is saved first. None never asks.
         engine: What runs the frozen stages.
         fixed_statistics: Whether the batch statistics of the trained stages stay as pretraining left them.
     """
@@ -246,12 +250,10 @@ def finetune(
         module,
         source,
         recipe,
+        TrainingOptions(seed=seed, lr_scales=falling(trained, "model." if cut is None else "top.model.")),
+        saving=Saving(file=state, signature=signature),
+        hooks=Hooks(progress=progress, cancel=cancel or CancelToken()),
         loss=CrossEntropy(label_smoothing=recipe.label_smoothing),
-        seed=seed,
-        progress=progress,
-        lr_scales=falling(trained, "model." if cut is None else "top.model."),
-        save_to=state,
-        signature=signature,
     )
     model.unfreeze().eval()
     return result

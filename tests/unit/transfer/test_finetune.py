@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
 from striate.training import schedule
+from striate.training.options import Saving
 from striate.transfer import finetune as module
 from striate.transfer.finetune import DecodedImages, finetune
 from striate.transfer.rates import falling
@@ -113,8 +115,7 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) ->
             raise KeyboardInterrupt
         return original(*arguments)
 
-    real_train = module.train
-    monkeypatch.setattr(module, "train", lambda *a, **k: real_train(*a, **k, save_every_s=0))
+    monkeypatch.setattr(module, "Saving", functools.partial(Saving, every_s=0))
     monkeypatch.setattr(schedule, "share", stopping)
     with pytest.raises(KeyboardInterrupt):
         tuned(pretrained(), tmp_path / "parts", cut)
