@@ -21,14 +21,13 @@ from safetensors.numpy import load_file
 from drawings import draw
 from striate.core.errors import MissingExtraError, PlanError
 from striate.core.events import NoProgress
-from striate.jobs import evaluate
+from striate.jobs import evaluate, step_memory
 from striate.jobs import train as job
 from striate.models import REGISTRY
 from striate.records import io, recipes
 from striate.records.plans import EvalPlan, RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
-from striate.training import checkpoint, trackers
-from striate.training.loop import train
+from striate.training import checkpoint, loop, trackers
 
 QUICK = Recipe(lr=0.05, batch=16, epochs=3, augment=recipes.Augment(flip=True, translate=0.1), source="test")
 
@@ -129,7 +128,7 @@ def test_a_run_begun_with_other_images_is_not_begun_anew_unasked(data: Path, tmp
     state = (out / "work" / "training.safetensors").read_bytes()
     for image in sorted((data / "disc").iterdir())[:10]:
         image.unlink()
-    with pytest.raises(PlanError, match="begun with other images") as caught:
+    with pytest.raises(PlanError, match="began with other images") as caught:
         job.run(plan(data), out, NoProgress())
     assert "training.safetensors" in str(caught.value.hint)
     assert (out / "work" / "training.safetensors").read_bytes() == state
@@ -186,9 +185,8 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     monkeypatch.setattr(REGISTRY, "get", lambda name: small)
     monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=1, aux_weight=weight))
     seen: list[int] = []
-    monkeypatch.setattr(
-        job, "train", lambda module, *a, **k: seen.append(len(module.model.aux)) or train(module, *a, **k)
-    )
+    real = loop.train
+    monkeypatch.setattr(loop, "train", lambda m, *a, **k: seen.append(len(m.model.aux)) or real(m, *a, **k))
     done = job.run(plan(data, network="googlenet"), tmp_path / "run", NoProgress())
     assert seen == [2 if weight else 0]
     assert not [name for name in weights(done.folder) if name.startswith("aux.")]
@@ -292,12 +290,12 @@ def test_twenty_kills_change_no_bit(tmp_path: Path, workers: int) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(job, "free_bytes", lambda device: 20_000_000)
+    monkeypatch.setattr(step_memory, "free_bytes", lambda device: 20_000_000)
     record = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "run", NoProgress()).record
     assert record.micro_batches[0].step == 0
     assert 1 < record.micro_batches[0].images < 16
-    assert "memory does not hold 16 images" in (tmp_path / "run" / "log.jsonl").read_text()
-    monkeypatch.setattr(job, "free_bytes", lambda device: 4_000_000_000)
+    assert "16 images at a time do not fit into memory" in (tmp_path / "run" / "log.jsonl").read_text()
+    monkeypatch.setattr(step_memory, "free_bytes", lambda device: 4_000_000_000)
     roomy = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "roomy", NoProgress()).record
     assert [each.images for each in roomy.micro_batches] == [16]
 

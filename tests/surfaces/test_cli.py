@@ -86,7 +86,8 @@ def test_fit_passes_the_options_as_a_plan(job, record):
     )
     first = invoke(*typed.split())
     assert first.exit_code == 0, first.output + repr(first.exception)
-    (plan, out, _), _ = calls[0]
+    (plan,), named = calls[0]
+    out = named["out"]
     assert out == Path("runs/x")
     assert plan == FitPlan(
         data="photos",
@@ -106,7 +107,7 @@ def test_fit_passes_the_options_as_a_plan(job, record):
 def test_fit_without_options_uses_the_default_plan(job, record):
     calls = job("fit", outcome(record))
     assert invoke("fit").exit_code == 0
-    assert calls[0][0][:2] == (FitPlan(), None)
+    assert (calls[0][0], calls[0][1]["out"]) == ((FitPlan(),), None)
 
 
 def test_fit_prints_candidates_probes_summary_and_report(job, record):
@@ -127,7 +128,7 @@ def test_fit_prints_candidates_probes_summary_and_report(job, record):
 
 
 def test_json_is_one_document_and_progress_stays_on_stderr(job, record):
-    def run(plan, out, progress):
+    def run(plan, out, progress, cancel):
         progress.phase("features", 1200, "image")
         progress.note("using OpenVINO")
         return outcome(record)
@@ -228,10 +229,13 @@ def test_train_starts_and_resumes(job, record, monkeypatch):
     typed = "train lenet5 mnist --recipe lenet_short --epochs 2 --seed 1 --root there --workers 2 --out runs/l"
     assert invoke(*typed.split()).exit_code == 0
     assert invoke("train", "--resume", "runs/l", "--out", "runs/l").exit_code == 0
-    (begun, out, _), how = calls[0]
-    assert (begun, out, how) == (plan, Path("runs/l"), {"runtime": RuntimeOptions(workers=2), "resume": False})
-    (again, out, _), how = calls[1]
-    assert (again, out, how) == (plan, Path("runs/l"), {"runtime": RuntimeOptions(), "resume": True})
+    (begun,), how = calls[0]
+    out = {"out": Path("runs/l")}
+    assert begun == plan
+    assert how.items() >= (out | {"runtime": RuntimeOptions(workers=2), "resume": False}).items()
+    (again,), how = calls[1]
+    assert again == plan
+    assert how.items() >= (out | {"runtime": RuntimeOptions(), "resume": True}).items()
     done.snapshots = 6
     shown = invoke(*typed.split(), "--snapshots", "6")
     assert calls[-1][0][0] == dataclasses.replace(plan, snapshots=6)

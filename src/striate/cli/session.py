@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, final
+from typing import TYPE_CHECKING, Any, TypeVar, final
 
 import typer
 
@@ -15,7 +15,9 @@ from striate.cli.signals import cancelled_by_signals, interrupted_by_signals
 from striate.core.errors import JobCancelled, StriateError
 from striate.core.processes import launched
 from striate.core.words import printable
-from striate.jobs.job import Job, Verb
+
+if TYPE_CHECKING:
+    from striate.jobs.job import Verb
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -50,6 +52,8 @@ class Session:
             JobCancelled: They did.
             StriateError: As the verb raises.
         """
+        from striate.jobs.job import Job
+
         job = Job(verb, plan, progress=self.progress)
         if not self._resumable:
             return job.run()
