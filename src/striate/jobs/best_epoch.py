@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from striate.cache.decoded import Decoded
+from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Augment
 from striate.tasks.base import Targets, Task, value
-from striate.models.pixels import PixelNetwork
 from striate.training import checkpoint
 from striate.training.ranks import Ranks
 

@@ -28,12 +28,12 @@ from striate.jobs.backbone import suggest
 from striate.jobs.dataset import DataSet
 from striate.jobs.versions import versions
 from striate.models import REGISTRY, ImageModel
+from striate.models.pixels import PixelNetwork
 from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord
 from striate.sizing import measure
 from striate.tasks.base import value
-from striate.models.pixels import PixelNetwork
 from striate.transfer.advisor import Advisor, Attempt, advise
 from striate.transfer.clock import Clock
 from striate.transfer.context import CachedFeatures, TransferContext
@@ -193,7 +193,7 @@ def extract_features(
     context = TransferContext(
         plan=plan,
         index=data.index,
-        task=data.task,
+        task=data.task,  # pyright: ignore[reportArgumentType]  # transfer knows classification alone so far
         targets=data.targets,
         digests=data.hashes,
         train=data.splits.train,

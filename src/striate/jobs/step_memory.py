@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from striate.core.device import free_bytes
-from striate.models.base import StagedModel
+from striate.models import StagedModel
 from striate.records.recipes import Recipe
 from striate.sizing.memory import largest_batch, peak_bytes
 from striate.sizing.trace import on_meta

@@ -32,6 +32,7 @@ from striate.jobs.dataset import DataSet
 from striate.jobs.step_memory import max_micro_batch
 from striate.jobs.versions import versions
 from striate.models import REGISTRY, ImageModel
+from striate.models.pixels import PixelNetwork, default_preprocess
 from striate.records import io
 from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, title
@@ -39,7 +40,6 @@ from striate.records.results import TrainRecord
 from striate.report.live import LivePage
 from striate.sizing import measure
 from striate.tasks.base import Task
-from striate.models.pixels import PixelNetwork, default_preprocess
 from striate.tasks.classify.source import to_cut_from
 from striate.tasks.classify.whiten import first_convolution, whiten
 from striate.training import checkpoint, loop
