@@ -125,7 +125,7 @@ def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
     assert (new.single[0].trained_on, notes.said) == (0, [])
     old = evaluate.run(plan(runs, split="train"), notes)
     assert old.single[0].trained_on == old.n == 60
-    assert "60 of 60 images are among those" in notes.said[0]
+    assert "60 of 60 images were used to train or select" in notes.said[0]
 
 
 def test_a_run_that_does_not_say_its_images_claims_nothing(runs: Path, tmp_path: Path) -> None:

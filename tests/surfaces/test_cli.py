@@ -288,7 +288,7 @@ def test_predict_reports_unreadable_images(job):
     assert result.exit_code == 1
     assert "91.0 %" in result.stdout
     assert "b.jpg" not in result.stdout
-    assert result.stderr == "error: b.jpg: b.jpg is text\n"
+    assert result.stderr == "error: b.jpg is text\n"
     assert json.loads(invoke("predict", "runs/x", "a.jpg", "--json").stdout) == rows
     rows.pop()
     assert invoke("predict", "runs/x", "a.jpg").exit_code == 0

@@ -52,8 +52,10 @@ def predict(
     else:
         from striate.cli.run_tables import show_predictions
 
-        show_predictions([row for row in rows if not row.get("error")])
+        if len(failed) < len(rows):
+            show_predictions([row for row in rows if not row.get("error")])
     for row in failed:
-        typer.echo(f"error: {printable(row['file'])}: {printable(str(row['error']))}", err=True)
+        file, error = row["file"], str(row["error"])
+        typer.echo(f"error: {printable(error if file in error else f'{file}: {error}')}", err=True)
     if failed:
         raise typer.Exit(1)

@@ -30,11 +30,11 @@ def suggest(index: ImageIndex) -> tuple[str, str]:
         grey.append(info.mode in GREY_MODES)
     side = float(np.median(sides)) if sides else 224.0
     if side <= SMALL_PX and grey and all(grey):
-        return "lenet5", f"small grey images (shorter side {side:.0f} px in the median)"
+        return "lenet5", f"small greyscale images (median shorter side {side:.0f} px)"
     if side <= SMALL_PX:
-        return "resnet20_cifar", f"small colour images (shorter side {side:.0f} px in the median)"
+        return "resnet20_cifar", f"small colour images (median shorter side {side:.0f} px)"
     try:
         picked = pick("mobilenet_v2", "default", allow_download=True)
     except WeightsNotFoundError as error:
-        return "resnet20_cifar", f"the best bundled one; mobilenet_v2 would suit photos better, but {error.message}"
-    return "mobilenet_v2", f"photos (shorter side {side:.0f} px in the median); {picked.note or 'its default weights'}"
+        return "resnet20_cifar", f"the best bundled network; mobilenet_v2 suits photos better, but {error.message}"
+    return "mobilenet_v2", f"photos (median shorter side {side:.0f} px); {picked.note or 'its default weights'}"

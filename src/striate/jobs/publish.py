@@ -67,7 +67,7 @@ def _finished(run: Path) -> tuple[trained.Found, FitRecord | TrainRecord]:
     if not (found.folder / run_folder.METRICS).is_file() or not (found.folder / run_folder.PLAN).is_file():
         raise PlanError(
             f"{run} holds no finished run (no {run_folder.METRICS} or no {run_folder.PLAN})",
-            hint="go on with the run first; what was published before needs no publishing",
+            hint="finish the run first; a published model cannot be published again",
         )
     verb = run_folder.planned(found.folder).get("verb")
     return found, run_folder.record(TrainRecord if verb == "train" else FitRecord, found.folder)
