@@ -40,7 +40,7 @@ if __name__ == "__main__":  # before torch is imported, as the command does; the
 
 import torch
 from networks import import_torchvision
-from timing import Clock, Timed, Work, compare, in_subprocess, interleave, make_clock, timed
+from timing import Clock, Timed, Work, add_options, compare, in_subprocess, interleave, make_clock, timed
 from torch import Tensor, nn
 
 from striate.core.preprocess import Preprocess
@@ -253,14 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(OURS), default=list(OURS), metavar="NAME")
     parser.add_argument("--sides", nargs="+", type=int, default=[224, 32], help="sides of the images, in pixels")
-    parser.add_argument("--pairs", type=int, default=21)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="measure processor time: fairer on a busy machine, with one thread",
-    )
-    parser.add_argument("--dry", action="store_true", help="print the results without writing them")
+    add_options(parser, torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)

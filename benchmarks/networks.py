@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timing import Clock, Work, compare, interleave, make_clock, timed
+from timing import Clock, Work, add_options, compare, interleave, make_clock, timed
 from torch import Tensor, nn
 
 from striate.core.errors import EngineError
@@ -182,17 +182,10 @@ def main() -> None:
     """Measure every network, and append a row per measurement to results.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="NAME", help="torchvision's names")
-    parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--side", type=int, default=224, help="height and width of the images, in pixels")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--modes", nargs="+", choices=("forward", "step"), default=["forward", "step"])
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="measure processor time: fairer on a busy machine, with one thread",
-    )
-    parser.add_argument("--dry", action="store_true", help="print the results without writing them")
+    add_options(parser, torch.get_num_threads())
     options = parser.parse_args()
     keep_freed_memory()  # for both networks: page faults take a third of a step and would hide the difference
     torch.set_num_threads(options.threads)

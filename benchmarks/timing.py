@@ -6,6 +6,7 @@ would without Striate: the threads of one library slow those of another as long 
 
 from __future__ import annotations
 
+import argparse
 import multiprocessing
 import os
 import time
@@ -136,3 +137,16 @@ def _serve(
     pipe.send(list(works))
     while (who := pipe.recv()) is not None:
         pipe.send(timed(works[who], make_clock(cpu_time), before_s=before_s)())
+
+
+def add_options(parser: argparse.ArgumentParser, threads: int) -> None:
+    """Add the options that the benchmarks have in common.
+
+    Args:
+        parser: The parser of the benchmark.
+        threads: Default number of threads.
+    """
+    parser.add_argument("--pairs", type=int, default=21, help="number of timed rounds")
+    parser.add_argument("--threads", type=int, default=threads, help="number of threads of PyTorch")
+    parser.add_argument("--cpu-time", action="store_true", help="measure processor time: fairer on a busy machine")
+    parser.add_argument("--dry", action="store_true", help="print the results without writing them")

@@ -49,7 +49,7 @@ if __name__ == "__main__":  # before torch is imported, as the command does; the
 import torch
 import torch.nn.functional as F
 from networks import difference, import_torchvision
-from timing import Clock, Timed, Work, compare, in_subprocess, make_clock, timed
+from timing import Clock, Timed, Work, add_options, compare, in_subprocess, make_clock, timed
 from torch import Tensor, nn
 
 from striate.core.events import NoProgress
@@ -245,14 +245,11 @@ def main() -> None:
         metavar="STAGE",
         help="last frozen stages, one measurement each; - freezes none",
     )
-    parser.add_argument("--pairs", type=int, default=21)
     parser.add_argument("--batch", type=int, help="batch size; default: that of the recipe")
     parser.add_argument("--precision", choices=("bf16", "float32"), default="bf16")
     parser.add_argument("--compile", action="store_true", help="compile our network with torch.compile")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--tuned-baselines", action="store_true", help="give the baselines our memory settings")
-    parser.add_argument("--cpu-time", action="store_true", help="measure processor time: fairer on a busy machine")
-    parser.add_argument("--dry", action="store_true", help="print the results without writing them")
+    add_options(parser, torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     all_rows = []
