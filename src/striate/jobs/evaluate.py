@@ -110,8 +110,8 @@ def _trained_on(
         count = count_in_set(path, [hashes[p] for p in positions]) if path is not None and path.is_file() else None
         if count:
             progress.note(
-                f"{count:,} of {len(positions):,} images were used to train or select {classifier.name}, so its metrics "
-                "are too optimistic"
+                f"{count:,} of {len(positions):,} images were used to train or select {classifier.name}, so its "
+                "metrics are too optimistic"
             )
         found.append(count)
     return found
