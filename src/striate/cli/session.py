@@ -33,7 +33,7 @@ def say_error(error: StriateError) -> None:
 
 @final
 class Session:
-    """A command at work.
+    """A running command.
 
     Args:
         progress: The progress display.
@@ -49,7 +49,7 @@ class Session:
         """Carry out a plan as a job that Ctrl-C and SIGTERM stop.
 
         Raises:
-            JobCancelled: They did.
+            JobCancelled: Ctrl-C or SIGTERM stopped the job.
             StriateError: As the verb raises.
         """
         from striate.jobs.job import Job
@@ -71,7 +71,7 @@ def command(*, debug: bool, again: Callable[[str | None], str] | None = None) ->
             commands without a run folder.
 
     Yields:
-        What runs the command's job.
+        The session, which runs the command's job.
     """
     logging.basicConfig(
         stream=sys.stderr,

@@ -38,7 +38,8 @@ def judge(record: FitRecord) -> Verdict:
             f"Validation accuracy ({percent(record.validation.top1)}) is above the confidence interval of test "
             "accuracy. Either the selection overfitted the validation images, or the test images differ from them."
         )
-    return _judge(record.task, record.test, record.data.issues, choice, sentence(record.chosen.note), more)
+    note = sentence(f"Pretrained weights: {record.chosen.note}") if record.chosen.note else ""
+    return _judge(record.task, record.test, record.data.issues, choice, note, more)
 
 
 def judge_training(record: TrainRecord) -> Verdict:
