@@ -218,7 +218,7 @@ def spoilt(kind: str) -> dict[str, Any]:
 STATES = {
     "missing": r"1 tensors are missing \(stage2.unit1.residual.conv1.norm.bias\)",
     "extra": r"1 are left over \(more.weight\)",
-    "not finite": r"not finite, in stem.conv.weight",
+    "not finite": r"infinite values in stem.conv.weight",
     "not tensors": r"more than tensors: stem.conv.weight",
     "int8": r"stem.conv.weight hold int8",
     "bool": r"stem.conv.weight hold bool",

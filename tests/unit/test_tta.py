@@ -92,7 +92,7 @@ def test_views_that_are_none_are_refused_with_the_plan() -> None:
     assert EvalPlan(model="m", data="d", tta="mirror").tta == "mirror"
     with pytest.raises(PlanError, match="did you mean mirror"):
         EvalPlan(model="m", data="d", tta="miror")
-    with pytest.raises(PlanError, match="no views are called"):
+    with pytest.raises(PlanError, match="no test-time augmentation"):
         PredictPlan(model="m", images=("p",), tta="upside-down")
     with pytest.raises(ValueError, match="add up to 1"):
         TTAPolicy(name="x", views=(View(), View(mirror=True)))

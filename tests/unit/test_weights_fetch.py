@@ -184,12 +184,12 @@ def test_the_default_falls_back_to_what_is_at_hand_and_says_so(
     if why == "offline":
         monkeypatch.setenv("STRIATE_OFFLINE", "1")
     server.error = urllib.error.URLError("Name or service not known") if why == "no network" else None
-    # the best is known by content too, so the files at hand must be others
+    # the best is known by content too, so the local files must differ
     monkeypatch.setattr(fetch, "_noted", lambda path: "0" * 64)
     picked = fetch.pick("resnet18", allow_download=why != "not asked for")
     assert picked.checkpoint is not None
     assert picked.checkpoint.tag == "second"
-    assert "the best weights at hand, resnet18:second (narrow), are used" in picked.note
+    assert "using resnet18:second (narrow), the best weights available locally" in picked.note
     assert ("Name or service not known" if why == "no network" else "downloads are off") in picked.note
 
 

@@ -49,7 +49,7 @@ class Decoded:
 
         Args:
             positions: Of the images.
-            progress: Hears of progress.
+            progress: Receives progress.
             max_unreadable: So many unreadable ones are borne; None bears any number.
             known_unreadable: Images that could not be read before, reason by position; they count too.
 

@@ -68,7 +68,7 @@ def fill(
         preprocess: How they are decoded.
         run: Up to `batch` decoded images to their rows.
         batch: Images at a time.
-        progress: Hears of progress.
+        progress: Receives progress.
         fast: Whether images are reduced by the fast filter.
         max_unreadable: More unreadable images than this make the pass fail; None allows any number. The network then
             runs no more, yet the other images are looked at, so that the error names all.

@@ -29,7 +29,7 @@ def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | Non
 
     Args:
         index: The images.
-        progress: Hears how many are done.
+        progress: Receives the number of files done.
         threads: Reading threads; None takes one a processor.
 
     Returns:

@@ -32,7 +32,7 @@ def run(
         names: Networks, or aliases; empty takes the lightest classifier of every family.
         device: As `core.device.pick` takes it; None takes the fastest at hand.
         batch: Images at a time.
-        progress: Hears of progress; None for silence.
+        progress: Receives progress; None reports none.
         seconds: For about how long each of the two steps is repeated.
 
     Raises:

@@ -46,7 +46,7 @@ def run(
     Args:
         data: As `data.index.scan` takes it.
         root: As `data.index.scan` takes it.
-        progress: Hears of progress.
+        progress: Receives progress.
         preview: What to draw beside that; None draws nothing.
         out: Where; None takes ``<data>-<recipe>.png``.
 

@@ -101,7 +101,7 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
     Raises:
         CheckpointError: The folder holds no trained model, or a damaged one.
         PlanError: There are no such views, or the network cannot look at images in this way.
-        WeightsNotAtHandError: The files are not here and cannot be fetched.
+        WeightsNotFoundError: The files are not here and cannot be fetched.
         UnknownModelError: Neither a folder nor a network has that name.
     """
     where, seen = pick(device or "cpu"), tta_policy(tta)

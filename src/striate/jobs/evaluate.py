@@ -32,7 +32,7 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
 
     Args:
         plan: The models, the data, and which part of it.
-        progress: Hears of progress, of images that could not be read, and of those that a model was trained on.
+        progress: Receives progress, a list of images that could not be read, and of those that a model was trained on.
 
     Raises:
         DataError: A label of the data is none of the models', or there is no such part.

@@ -15,7 +15,7 @@ def run(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
 
     Args:
         plan: The models, the images, and how many names for each.
-        progress: Hears of progress.
+        progress: Receives progress.
 
     Raises:
         CheckpointError: A model cannot be used.

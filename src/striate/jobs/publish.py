@@ -26,12 +26,12 @@ def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
 
     Args:
         plan: Which run, where to, under which licence.
-        progress: Hears of progress.
+        progress: Receives progress.
 
     Raises:
         PlanError: The run is unfinished, or the folder holds something else.
         CheckpointError: The run's network is damaged.
-        WeightsNotAtHandError: The hub is asked for, and ``STRIATE_OFFLINE`` is set.
+        WeightsNotFoundError: The hub is asked for, and ``STRIATE_OFFLINE`` is set.
         StriateError: The hub does not take it.
         StorageError: The folder cannot be written.
     """

@@ -42,7 +42,7 @@ PAPER = Paper(
     ref="arXiv 2404.00498",
 )
 PATCH, WINDOW = 2, 3
-"""Sides of the patches that the first layer sees, and of the last pool: the whole map of an image of 32 px."""
+"""Kernel sizes of the first convolution and of the last pool, which covers the whole map of a 32 px image."""
 MOMENTUM = 0.4
 """Share of a batch in the running statistics; large, as there are few steps."""
 SCALE = 1 / 9
@@ -202,7 +202,7 @@ def pass_on(module: nn.Module) -> None:
     """Begin every convolution as the identity, and what outputs are left over at random.
 
     Source:
-        Section 3.3, in the manner of Zagoruyko and Komodakis 2017, DiracNets (arXiv 1706.00388).
+        Section 3.3, following Zagoruyko and Komodakis 2017, DiracNets (arXiv 1706.00388).
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""AlexNet in one tower: five convolutions and three dense layers, rectified, with dropout before the dense ones.
+"""AlexNet in one tower: five convolutions and three linear layers with ReLU, and dropout before the linear layers.
 
 Source: Krizhevsky 2014, section 5, footnote 1 (the network of Krizhevsky et al. 2012 on one device).
 

@@ -1,4 +1,4 @@
-"""AlexNet as it won in 2012: two towers of maps that meet only in conv3 and in the dense layers.
+"""AlexNet as it won in 2012: two groups of channels that meet only in conv3 and in the linear layers.
 
 Source: Krizhevsky et al. 2012, section 3 and Figure 2.
 
@@ -11,7 +11,7 @@ stage2  13 x 13     3x3 max pool, 3x3 convolutions, 384, 2 x 192, 2 x 128   conv
 stage3  6 x 6       3x3 max pool                                            pool5
 ======  ==========  ======================================================  =================
 
-Departures: images have 227 px, not the printed 224, because 11x11 windows in steps of 4 take 55 places only there;
+Departures: images have 227 px, not the printed 224, because an 11x11 kernel with stride 4 has 55 positions only there;
 weights begin as He et al. 2015 say; an adaptive 6x6 pool lets any image from 67 px serve. Each response is normalised
 before it is pooled, as in the paper, and not after (Caffe's order). A pair of towers is a convolution in two groups.
 """
@@ -71,7 +71,7 @@ TINY = AlexNet2012Spec(widths=(4, 4, 6, 6, 4), hidden=16)
 
 
 def dense_head(channels: int, hidden: int, dropout: float, classes: int) -> Head:
-    """Two wide dense layers, half of their outputs dropped in training, and the logits.
+    """Two wide linear layers with dropout 0.5, and the logits.
 
     Args:
         channels: Maps of the last stage, read on a grid of 6 x 6.

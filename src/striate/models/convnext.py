@@ -1,4 +1,4 @@
-"""ConvNeXt: a residual network given, step by step, the proportions and habits of transformers.
+"""ConvNeXt: a residual network redesigned step by step after vision transformers.
 
 Its block is a 7x7 depthwise convolution, followed by a small MLP at each position.
 
@@ -46,7 +46,7 @@ EPS = 1e-6
 
 
 class UnitSpec(Protocol):
-    """A maker of blocks."""
+    """Makes blocks."""
 
     def build(self, channels: int, drop_path_rate: float) -> nn.Module:
         """A block that keeps its channels.
@@ -87,7 +87,7 @@ class ConvNeXtSpec:
         blocks: Blocks a stage.
         width: Channels of the first stage; each further stage has twice as many.
         drop_path_rate: Probability of dropping the last block in training; it rises linearly from 0 at the first block.
-        unit: The maker of blocks.
+        unit: Makes the blocks.
     """
 
     blocks: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""Densely connected networks: each unit sees the maps of all units before it and adds a few of its own.
+"""Densely connected networks: each unit reads the maps of all units before it and adds a few of its own.
 
 Source: Huang et al. 2016, sections 3 and 4, Table 1; the networks with bottlenecks and compression (BC).
 
@@ -45,7 +45,7 @@ PAPER = Paper(
 
 
 class StemSpec(Protocol):
-    """A maker of what comes before the first unit."""
+    """Makes the layers before the first unit."""
 
     @property
     def stride(self) -> int:
@@ -107,7 +107,7 @@ class DenseNetSpec:
     Args:
         blocks: Units a stage.
         growth: Maps that every unit adds, the paper's k.
-        stem: The maker of the first convolution.
+        stem: Makes the first convolution.
         stem_width: Its channels.
         bottleneck: Width of a unit's 1x1 convolution over `growth`.
         compression: Share of the channels that a transition keeps, the paper's theta.

@@ -1,4 +1,4 @@
-"""FCN: a classifier whose dense layers slide answers at every position, and learned upsampling makes that fine.
+"""FCN: a classifier whose linear layers run as convolutions at every position, with learned upsampling.
 
 Source: Long, Shelhamer, Darrell 2014, sections 4.1 to 4.3, on VGG-16.
 
@@ -147,7 +147,7 @@ def score(channels: int, classes: int) -> nn.Conv2d:
 
 
 def cropped(maps: Tensor, offset: int, height: int, width: int) -> Tensor:
-    """So many positions of every map from `offset` on, down and across."""
+    """Crop every map to this size, starting at `offset` in both directions."""
     return maps[:, :, offset : offset + height, offset : offset + width]
 
 
@@ -213,7 +213,7 @@ class Upsampling(Decoder):
         return cropped(self.up(scores), self.offset, *size)
 
     def replace_logits(self, classes: int) -> None:
-        """Every layer of the head has a map a class: all begin anew."""
+        """Every layer of the head has one map per class, so all are initialised again."""
         like = self.score.weight
         for name, step in self.steps.items():
             assert isinstance(step, Fusion)
@@ -224,7 +224,7 @@ class Upsampling(Decoder):
 
 @final
 class FCN(DenseModel):
-    """VGG's convolutions, its dense layers slid over them, and upsampling.
+    """VGG's convolutions, its linear layers as convolutions, and upsampling.
 
     Args:
         spec: One network of section 4.2.

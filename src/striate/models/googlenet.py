@@ -75,14 +75,14 @@ TABLE_1 = (
 
 
 class LayerSpec(Protocol):
-    """A maker of one convolution with what follows it."""
+    """Makes one convolution with what follows it."""
 
     def build(self, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Module:
         """A rectified convolution from `channels` to `width` maps."""
         ...
 
     def response(self) -> nn.Module:
-        """What stands in the two places of the stem where Figure 3 normalises responses."""
+        """The layer at the two positions in the stem where Figure 3 has local response normalisation."""
         ...
 
 
@@ -119,7 +119,7 @@ class NormalisedSpec:
 
 
 class UnitSpec(Protocol):
-    """A maker of modules."""
+    """Makes modules."""
 
     def width(self, channels: int, widths: Row) -> int:
         """Channels that a module gives when it takes `channels`."""
@@ -187,13 +187,13 @@ class ReducedSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuxiliarySpec:
-    """A maker of auxiliary classifiers: more gradient for the middle of the network, in training alone (section 5).
+    """Makes auxiliary classifiers, which give the middle of the network more gradient in training (section 5).
 
     Args:
         taps: Modules whose output they classify.
-        side: Positions along each side that their convolution sees.
+        side: Height and width of the maps that their convolution reads.
         width: Maps of that convolution.
-        hidden: Units of their dense layer.
+        hidden: Width of their hidden linear layer.
         dropout: Chance that one of those is dropped in training.
     """
 
@@ -222,13 +222,13 @@ class GoogLeNetSpec:
     """Table 1, and what it is built of.
 
     Args:
-        unit: The maker of modules.
-        layer: The maker of convolutions.
+        unit: Makes the modules.
+        layer: Makes the convolutions.
         rows: The modules of every stage above stage1.
         stem: Channels of conv1, of conv2's reduction, and of conv2.
         last_pool: Side of the last max pool's window.
         dropout: Chance that a pooled feature is dropped in training.
-        aux: The maker of auxiliary classifiers; None builds none.
+        aux: Makes the auxiliary classifiers; None builds none.
     """
 
     unit: UnitSpec = field(default_factory=ReducedSpec)

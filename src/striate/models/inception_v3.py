@@ -74,7 +74,7 @@ Module = tuple[Branch, ...]
 
 
 def figure_5(pooled: int) -> Module:
-    """Two small kernels see what a large one sees.
+    """Two small kernels with the receptive field of a large one.
 
     Args:
         pooled: Channels of the projection after the pool.
@@ -123,7 +123,7 @@ LAST_REDUCTION: Module = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuxiliarySpec:
-    """A maker of the auxiliary classifier, of use in training alone (section 4 and Figure 8).
+    """Makes the auxiliary classifier, which is used only in training (section 4 and Figure 8).
 
     Args:
         width: Maps of its 1x1 convolution.
@@ -163,7 +163,7 @@ class InceptionV3Spec:
         eps: Added to the variance by every batch normalisation.
         average: What an average pool is over at the image's edge.
         dropout: Chance that a pooled feature is dropped in training.
-        aux: The maker of the auxiliary classifier, which taps the last stage but one; None builds none.
+        aux: Makes the auxiliary classifier, which reads the last stage but one; None builds none.
     """
 
     stem: tuple[int, int, int, int, int] = (32, 32, 64, 80, 192)

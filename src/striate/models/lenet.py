@@ -1,4 +1,4 @@
-"""LeNet-5: convolutions and subsampling in turn, until an image is a row of features for dense layers.
+"""LeNet-5: convolutions alternate with subsampling and are followed by linear layers.
 
 Source: LeCun et al. 1998, section II.B and Figure 2.
 
@@ -10,7 +10,7 @@ stage1  10 x 10     2x2 average pool, 5x5 convolution, 16           S2, C3
 stage2  1 x 1       2x2 average pool, 5x5 convolution, 120          S4, C5
 ======  ==========  ==============================================  ============
 
-Departures: C3 sees all of S2's maps (the paper's Table I leaves some out), subsampling has no parameters, and the
+Departures: C3 reads all of S2's maps (the paper's Table I leaves some out), subsampling has no parameters, and the
 output is linear instead of radial basis functions; the 61,706 parameters are those of the form in common use. On
 images above 32 px, C5 slides, and its maps are averaged before F6.
 """

@@ -1,4 +1,4 @@
-"""The fully connected network: every unit sees every pixel, and nothing knows that pixels have neighbours.
+"""The fully connected network: every unit reads every pixel, without any notion of neighbouring pixels.
 
 The baseline that shows what convolution brings. Source of its shape: LeCun et al. 1998, section III.C, the
 28x28-300-100-10 network; of its learning rule: Rumelhart et al. 1986.
@@ -58,7 +58,7 @@ TINY = MLPSpec(hidden=(6, 5), side=4)
 
 
 def dense(inputs: int, units: int) -> nn.Sequential:
-    """A dense layer over all maps and positions, rectified.
+    """A linear layer over all channels and positions, with ReLU.
 
     Shape:
         ``[n, c, h, w]`` with ``c * h * w == inputs`` to ``[n, units, 1, 1]``.
@@ -73,7 +73,7 @@ def dense(inputs: int, units: int) -> nn.Sequential:
 
 @final
 class MLP(ImageModel):
-    """Dense layers from pixels to classes.
+    """Linear layers from pixels to classes.
 
     Args:
         spec: Sizes of the network.

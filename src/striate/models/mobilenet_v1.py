@@ -1,4 +1,4 @@
-"""MobileNet: a convolution parted in two, one that looks around within each map and one that mixes the maps.
+"""MobileNet: depthwise separable convolutions: one within each channel, then a 1x1 that mixes the channels.
 
 Source: Howard et al. 2017, Table 1; the width multiplier is section 3.3.
 

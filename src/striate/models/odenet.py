@@ -87,7 +87,7 @@ TINY = ODENetSpec(width=4, groups=2, solver="euler", gradients="direct")  # one 
 
 @final
 class TimeConv2d(nn.Module):
-    """A 3x3 convolution that sees the time as one more map.
+    """A 3x3 convolution with the time as one more input channel.
 
     Shape:
         Time ``[]`` and maps ``[n, width, h, w]`` to ``[n, width, h, w]``.
@@ -177,7 +177,7 @@ class Flow(nn.Module):
         except AssertionError as error:  # how torchdiffeq says that it cannot go on
             raise PlanError(
                 f"{spec.solver} cannot follow this equation at a tolerance of {spec.tolerance:g}: {error}",
-                hint="the weights may have grown without bound: train with a smaller rate",
+                hint="the weights may have grown without bound: train with a smaller learning rate",
             ) from error
         self.evaluations, self.derivative.calls = self.derivative.calls, 0
         assert isinstance(path, Tensor)
@@ -199,7 +199,7 @@ class _Counted(nn.Module):
         if self.calls > self.most:
             raise PlanError(
                 f"the equation needs more than {self.most} evaluations",
-                hint="raise the option 'most_evaluations' or 'tolerance', or train with a smaller rate",
+                hint="raise the option 'most_evaluations' or 'tolerance', or train with a smaller learning rate",
             )
         return self.function(time, x).to(x.dtype)
 

@@ -243,7 +243,7 @@ TINY = ResNetV2Spec(blocks=(2, 2, 2), stem_width=4)
 
 
 def late(rows: list[list[Place]]) -> list[list[Place]]:
-    """The same places, but the last of each row but the last takes the stride, and so begins the next stage."""
+    """The same positions, but the last unit of each stage takes the stride and so begins the next stage."""
     stages: list[list[Place]] = [[]]
     for row in rows:
         *first, last = (replace(place, stride=1) for place in row)

@@ -42,8 +42,8 @@ class GatedSpec:
     """Any module, and a gate on what it gives (Figure 2).
 
     Args:
-        unit: The maker of modules.
-        reduction: Channels of a module over the width between its gate's dense layers (the paper's r).
+        unit: Makes the modules.
+        reduction: Channels of a module over the width between its gate's linear layers (the paper's r).
     """
 
     unit: UnitSpec = field(default_factory=ReducedSpec)

@@ -95,7 +95,7 @@ class GatedSpec:
     """A residual unit whose maps pass a gate before the sum (Figure 3). It serves in every residual network.
 
     Args:
-        body: The maker of its convolutions.
+        body: Makes its convolutions.
         reduction: Channels over the gate's inner width, r.
     """
 
@@ -124,7 +124,7 @@ class SENetSpec:
     """One network of the paper.
 
     Args:
-        unit: The maker of residual units.
+        unit: Makes the residual units.
         blocks: Units a stage.
         width: Width of the first stage's units; it doubles from stage to stage.
         stem: Kernel and channels of the convolutions before the first pool; the first of them has stride 2.

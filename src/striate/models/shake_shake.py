@@ -95,7 +95,7 @@ class TwoWayShortcut(nn.Module):
         self.norm = nn.BatchNorm2d(width, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Read the maps, and the maps shifted by one, so that a stride of 2 sees what it would have skipped."""
+        """Read the maps, and the maps shifted by one, so that a stride of 2 also reads the positions that it skips."""
         shifted = F.pad(x, (-1, 1, -1, 1))
         return self.norm(torch.cat((self.conv1(x), self.conv2(shifted)), 1))
 

@@ -60,7 +60,7 @@ class StochasticDepthUnitSpec:
         return self.body.expansion
 
     def build(self, place: Place) -> nn.Module:
-        """The unit for a place, which determines its rate."""
+        """The unit for a position, which determines its drop path rate."""
         residual = make_stack(self.body.convs(place), place.eps)
         rate = linear_drop_path(self.drop_path_rate, place.total)[place.index - 1]
         residual.add_module("drop", StochasticDepth(rate))

@@ -23,7 +23,7 @@ stage2  14 x 14     2x2 max pool
 ======  ==========  =======================================================
 
 Departures: the output is logits, where the listings end in softmax (which PyTorch's cross-entropy then applies a second
-time) and in a sigmoid; an adaptive pool before the dense layers lets larger images serve. The dense layers of
+time) and in a sigmoid; an adaptive pool before the linear layers allows larger images. The linear layers of
 workshop_torch have no activation between them, so together they are one linear map; that is kept.
 """
 
@@ -59,8 +59,8 @@ class WorkshopSpec:
         kernel: Side of every convolution's kernel.
         widths: Maps of the convolutions, a row for each run of them; a 2x2 max pool follows every row.
         padding: How the convolutions pad.
-        grid: Positions a side that the dense layers see.
-        hidden: Units of the dense layers before the output.
+        grid: Height and width of the maps that the linear layers read.
+        hidden: Widths of the linear layers before the output.
         activation: What follows each of them: ``"relu"`` or ``"none"``.
     """
 

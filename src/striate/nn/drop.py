@@ -45,7 +45,7 @@ class StochasticDepth(nn.Module):
 
 
 def check_drop_path_rate(rate: float) -> None:
-    """Raise ValueError for a rate that is negative, or 1 and above."""
+    """Raise ValueError for a drop path rate that is negative, or 1 and above."""
     if not 0 <= rate < 1:
         raise ValueError(f"drop_path_rate must be at least 0 and below 1; got {rate}")
 
@@ -57,7 +57,7 @@ def linear_drop_path(last: float, blocks: int) -> list[float]:
         Huang et al. 2016, equation 4: 1 - p_l = (l / L)(1 - p_L), l counted from 1.
 
     Args:
-        last: Rate of the last block, 1 - p_L.
+        last: Drop path rate of the last block, 1 - p_L.
         blocks: Number of blocks, L.
 
     Example:

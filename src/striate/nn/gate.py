@@ -16,7 +16,7 @@ class SqueezeExcite(nn.Module):
 
     Args:
         channels: Maps in and out.
-        squeezed: Width between the two dense layers (channels over the paper's reduction ratio r).
+        squeezed: Width between the two linear layers (channels over the paper's reduction ratio r).
         act: Between the two, called with ``inplace=True``.
 
     Shape:

@@ -6,11 +6,11 @@ from torch import nn
 
 
 def he(module: nn.Module) -> None:
-    """Initialise convolutions for rectifiers, normalisations as the identity, dense layers small.
+    """Initialise convolutions for ReLU, normalisations as the identity, linear layers small.
 
     Source:
         He et al. 2015, Delving Deep into Rectifiers (arXiv 1502.01852), equation 10 with fan-out, as the
-        residual networks use it; dense layers normal with a deviation of 0.01.
+        residual networks use it; linear layers normal with a standard deviation of 0.01.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
@@ -26,7 +26,7 @@ def he(module: nn.Module) -> None:
 
 
 def xavier(module: nn.Module) -> None:
-    """Initialise convolutions and dense layers for saturating activations.
+    """Initialise convolutions and linear layers for saturating activations.
 
     Source:
         Glorot and Bengio 2010, Understanding the difficulty of training deep feedforward neural networks, equation 16.
@@ -39,7 +39,7 @@ def xavier(module: nn.Module) -> None:
 
 
 def truncated(module: nn.Module, *, deviation: float = 0.02) -> None:
-    """Initialise convolutions and dense layers normally, nothing beyond two deviations; biases are zero.
+    """Initialise convolutions and linear layers from a normal distribution truncated at two deviations; zero biases.
 
     Source:
         Liu et al. 2022, A ConvNet for the 2020s (arXiv 2201.03545), Table 5.

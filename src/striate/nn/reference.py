@@ -8,7 +8,7 @@ Three sentences say everything, and the three functions below are those sentence
 3. **gradient for the input**: the *convolution* of that gradient with the kernel, which is the cross-correlation of the
    gradient, zeros put between its elements and around them, with the kernel turned by half a turn.
 
-Each becomes one matrix product per group of channels once the patches that a window sees lie as columns of a matrix
+Each becomes one matrix product per group of channels once the patches of the window are the columns of a matrix
 (`patches`). A stride leaves patches out; a dilation draws each patch from pixels further apart; groups cut the channels
 into parts that do not see each other. Nothing here is fast, and networks do not use it: they use the framework's
 kernels, which the tests hold against these.
@@ -57,7 +57,7 @@ class Window:
 
     @classmethod
     def same(cls, sides: Pair, kernel: Pair, *, stride: Pair = (1, 1), dilation: Pair = (1, 1)) -> Window:
-        """The window with ceil(side / stride) places each way; the odd zero goes to the bottom and to the right.
+        """The window with ceil(side / stride) positions each way; the odd zero goes to the bottom and to the right.
 
         Example:
             >>> Window.same((224, 224), (3, 3), stride=(2, 2)).after
@@ -67,7 +67,7 @@ class Window:
         return cls(stride=stride, dilation=dilation, before=(pads[0][0], pads[1][0]), after=(pads[0][1], pads[1][1]))
 
     def places(self, sides: Pair, kernel: Pair) -> Pair:
-        """Places that the window takes down and across: ``floor((W - F + 2P) / S) + 1`` each way.
+        """Positions of the window down and across: ``floor((W - F + 2P) / S) + 1`` each way.
 
         Args:
             sides: Of the image.
@@ -94,7 +94,7 @@ def forward(x: Tensor, kernel: Tensor, window: Window | None = None) -> Tensor:
         window: How the kernel slides; None moves it pixel by pixel without padding.
 
     Shape:
-        ``[n, in, h, w]`` and ``[out, in / groups, kh, kw]`` to ``[n, out, places down, places across]``.
+        ``[n, in, h, w]`` and ``[out, in / groups, kh, kw]`` to ``[n, out, positions down, positions across]``.
 
     Raises:
         InputShapeError: The window does not fit, or the channels do not.
@@ -126,7 +126,7 @@ def kernel_gradient(x: Tensor, above: Tensor, kernel: Tensor, window: Window | N
         window: As in `forward`.
 
     Shape:
-        ``[n, in, h, w]`` and ``[n, out, places down, places across]`` to ``[out, in / groups, kh, kw]``.
+        ``[n, in, h, w]`` and ``[n, out, positions down, positions across]`` to ``[out, in / groups, kh, kw]``.
     """
     window = window or Window()
     columns = patches(x, kernel, window)
@@ -145,11 +145,11 @@ def input_gradient(above: Tensor, kernel: Tensor, sides: Pair, window: Window | 
     Args:
         above: The gradient of the loss for what came out of `forward`.
         kernel: The kernel; the input does not matter, since the output is linear in it.
-        sides: Of the images that went in; several sides give the same number of places.
+        sides: Of the images that went in; several sides give the same number of positions.
         window: As in `forward`.
 
     Shape:
-        ``[n, out, places down, places across]`` to ``[n, in, *sides]``.
+        ``[n, out, positions down, positions across]`` to ``[n, in, *sides]``.
     """
     window = window or Window()
     n, groups = above.shape[0], window.groups
@@ -168,10 +168,10 @@ def input_gradient(above: Tensor, kernel: Tensor, sides: Pair, window: Window | 
 
 
 def patches(x: Tensor, kernel: Tensor, window: Window) -> Tensor:
-    """What the window sees at each of its places, as columns.
+    """The patch at each position of the window, as columns.
 
     Shape:
-        ``[n, in, h, w]`` to ``[n, groups, in / groups * kh * kw, places]``.
+        ``[n, in, h, w]`` to ``[n, groups, in / groups * kh * kw, positions]``.
 
     Raises:
         InputShapeError: The window does not fit, or the channels do not.

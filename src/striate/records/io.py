@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """A record as dicts, lists, strings and numbers; numbers that are not finite become None."""
+    """A record as dicts, lists, strings and numbers; NaN and infinite values become None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
@@ -71,7 +71,7 @@ _WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or 
 
 
 def _require(kind: Any, value: Any) -> Any:
-    """The value; a truth value is no number."""
+    """The value; a bool does not count as a number."""
     if type(value) is not kind:
         raise TypeError(f"{_WORDS[kind]} is wanted; got {value!r}")
     return value

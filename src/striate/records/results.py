@@ -124,7 +124,7 @@ class ModelScore:
 
     Args:
         model: As it was named, or what an ensemble is made of.
-        tta: Name of the views whose probabilities were averaged; None for a single look.
+        tta: Name of the test-time augmentation; None without.
         top1: Share whose likeliest class is right.
         top1_interval: 95 % interval of it (Wilson).
         top1_error: What it leaves.
@@ -157,7 +157,7 @@ class EvalRecord(Score):
     """An evaluation: the score of everything together, and beside it that of each part.
 
     Args:
-        single: Each network with a single look, and with views where they were asked for.
+        single: Each network without test-time augmentation, and with it if it was asked for.
         ensemble: All of them together, in the same way; empty where there is one network.
     """
 
@@ -170,7 +170,7 @@ class LayerProbe:
     """Accuracy of a linear probe on one stage's pooled features, cross-validated on the training images.
 
     Args:
-        stage: Name of the feature point.
+        stage: Name of the feature layer.
         channels: Length of the features.
         top1: Mean accuracy over the folds.
         top1_interval: 95 % interval.
@@ -198,7 +198,7 @@ class Candidate:
         trained_stages: Stages that were trained.
         validation: Its score on the validation images; None when skipped.
         input_px: Height and width of the images it was trained on.
-        epochs: Passes over the training images.
+        epochs: Number of epochs.
         steps: Optimiser steps.
         macs: Multiply-adds that its training spent.
         curve: A row an epoch: ``epoch, loss, validation_top1``.
@@ -241,7 +241,7 @@ class DataSummary:
         counts: Images of each class: name to ``{train, validation, test, unused}``.
         train: Images trained on.
         validation: Images that choices were made by.
-        test: Images looked at once.
+        test: Images of the test set.
         unused: Readable images left out by ``--per-class``.
         unreadable: Images that could not be read.
         issues: What a person should know.
@@ -278,7 +278,7 @@ class FitRecord:
         validation: The winner on the validation images.
         chosen: The winner.
         candidates: Every way that was tried or skipped.
-        depth: Probe accuracy by feature point.
+        depth: Probe accuracy by feature layer.
         data: What went in.
         cost: Totals of the sizing engine for the chosen network.
         engine: What ran the cached pass, and how well it agreed with eager float32.
@@ -328,16 +328,16 @@ class TrainRecord:
         test: Score on the test images, which the schedule never saw.
         data: What went in.
         recipe: How it was trained.
-        curve: A row an epoch: ``epoch, loss, rate``, and with validation ``top1``.
+        curve: One row per epoch: ``epoch, loss, lr``, and with validation ``top1``.
         steps: Optimiser steps.
-        resumes: The steps from which the run went on after it had been stopped.
-        halved_at: The step at which the rate was halved because the loss was no number; None where it always was one.
+        resumes: The steps at which the run resumed.
+        halved_at: The step at which the learning rate was halved because the loss was NaN or infinite; None if never.
         precision: Of the arithmetic, as it ran.
         micro_batches: The micro-batch sizes in use, each with its first step. Batch-norm statistics are those of a
             micro-batch; gradients accumulate over the micro-batches of a batch.
         best_epoch: The epoch whose weights these are, by validation; None for the last one's, without validation.
         validation: Accuracy of that epoch on the validation images.
-        snapshots: Weights kept, one file a cycle of the rate.
+        snapshots: Number of snapshots, one per cycle of the learning rate.
         cost: Totals of the sizing engine for the network.
         seconds: Times.
     """

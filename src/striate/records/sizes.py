@@ -9,7 +9,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRow:
-    """One layer, at batch 1. A layer is what makes new maps: work done in place and mere views are no rows.
+    """One layer, at batch 1. A layer is what makes new maps: in-place operations and reshapes are not layers.
 
     Args:
         name: Dotted path of the module it runs in.
@@ -22,12 +22,12 @@ class LayerRow:
         connections: Pairs of an output element and an input element that it reads, of convolutions and linear layers.
         macs: Multiply-adds, of convolutions and linear layers.
         activation_bytes: Size of the output.
-        receptive_field: Height and width of what one output position sees, in input pixels, the part that lies
-            outside the image included; None where it is not known.
-        stride: Input pixels from one output position to the next; None where it is not known, and after upsampling
+        receptive_field: Height and width in input pixels, including the part that lies
+            outside the image included; None if it is unknown.
+        stride: Input pixels from one output position to the next; None if it is unknown, and after upsampling
             where it is no whole number of pixels.
-        padding: Input pixels above and left of the image that the first output position sees, below 0 where it
-            begins inside; None where it is not known.
+        padding: Input pixels above and left of the image in the first receptive field, below 0 where it
+            begins inside; None if it is unknown.
     """
 
     name: str
@@ -59,8 +59,8 @@ class StageRow:
         connections: Of convolutions and linear layers.
         macs: Multiply-adds, of convolutions and linear layers.
         activation_bytes: Size of all outputs.
-        receptive_field: Of what leaves it; None where it is not known.
-        stride: Of what leaves it; None where it is not known.
+        receptive_field: Of what leaves it; None if it is unknown.
+        stride: Of what leaves it; None if it is unknown.
     """
 
     name: str
@@ -88,8 +88,8 @@ class SizeTotals:
         macs: Multiply-adds of convolutions and linear layers.
         activation_bytes: The image and every layer's output.
         receptive_field: Of what enters the head, height and width in pixels; of a decoder that reads several stages,
-            of the highest. None where it is not known.
-        stride: Of what enters the head; None where it is not known.
+            of the highest. None if it is unknown.
+        stride: Of what enters the head; None if it is unknown.
         depth: Layers with weights: modules that hold parameters of their own, normalisations included.
         file_bytes: Size of all parameters and statistics, which is that of a file of weights but for its header.
     """

@@ -17,9 +17,9 @@ class View:
     Args:
         place: Where the network's input lies in the resized image, downwards and to the right: 0 at the first edge, 1
             at the other, a half in the middle.
-        shift: How far the image is moved, down and to the right, as shares of its sides, by whole pixels and where
+        shift: How far the image is moved, down and to the right, as fractions of its sides, by whole pixels and where
             not 0 by one at least; what comes in is its reflection.
-        mirror: Whether left and right change places.
+        mirror: Whether the image is mirrored left to right.
         weight: Share of its probabilities in the mean.
     """
 
@@ -31,11 +31,11 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TTAPolicy:
-    """Views whose probabilities are averaged; the first is what the network sees without any.
+    """A test-time augmentation: copies of the image whose probabilities are averaged; the first is unchanged.
 
     Args:
         name: What users call it.
-        views: Their weights add up to 1.
+        views: The augmented copies; their weights add up to 1.
         source: Where it comes from.
     """
 
@@ -48,16 +48,16 @@ class TTAPolicy:
             raise ValueError(f"the weights of {self.name} add up to 1; got {[view.weight for view in self.views]}")
         first = self.views[0]
         if first != View(weight=first.weight):
-            raise ValueError(f"the first view of {self.name} is the image as it is; got {first}")
+            raise ValueError(f"the first copy of {self.name} must be the unchanged image; got {first}")
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Of each view."""
+        """The weight of each copy."""
         return tuple(view.weight for view in self.views)
 
     @property
     def crops(self) -> bool:
-        """Whether a view lies beside the middle of the resized image."""
+        """Whether a copy lies beside the centre of the resized image."""
         return any(view.place != (0.5, 0.5) for view in self.views)
 
 
@@ -102,7 +102,7 @@ VIEWS = {each.name: each for each in _SETS}
 
 
 def tta_policy(name: str | None) -> TTAPolicy:
-    """The views called `name`; for None the image as it is.
+    """The test-time augmentation called `name`; for None, the unchanged image.
 
     Raises:
         PlanError: There are none of that name.
@@ -112,5 +112,5 @@ def tta_policy(name: str | None) -> TTAPolicy:
     if name not in VIEWS:
         close = nearest(name, list(VIEWS))
         hint = f"did you mean {', '.join(close)}?" if close else f"known: {', '.join(VIEWS)}"
-        raise PlanError(f"no views are called {name!r}", hint=hint)
+        raise PlanError(f"there is no test-time augmentation {name!r}", hint=hint)
     return VIEWS[name]

@@ -30,10 +30,10 @@ class ZooRow:
         input: Channels, height and width it was made for.
         classes: Length of its published output.
         params: Everything that training can change.
-        macs: Multiply-adds of convolutions and dense layers for one image of `input`.
-        units: Output elements of convolutions and dense layers for one image of `input`.
+        macs: Multiply-adds of convolutions and linear layers for one image of `input`.
+        units: Output elements of convolutions and linear layers for one image of `input`.
         depth: Layers with weights, normalisations included.
-        receptive_field: Height and width in pixels of what one position of the last maps sees; None where not known.
+        receptive_field: Height and width in pixels of the receptive field of the last feature maps; None if unknown.
         file_bytes: Size of its parameters and statistics in float32.
         stages: Names, from the image upwards.
         task: What it is for: ``classify`` (one class an image) or ``segment`` (one class a position).

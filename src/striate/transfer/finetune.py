@@ -224,7 +224,7 @@ def finetune(
         state: File of training's state.
         maps: Folder of the maps at the cut; those that are there already serve again.
         device: Where to train.
-        progress: Hears of progress.
+        progress: Receives progress.
         cancel: Asks to stop; the state is saved first. None never asks.
         engine: What runs the frozen stages.
         fixed_statistics: Whether the batch statistics of the trained stages stay as pretraining left them.

@@ -1,4 +1,4 @@
-"""Pretrained networks for images of other channels: the first convolution is folded, nothing is trained anew."""
+"""Pretrained networks for images of other channels: the first convolution is folded, and nothing is retrained."""
 
 from __future__ import annotations
 

@@ -96,14 +96,14 @@ def open_model(
             None takes what the weights do.
         drop_path_rate: As for `create_model`.
         allow_download: Whether files may be fetched.
-        progress: Hears of the download; None for silence.
+        progress: Receives the progress of the download; None reports none.
 
     Raises:
         UnknownModelError: No network has the name.
         UnknownWeightsError: The network has no such weights.
-        WeightsNotAtHandError: The file is not here and cannot be fetched.
+        WeightsNotFoundError: The file is not here and cannot be fetched.
         CheckpointError: The file is unreadable, executable, of another network, or not what the catalogue promises.
-        PlanError: The weights cannot take images of so many channels.
+        PlanError: The weights cannot take images with that many channels.
     """
     network, tag = split_name(name)
     found = trained.find(tag, allow_download=allow_download, progress=progress) if tag is not None else None
@@ -162,7 +162,7 @@ def create_model(
     Raises:
         UnknownModelError: No network has the name; the message offers near ones.
         UnknownWeightsError: The network has no such weights.
-        WeightsNotAtHandError: The weights' file is not here and cannot be fetched.
+        WeightsNotFoundError: The weights' file is not here and cannot be fetched.
         CheckpointError: The file is unreadable, executable, or of another network.
 
     Example:

@@ -44,13 +44,13 @@ def save(url: str, target: Path, accept: Callable[[str], None], progress: Progre
         url: Begins with ``https://``, and so must every redirection.
         target: The file to write; its folder exists.
         accept: Called with the content's sha256 before the file takes its place; raises to refuse it.
-        progress: Hears of the progress, in bytes; None for silence.
+        progress: Receives progress in bytes; None reports none.
 
     Returns:
         The content's sha256.
 
     Raises:
-        WeightsNotAtHandError: The network, or the server, does not give the file.
+        WeightsNotFoundError: The network, or the server, does not give the file.
         StorageError: The file cannot be written.
     """
     progress = progress or NoProgress()

@@ -48,13 +48,13 @@ def pick(
     Args:
         name: A network with published weights.
         tag: A catalogue tag, or the path of a file; None or ``"default"`` takes the best entry. Where that cannot be
-            downloaded, the best entry whose file is at hand is taken instead, and the note says so.
+            downloaded, the best entry whose file is available locally is taken instead, and the note says so.
         allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
-        progress: Hears of the download; None for silence.
+        progress: Receives the progress of the download; None reports none.
 
     Raises:
         UnknownWeightsError: The network has no such weights, or none at all.
-        WeightsNotAtHandError: The file is not here and cannot be fetched.
+        WeightsNotFoundError: The file is not here and cannot be fetched.
         CheckpointError: The file is not what the catalogue promises.
     """
     if tag not in (None, "default"):
@@ -75,7 +75,7 @@ def pick(
             raise
         path, found = _locate(instead, progress, allow_download=False)
         aside = f" ({instead.note})" if instead.note else ""
-        note = f"the best weights at hand, {instead.name}{aside}, are used: {error.message}"
+        note = f"using {instead.name}{aside}, the best weights available locally: {error.message}"
         return Picked(checkpoint=instead, path=path, sha256=found, note=note)
     return Picked(checkpoint=known[0], path=path, sha256=found, note=known[0].note)
 
@@ -96,11 +96,11 @@ def locate(checkpoint: Checkpoint, progress: ProgressCallback | None = None, *, 
 
     Args:
         checkpoint: The entry.
-        progress: Hears of the download; None for silence.
+        progress: Receives the progress of the download; None reports none.
         allow_download: Whether the file may be fetched (``STRIATE_OFFLINE`` forbids it too).
 
     Raises:
-        WeightsNotAtHandError: The file is not here, and may not or cannot be fetched.
+        WeightsNotFoundError: The file is not here, and may not or cannot be fetched.
         CheckpointError: The file is not what the catalogue promises.
         StorageError: The download cannot be written.
     """
@@ -151,7 +151,7 @@ def _seek(checkpoint: Checkpoint) -> Path | None:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file's content, read anew.
+    """The sha256 of a file's content, read again.
 
     Raises:
         CheckpointError: The file cannot be read.

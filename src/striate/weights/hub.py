@@ -94,13 +94,13 @@ def fetch(
     """Bring files of a repository here, and no others; what is here of the commit is not fetched again.
 
     Args:
-        text: ``hub:OWNER/NAME[@REVISION]``; without a revision the newest, or where downloads are off the one at hand.
+        text: ``hub:OWNER/NAME[@REVISION]``; without a revision the newest, or offline the one in the cache.
         names: The files.
         allow_download: Whether they may be fetched (``STRIATE_OFFLINE`` forbids it too).
-        progress: Hears of it; None for silence.
+        progress: Receives progress; None reports none.
 
     Raises:
-        WeightsNotAtHandError: They are not here and cannot be fetched, or the repository does not have them.
+        WeightsNotFoundError: They are not here and cannot be fetched, or the repository does not have them.
         PlanError: `text` has another form.
     """
     repository, revision = parse(text)
@@ -131,7 +131,7 @@ def require_pushable(text: str) -> str:
 
     Raises:
         PlanError: `text` has another form, or names a revision.
-        WeightsNotAtHandError: ``STRIATE_OFFLINE`` is set.
+        WeightsNotFoundError: ``STRIATE_OFFLINE`` is set.
     """
     repository, revision = parse(text)
     if revision is not None:

@@ -180,7 +180,7 @@ def _check_values(tensors: Mapping[str, Tensor], target: Mapping[str, Tensor]) -
         )
     bad = [n for n, t in tensors.items() if t.is_floating_point() and not t.is_meta and not t.isfinite().all()]
     if bad:
-        raise CheckpointError(f"numbers that are not finite, in {_some(bad)}", hint="fetch the file again")
+        raise CheckpointError(f"NaN or infinite values in {_some(bad)}", hint="fetch the file again")
 
 
 def _first(rules: list[Rule], name: str) -> tuple[Rule | None, str | None]:

@@ -41,7 +41,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: The file is missing, cut short, of no known kind, holds something that would have to be
-            executed, or holds numbers that are not finite.
+            executed, or has NaN or infinite values.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -60,7 +60,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise CheckpointError(f"{path} holds numbers that are not finite, in {', '.join(bad[:3])}{more}")
+        raise CheckpointError(f"{path} has NaN or infinite values in {', '.join(bad[:3])}{more}")
     return state
 
 

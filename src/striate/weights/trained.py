@@ -40,7 +40,7 @@ class ModelCard:
     Args:
         network: Name in the registry.
         options: Fields of its spec that differ from the registry's.
-        layer: The feature point above which the network was cut off; None for the whole network.
+        layer: The feature layer above which the network was cut off; None for the whole network.
         classes: Names in the order of the outputs.
         preprocess: What must be done to an image.
         temperature: What logits are divided by before probabilities are taken.
@@ -118,7 +118,7 @@ def _home(path: Path) -> Path | None:
 
 
 def require_folder(name: str) -> None:
-    """Refuse a path at which there is nothing, before it is taken for the name of a network.
+    """Refuse a path at which there is nothing, before it is read as the name of a network.
 
     Raises:
         CheckpointError: `name` has the form of a path.
@@ -135,11 +135,11 @@ def find(text: str, *, allow_download: bool = True, progress: ProgressCallback |
         text: A folder, a file of weights in it (``model.safetensors``, ``snapshots/2.safetensors``), or
             ``hub:OWNER/NAME[@REVISION]``.
         allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
-        progress: Hears of the download; None for silence.
+        progress: Receives the progress of the download; None reports none.
 
     Raises:
         CheckpointError: The folder holds no trained network, a damaged one, or something executable.
-        WeightsNotAtHandError: The hub's files are not here and cannot be fetched.
+        WeightsNotFoundError: The hub's files are not here and cannot be fetched.
     """
     if text.startswith(hub.PREFIX):
         fetched = hub.fetch(text, [CARD, WEIGHTS], allow_download=allow_download, progress=progress)
@@ -169,7 +169,7 @@ def _why_none(folder: Path) -> str:
     except (OSError, ValueError, TypeError, KeyError):
         return "a trained model is the folder of a finished run, or one that striate publish made"
     again = f"striate train --resume {folder}" if verb == "train" else "the command that began it"
-    return f"its run is unfinished: {again} goes on with it"
+    return f"its run is unfinished; {again} resumes it"
 
 
 def _refuse_executable(folder: Path) -> None:
@@ -205,7 +205,7 @@ def rebuild(card: ModelCard) -> ImageModel:
 
     Raises:
         CheckpointError: The network cannot be built as the card says.
-        UnknownModelError: There is no such network, or it has no such feature point.
+        UnknownModelError: There is no such network, or it has no such feature layer.
     """
     entry = REGISTRY.get(card.network)
     classes, channels = len(card.classes), card.preprocess.in_channels

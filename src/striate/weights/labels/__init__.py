@@ -1,7 +1,7 @@
 """Names of the classes that published weights know, in the order of their outputs.
 
 A set is a text file beside this module: a class a line, its name first; ImageNet's lines are synset, name and synonyms
-parted by tabs.
+separated by tabs.
 """
 
 from __future__ import annotations

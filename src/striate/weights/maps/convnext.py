@@ -33,7 +33,7 @@ def torchvision(model: ImageModel) -> list[Row]:
 
 
 def timm(_model: ImageModel) -> list[Row]:
-    """ConvNeXt, either version; where a file has the dense layers as 1x1 convolutions, they lose those two axes."""
+    """ConvNeXt, either version; where a file has the linear layers as 1x1 convolutions, they lose those two axes."""
     stage, block = r"stages\.(\d)\.", r"stages\.(\d)\.blocks\.(\d+)\."
     return [
         Rule(r"stem\.0\.(\w+)", "stem.conv.{1}"),

@@ -27,12 +27,12 @@ def depthwise(tensor: Tensor) -> Tensor:
 
 
 def dense(tensor: Tensor) -> Tensor:
-    """``[in, out]`` to ``[out, in]``; a 1x1 convolution is a dense layer too."""
+    """``[in, out]`` to ``[out, in]``; a 1x1 convolution is a linear layer too."""
     return tensor.flatten(0, -2).t()
 
 
 def flattened(side: int) -> Rule:
-    """The first dense layer after a grid of `side` x `side`, which Keras flattens with the channels last."""
+    """The first linear layer after a grid of `side` x `side`, which Keras flattens with the channels last."""
 
     def move(tensor: Tensor) -> Tensor:
         channels = tensor.shape[0] // side**2
@@ -55,7 +55,7 @@ def logits(theirs: str) -> list[Row]:
 def renumbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors, layers without names of their own counted from 0 (``conv2d_0``, ``conv2d_1``, ...).
 
-    Keras counts such layers through a whole process, from ``conv2d`` (no number) on, so a file may begin at any number.
+    Keras counts such layers through a whole process, starting with a plain ``conv2d``, so a file may begin at any number.
     Files whose layers all have names are left alone; done twice, nothing more happens.
     """
     numbers: dict[str, set[int]] = {}

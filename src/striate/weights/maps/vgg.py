@@ -21,7 +21,7 @@ def torchvision(model: ImageModel) -> list[Row]:
 
 
 def timm(model: ImageModel) -> list[Row]:
-    """VGG; its hidden dense layers are convolutions over the whole grid, in the order that ours flatten it."""
+    """VGG; its hidden linear layers are convolutions over the whole grid, in the order that ours flatten it."""
 
     def dense(tensor: Tensor) -> Tensor:
         return tensor.flatten(1) if tensor.ndim == 4 else tensor
