@@ -52,13 +52,13 @@ def measure(data: Path, backbone: str, seed: int, out: Path) -> dict[str, object
         "chosen": record.chosen.strategy,
         "weights": record.chosen.weights,
         "test_top1": record.test.top1,
-        "head_test_top1": head_only_accuracy(plan, record.depth, out),
+        "head_test_top1": head_only_accuracy(plan, record.depth),
         "test_images": record.test.n,
         "seconds": record.seconds["total"],
     }
 
 
-def head_only_accuracy(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -> float:
+def head_only_accuracy(plan: FitPlan, depth: Sequence[LayerProbe]) -> float:
     """Test accuracy of a linear head on the frozen features of the best stage, trained on all other images."""
     import numpy as np
     import torch
@@ -68,10 +68,9 @@ def head_only_accuracy(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -
     from striate.data.digest import digests
     from striate.data.index import scan
     from striate.data.split import split
-    from striate.models import REGISTRY
     from striate.tasks.classify import probe
     from striate.tasks.classify.task import Classification
-    from striate.transfer.context import CachedFeatures, TransferContext
+    from striate.transfer.features import FeatureExtractor
     from striate.weights import open_model
 
     assert plan.backbone is not None
@@ -81,31 +80,23 @@ def head_only_accuracy(plan: FitPlan, depth: Sequence[LayerProbe], work: Path) -
     hashes = digests(index, NoProgress())
     splits = split(index, hashes, seed=plan.seed, strata=task.strata(targets))
     opened = open_model(plan.backbone)
-    context = TransferContext(
-        plan=plan,
-        index=index,
-        task=task,
-        targets=targets,
-        digests=hashes,
-        train=splits.train,
-        validation=splits.validation,
-        entry=REGISTRY.get(opened.name),
-        options=opened.options,
+    extractor = FeatureExtractor(
+        name=opened.name,
         model=opened.model,
         preprocess=opened.preprocess,
         weights_sha256=opened.sha256,
-        device=torch.device("cpu"),
-        work=work / "work",
         cache=paths.home() / "features",
+        engine=plan.engine,
+        device=torch.device("cpu"),
+        fast=plan.fast_resize,
         progress=NoProgress(),
     )
-    features = CachedFeatures(context)
-    features.run(np.arange(len(index)), max_unreadable=0)
+    features = extractor.extract(index, hashes, np.arange(len(index)), max_unreadable=0)
     best = min(depth, key=lambda point: point.loss)
     known = np.sort(np.concatenate([splits.train, splits.validation]))
-    linear = probe.train_linear(features.at(best.stage, known), context.labels(known), context.classes, best.C)
+    linear = probe.train_linear(features.at(best.stage, known), targets[known], task.outputs, best.C)
     predicted = linear.logits(features.at(best.stage, splits.test)).argmax(1).numpy()
-    return float((predicted == context.labels(splits.test)).mean())
+    return float((predicted == targets[splits.test]).mean())
 
 
 def in_new_process(data: Path, backbone: str, weights: Path, seed: int) -> dict[str, object]:

@@ -62,7 +62,7 @@ from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import train
 from striate.training.options import Hooks, TrainingOptions
-from striate.transfer.finetune import Frozen, FrozenStageSource, TrainedStages
+from striate.transfer.frozen import FrozenStages, FrozenStageSource, TrainedStages
 from striate.weights import load_state_dict
 
 RESULTS = Path(__file__).with_name("results.jsonl")
@@ -193,8 +193,8 @@ def measure(name: str, cut: str | None, batch: int, options: argparse.Namespace)
         else:
             engine = "openvino-bf16" if options.precision == "bf16" else "auto"
             model.freeze(cut, fixed_statistics=True)
-            frozen = Frozen(model, preprocess, cut, pixels, engine, torch.device("cpu"), NoProgress())
-            source = FrozenStageSource(source, frozen.engine(batch, batch * recipe.epochs), batch)
+            frozen = FrozenStages(model, preprocess, cut, pixels, engine, torch.device("cpu"), NoProgress())
+            source = FrozenStageSource(source, frozen.engine(batch, batch * recipe.epochs))
             module = TrainedStages(model, cut)
         rounds = Interleaved(references, clock)
         train(

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,10 @@ from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.core.preprocess import Preprocess
 from striate.data.digest import digests
 from striate.data.index import ImageIndex, scan
-from striate.models import REGISTRY
-from striate.records.plans import FitPlan
+from striate.models import REGISTRY, ImageModel
 from striate.tasks.classify import probe
 from striate.tasks.classify.task import Classification
-from striate.transfer.context import CachedFeatures, TransferContext
+from striate.transfer.features import FeatureExtractor
 from striate.weights import open_model
 
 EPOCHS = 10
@@ -58,16 +58,29 @@ def decoded(index: ImageIndex, position: int, preprocess: Preprocess) -> torch.T
     return (pixels - mean) / std
 
 
-def baseline_epoch(context: TransferContext, head: torch.nn.Linear, optimizer: torch.optim.Optimizer) -> float:
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Labelled images, some to train on and some to measure accuracy on."""
+
+    index: ImageIndex
+    labels: np.ndarray
+    classes: int
+    train: np.ndarray
+    held_out: np.ndarray
+
+
+def baseline_epoch(
+    data: Data, model: ImageModel, preprocess: Preprocess, head: torch.nn.Linear, optimizer: torch.optim.Optimizer
+) -> float:
     """Seconds of one epoch of the baseline loop over the training images."""
     began = time.perf_counter()
-    order = torch.randperm(len(context.train), generator=torch.Generator().manual_seed(0)).numpy()
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0)).numpy()
     for start in range(0, len(order), 32):
-        positions = context.train[order[start : start + 32]]
-        x = torch.stack([decoded(context.index, int(p), context.preprocess) for p in positions])
+        positions = data.train[order[start : start + 32]]
+        x = torch.stack([decoded(data.index, int(p), preprocess) for p in positions])
         with torch.no_grad():
-            features = context.model.forward_head(context.model.forward_features(x), upto="pool")
-        loss = F.cross_entropy(head(features), torch.from_numpy(context.labels(positions)))
+            features = model.forward_head(model.forward_features(x), upto="pool")
+        loss = F.cross_entropy(head(features), torch.from_numpy(data.labels[positions]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -80,22 +93,20 @@ def baseline_half(which: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def cached(context: TransferContext) -> tuple[float, float, dict[str, float]]:
+def cached(data: Data, extractor: FeatureExtractor) -> tuple[float, float, dict[str, float]]:
     """Seconds to a head trained on cached features, its accuracy on held-out images, and the parts of the time."""
     began = time.perf_counter()
-    context.digests = digests(context.index, NoProgress())
-    features = CachedFeatures(context)
-    done = features.run(context.train, max_unreadable=0)
-    point = context.model.stages[-1]
-    labels = context.labels(context.train)
-    x = features.at(point, context.train)
+    hashes = digests(data.index, NoProgress())
+    features = extractor.extract(data.index, hashes, data.train, max_unreadable=0)
+    layer, labels = extractor.model.stages[-1], data.labels[data.train]
+    x = features.at(layer, data.train)
     extracted = time.perf_counter()
-    choice = probe.cross_validate(x, labels, context.classes, seed=0)
-    linear = probe.train_linear(x, labels, context.classes, choice.C)
+    choice = probe.cross_validate(x, labels, data.classes, seed=0)
+    linear = probe.train_linear(x, labels, data.classes, choice.C)
     seconds = time.perf_counter() - began
-    features.run(context.validation, max_unreadable=0)  # for the accuracy only; not timed
-    predicted = linear.logits(features.at(point, context.validation)).argmax(1).numpy()
-    top1 = float((predicted == context.labels(context.validation)).mean())
+    held_out = extractor.extract(data.index, hashes, data.held_out, max_unreadable=0)  # not timed
+    predicted = linear.logits(held_out.at(layer, data.held_out)).argmax(1).numpy()
+    top1, done = float((predicted == data.labels[data.held_out]).mean()), features.filled
     waiting = done.waited_s / done.seconds if done.computed else 0.0
     return seconds, top1, {"extraction_s": extracted - began, "waiting_fraction": waiting, "computed": done.computed}
 
@@ -127,41 +138,34 @@ def main() -> None:
             "",
         )
 
-    def context(home: str, engine: str) -> TransferContext:
-        plan = FitPlan(data=options.data, engine=engine)  # pyright: ignore[reportArgumentType]
-        return TransferContext(
-            plan=plan,
-            index=index,
-            task=task,
-            targets=targets,
-            digests=(),
-            train=train,
-            validation=held,
-            entry=REGISTRY.get(options.network),
-            options={},
+    data = Data(index=index, labels=targets, classes=task.outputs, train=train, held_out=held)
+
+    def extractor(home: str, engine: str) -> FeatureExtractor:
+        return FeatureExtractor(
+            name=options.network,
             model=model,
             preprocess=preprocess,
             weights_sha256=sha,
-            device=torch.device("cpu"),
-            work=Path(home) / "work",
             cache=Path(home) / "features",
+            engine=engine,  # pyright: ignore[reportArgumentType]
+            device=torch.device("cpu"),
+            fast=False,
             progress=NoProgress(),
         )
 
     row: dict[str, object] = {"benchmark": "transfer_time", "network": options.network, "images": len(train)}
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
-        whole = context(home, options.engine)
         if options.baseline_half is not None:
-            head = torch.nn.Linear(model.head.logits_layer.in_features, whole.classes)
+            head = torch.nn.Linear(model.head.logits_layer.in_features, data.classes)
             half = len(train) // 2
-            whole.train = train[half:] if options.baseline_half else train[:half]
-            print(baseline_epoch(whole, head, torch.optim.Adam(head.parameters(), lr=1e-3)))
+            data = replace(data, train=train[half:] if options.baseline_half else train[:half])
+            print(baseline_epoch(data, model, preprocess, head, torch.optim.Adam(head.parameters(), lr=1e-3)))
             return
         # run between two halves of the baseline epoch, so that a drift of the machine affects both alike
         first = baseline_half(0)
-        ours, top1, parts = cached(whole)
-        again, _, _ = cached(context(home, options.engine))
+        ours, top1, parts = cached(data, extractor(home, options.engine))
+        again, _, _ = cached(data, extractor(home, options.engine))
         baseline = EPOCHS * (first + baseline_half(1))
         row |= {
             "baseline_s": baseline,
@@ -173,7 +177,7 @@ def main() -> None:
         row |= {"top1": top1} | parts
     with tempfile.TemporaryDirectory() as home:
         os.environ["STRIATE_HOME"] = home
-        bf16, bf16_top1, _ = cached(context(home, "openvino-bf16"))
+        bf16, bf16_top1, _ = cached(data, extractor(home, "openvino-bf16"))
         row |= {"bf16_s": bf16, "bf16_ratio": baseline / bf16, "bf16_top1": bf16_top1}
     print(json.dumps(row, indent=2))
     with RESULTS.open("a") as stream:

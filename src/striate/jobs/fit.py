@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from striate.cache.readable import find_unreadable
 from striate.core import paths
 from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import pick
@@ -22,22 +23,22 @@ from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
 from striate.data.digest import write_set
 from striate.data.split import Splits
-from striate.inference.predict import Outputs, predict_batches
+from striate.inference.predict import Outputs
 from striate.jobs import dataset, run_files, run_folder
 from striate.jobs.backbone import suggest
 from striate.jobs.dataset import DataSet
 from striate.jobs.versions import versions
-from striate.models import REGISTRY, ImageModel
-from striate.models.pixels import PixelNetwork
+from striate.models import ImageModel
 from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord
 from striate.sizing import measure
 from striate.tasks.base import value
-from striate.transfer.advisor import Advisor, Attempt, advise
-from striate.transfer.clock import Clock
-from striate.transfer.context import CachedFeatures, TransferContext
+from striate.transfer.budget import Budget
+from striate.transfer.context import TransferContext
 from striate.transfer.explain import reason
+from striate.transfer.features import FeatureExtractor, Features
+from striate.transfer.policy import Choice, choose
 from striate.weights import Opened, open_model, trained
 
 
@@ -79,33 +80,11 @@ class _Extracted:
 
     Args:
         data: The images; the splits hold readable ones only.
-        context: What every candidate shares.
-        features: Of the training and validation images.
+        context: What all candidates share, their features among it.
     """
 
     data: DataSet
     context: TransferContext
-    features: CachedFeatures
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Choice:
-    """The candidates, and which of them did best on the validation images.
-
-    Args:
-        winner: The best.
-        attempts: All, the winner among them.
-        advisor: What tried them.
-    """
-
-    winner: Attempt
-    attempts: list[Attempt]
-    advisor: Advisor
-
-    @property
-    def from_scratch(self) -> bool:
-        """Whether the winner uses no pretrained weights."""
-        return self.winner.row.strategy == "scratch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,10 +135,10 @@ def run(
         progress.record("run", {"folder": str(claim.folder), "state": claim.state})
         for note in prepared.notes:
             progress.note(note)
-        clock = Clock(plan.budget_s)
+        budget = Budget(plan.budget_s, plan.work)
         extracted = extract_features(plan, claim, prepared, progress, cancel)
         features_at = time.monotonic()
-        choice = choose(extracted, clock)
+        choice = choose(extracted.context, budget)
         chosen_at = time.monotonic()
         model = train_winner(choice)
         tested = evaluate_on_test_set(extracted, model)
@@ -190,46 +169,61 @@ def extract_features(
         DataError: Too many images are unreadable, or too few are left. A fresh folder is then removed.
     """
     data, opened = prepared.data, prepared.opened
-    context = TransferContext(
-        plan=plan,
-        index=data.index,
-        task=data.task,  # pyright: ignore[reportArgumentType]  # transfer knows classification alone so far
-        targets=data.targets,
-        digests=data.hashes,
-        train=data.splits.train,
-        validation=data.splits.validation,
-        entry=REGISTRY.get(opened.name),
-        options=opened.options,
+    extractor = FeatureExtractor(
+        name=opened.name,
         model=opened.model,
         preprocess=opened.preprocess,
         weights_sha256=opened.sha256,
-        device=pick(plan.device),
-        work=claim.work,
         cache=paths.home() / "features",
+        engine=plan.engine,
+        device=pick(plan.device),
+        fast=plan.fast_resize,
         progress=progress,
-        cancel=cancel,
     )
-    features = CachedFeatures(context)
     try:
-        readable = _readable(context, features, data)
+        readable, features = _readable(extractor, data, plan)
     except JobCancelled:
         raise
     except StriateError:
         run_folder.release(claim)
         raise
-    context.train, context.validation = readable.splits.train, readable.splits.validation
-    return _Extracted(data=readable, context=context, features=features)
-
-
-def _readable(context: TransferContext, features: CachedFeatures, data: DataSet) -> DataSet:
-    """The data set without the images that turn out to be unreadable while features are extracted."""
-    splits, index, progress = data.splits, data.index, context.progress
-    most = math.floor(context.plan.max_unreadable * (len(index) - len(splits.unused)) + 1e-9)
-    unreadable = {**data.unreadable}
-    unreadable |= context.unreadable(splits.test, most=most, known_unreadable=unreadable)
-    done = features.run(
-        np.sort(np.concatenate([splits.train, splits.validation])), max_unreadable=most, known_unreadable=unreadable
+    context = TransferContext(
+        plan=plan,
+        task=data.task,
+        index=data.index,
+        targets=data.targets,
+        digests=data.hashes,
+        train=readable.splits.train,
+        validation=readable.splits.validation,
+        pretrained=opened,
+        features=features,
+        device=extractor.device,
+        work=claim.work,
+        progress=progress,
+        cancel=cancel,
     )
+    return _Extracted(data=readable, context=context)
+
+
+def _readable(extractor: FeatureExtractor, data: DataSet, plan: FitPlan) -> tuple[DataSet, Features]:
+    """The data set without the images that turn out to be unreadable, and the features of the labelled images."""
+    splits, index, progress = data.splits, data.index, extractor.progress
+    most = math.floor(plan.max_unreadable * (len(index) - len(splits.unused)) + 1e-9)
+    unreadable = {**data.unreadable}
+    unreadable |= find_unreadable(
+        index,
+        data.hashes,
+        splits.test,
+        extractor.preprocess,
+        cache=extractor.cache,
+        fast=extractor.fast,
+        max_unreadable=most,
+        known_unreadable=unreadable,
+        progress=progress,
+    )
+    labelled = np.sort(np.concatenate([splits.train, splits.validation]))
+    features = extractor.extract(index, data.hashes, labelled, max_unreadable=most, known_unreadable=unreadable)
+    done = features.filled
     progress.record(
         "features",
         {"computed": done.computed, "found": done.found, "seconds": done.seconds, "seconds_waited": done.waited_s},
@@ -240,44 +234,26 @@ def _readable(context: TransferContext, features: CachedFeatures, data: DataSet)
     for name in ("validation", "test"):
         if not len(left[name]):
             raise DataError(f"no readable image is left for {name}", hint="add images: at least 5 of each class")
-    return dataclasses.replace(data, splits=Splits(**left), unreadable=unreadable)
+    return dataclasses.replace(data, splits=Splits(**left), unreadable=unreadable), features
 
 
-def choose(extracted: _Extracted, clock: Clock) -> _Choice:
-    """Try the candidates, and take the best on the validation images."""
-    advisor = Advisor(extracted.context, extracted.features, clock)
-    winner, attempts = advise(advisor)
-    return _Choice(winner=winner, attempts=attempts, advisor=advisor)
-
-
-def train_winner(choice: _Choice) -> _Model:
+def train_winner(choice: Choice) -> _Model:
     """Train the winner on the training and validation images together."""
-    assert choice.winner.build is not None
-    network, preprocess = choice.winner.build()
+    network, preprocess = choice.winner.candidate.build()
     return _Model(network=network, preprocess=preprocess)
 
 
 def evaluate_on_test_set(extracted: _Extracted, model: _Model) -> Outputs:
-    """Run the winner over the test images, which nothing has looked at before."""
-    context = extracted.context
-    return predict_batches(
-        PixelNetwork(model.network, model.preprocess).eval(),
-        model.preprocess,
-        context.index,
-        extracted.data.splits.test,
-        width=extracted.data.task.outputs,
-        progress=context.progress,
-        phase="evaluating on the test set",
-        device=context.device,
-        fast=context.plan.fast_resize,
-    )
+    """Run the winner over the test images, which no earlier step used."""
+    test = extracted.data.splits.test
+    return extracted.context.outputs(model.network, model.preprocess, test, "evaluating on the test set")
 
 
 def record(
     claim: run_folder.Claim,
     opened: Opened,
     extracted: _Extracted,
-    choice: _Choice,
+    choice: Choice,
     model: _Model,
     tested: Outputs,
     seconds: Mapping[str, float],
@@ -297,15 +273,15 @@ def record(
     return found
 
 
-def _start(opened: Opened, choice: _Choice) -> dict[str, str]:
-    return {"weights": "random"} if choice.from_scratch else opened.start
+def _start(opened: Opened, choice: Choice) -> dict[str, str]:
+    return opened.start if choice.winner.candidate.pretrained else {"weights": "random"}
 
 
-def _card(extracted: _Extracted, opened: Opened, choice: _Choice, model: _Model) -> trained.ModelCard:
+def _card(extracted: _Extracted, opened: Opened, choice: Choice, model: _Model) -> trained.ModelCard:
     return trained.ModelCard(
         network=opened.name,
         options=opened.options,
-        layer=None if choice.from_scratch else choice.advisor.layer,
+        layer=choice.winner.candidate.layer,
         classes=extracted.data.classes,
         preprocess=model.preprocess,
         temperature=choice.winner.temperature,
@@ -317,13 +293,13 @@ def _card(extracted: _Extracted, opened: Opened, choice: _Choice, model: _Model)
 def _record(
     opened: Opened,
     extracted: _Extracted,
-    choice: _Choice,
+    choice: Choice,
     model: _Model,
     tested: Outputs,
     seconds: Mapping[str, float],
 ) -> FitRecord:
-    plan, data, winner, advisor = extracted.context.plan, extracted.data, choice.winner, choice.advisor
-    assert winner.row.validation is not None
+    plan, data, winner = extracted.context.plan, extracted.data, choice.winner
+    pretrained = winner.candidate.pretrained
     unreadable = {**data.unreadable, **tested.unreadable}
     splits = {name: np.setdiff1d(each, list(unreadable)) for name, each in dataclasses.asdict(data.splits).items()}
     issues = data.task.audit(data.index, data.targets, data.hashes, data.splits, unreadable)
@@ -331,21 +307,21 @@ def _record(
     targets = data.labelled(tested.positions)
     return FitRecord(
         test=data.task.score(tested.values, targets, temperature=winner.temperature),
-        validation=winner.row.validation,
+        validation=winner.record.validation,
         chosen=Chosen(
             backbone=opened.name,
-            weights="random" if choice.from_scratch else opened.weights,
-            strategy=winner.row.strategy,
-            reused_stages=winner.row.reused_stages,
-            reason=reason(winner, choice.attempts, folds=len(advisor.folds)),
-            note="" if choice.from_scratch else opened.note,
+            weights=opened.weights if pretrained else "random",
+            strategy=winner.record.strategy,
+            reused_stages=winner.record.reused_stages,
+            reason=reason(choice),
+            note=opened.note if pretrained else "",
         ),
         start=_start(opened, choice),
-        candidates=tuple(each.row for each in choice.attempts),
-        depth=advisor.depth,
+        candidates=tuple(each.record for each in choice.results),
+        depth=choice.probe.rows,
         data=run_files.summary(plan.data, data, splits, issues, len(unreadable)),
         cost=io.to_json(measure(model.network, shape).totals),
-        engine=io.to_json(extracted.features.agreement),
+        engine=io.to_json(extracted.context.features.agreement),
         seconds=dict(seconds),
         seed=plan.seed,
         versions=versions(),

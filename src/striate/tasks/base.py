@@ -39,6 +39,18 @@ class Probe(Protocol):
         """Mean loss over the held-out samples; the layer with the lowest is the best."""
         ...
 
+    def row(self, layer: str, channels: int) -> Any:
+        """What the record says about the probe of a layer with so many features."""
+        ...
+
+
+class TaskSource(BatchSource, Protocol):
+    """Training images whose targets can also be had without the images."""
+
+    def targets(self, samples: np.ndarray) -> Tensor:
+        """The targets of some samples, as `batch` gives them when augmentation leaves targets alone."""
+        ...
+
 
 class Task(ABC):
     """What a network is trained for. Instances are immutable."""
@@ -52,7 +64,8 @@ class Task(ABC):
     column: ClassVar[str] = LABEL
     """The annotation column that holds the targets; duplicates of an image must agree in it."""
     score_type: ClassVar[type]
-    """The record that `score` returns; ``metrics.json`` holds it under ``test`` and ``validation``."""
+    """The record that `score` returns; ``metrics.json`` holds it under ``test`` and ``validation``. Its fields include
+    `metric`, the interval of the metric (``top1_interval``), ``loss`` and ``n``."""
 
     # ------------------------------------------------------------------ data
 
@@ -154,7 +167,7 @@ class Task(ABC):
         rows: np.ndarray | None = None,
         size: tuple[int, int] | None = None,
         proportions: np.ndarray | None = None,
-    ) -> BatchSource:
+    ) -> TaskSource:
         """Training images augmented together with their targets; see `tasks.classify.source.PixelSource`."""
 
     @abstractmethod
@@ -207,6 +220,10 @@ class Task(ABC):
             issues: What is known about the data.
         """
 
+    def format(self, value: float) -> str:
+        """A value of the metric, for people."""
+        return f"{value:.3f}"
+
     # ------------------------------------------------------------------ linear heads on frozen features
 
     @abstractmethod
@@ -221,3 +238,8 @@ class Task(ABC):
 def value(task: Task, score: Any) -> float:
     """The figure by which scores are compared; higher is better."""
     return float(getattr(score, task.metric))
+
+
+def interval(task: Task, score: Any) -> tuple[float, float]:
+    """The 95 % interval of that figure."""
+    return getattr(score, f"{task.metric}_interval")

@@ -1,10 +1,10 @@
-"""What every candidate shares: the images, their split, the pretrained network, and the means."""
+"""What all candidates share: the data, the pretrained network with its features, and where to work."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -13,239 +13,139 @@ import torch
 
 from striate.cache import keys
 from striate.cache.decoded import Decoded
-from striate.cache.fill import Pass, fill
-from striate.cache.store import RowStore
 from striate.core.cancel import CancelToken
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
-from striate.inference import engines
-from striate.inference.predict import sample
-from striate.inference.stage_features import StageFeatures
-from striate.models import Entry, ImageModel
-from striate.records import io
+from striate.inference.predict import Outputs, predict_batches
+from striate.models import REGISTRY, Entry, ImageModel
+from striate.models.pixels import PixelNetwork
 from striate.records.plans import FitPlan
 from striate.records.sizes import LayerRow
 from striate.sizing import measure
-from striate.tasks.classify.task import Classification
-from striate.transfer.finetune import DecodedImages
-
-BATCH = 32
-AGREEMENT_SAMPLE = 8
-"""Images on which an engine is compared with eager float32."""
+from striate.tasks.base import Targets, Task
+from striate.transfer.evaluation_sets import EvaluationSets, evaluation_sets
+from striate.transfer.features import Features
+from striate.transfer.finetune import Workplace
+from striate.transfer.images import DecodedImages
+from striate.weights import Opened
 
 
 @final
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TransferContext:
     """A data set, a pretrained network, and where to work.
 
     Args:
-        plan: What was asked.
+        plan: The plan of the run.
+        task: What the network is trained for.
         index: The images.
-        task: What a network is trained for on them.
-        targets: One per image.
+        targets: The target of every image.
         digests: sha256 of every image.
-        train: Positions of the training images.
-        validation: Positions of the validation images.
-        entry: The network's row in the registry.
-        options: Fields of its spec that the weights need.
-        model: The pretrained network, with its published head; never changed.
-        preprocess: What its weights were trained with.
-        weights_sha256: Of its file.
+        train: Positions of the training images; all can be read.
+        validation: Positions of the validation images; all can be read.
+        pretrained: The pretrained network; it is not changed.
+        features: Its features of the training and validation images.
         device: Where to train.
-        work: Folder of everything that is deleted when the run is done.
-        cache: Folder of cached features.
-        progress: Receives progress, and stops the job at its phases and steps when that was asked.
-        cancel: Asks the job to stop; training saves its state first.
+        work: Folder of files that are deleted when the run is finished.
+        progress: Receives progress.
+        cancel: Asks the run to stop; training saves its state first.
     """
 
     plan: FitPlan
+    task: Task
     index: ImageIndex
-    task: Classification
-    targets: np.ndarray
+    targets: Targets
     digests: tuple[str, ...]
     train: np.ndarray
     validation: np.ndarray
-    entry: Entry
-    options: dict
-    model: ImageModel
-    preprocess: Preprocess
-    weights_sha256: str
+    pretrained: Opened
+    features: Features
     device: torch.device
     work: Path
-    cache: Path
     progress: ProgressCallback
     cancel: CancelToken = field(default_factory=CancelToken)
 
     @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return self.task.outputs
+    def model(self) -> ImageModel:
+        """The pretrained network with its published head."""
+        return self.pretrained.model
 
-    def labels(self, positions: np.ndarray) -> np.ndarray:
-        """Labels of images, int64 ``[n]``."""
-        return self.targets[positions]
+    @property
+    def preprocess(self) -> Preprocess:
+        """The preprocessing that the pretrained weights need."""
+        return self.pretrained.preprocess
+
+    @property
+    def entry(self) -> Entry:
+        """The registry's entry of the network."""
+        return REGISTRY.get(self.pretrained.name)
+
+    @property
+    def workplace(self) -> Workplace:
+        """Where candidates are trained."""
+        return Workplace(
+            device=self.device,
+            folder=self.work,
+            engine=self.plan.engine,
+            progress=self.progress,
+            cancel=self.cancel,
+        )
 
     @cached_property
-    def rows_by_stage(self) -> dict[str, list[LayerRow]]:
-        """What the layers of every stage, and of the head's parts before pooling, cost for one image."""
-        rows = self.rows_at(self.preprocess.size)
+    def sets(self) -> EvaluationSets:
+        """The images that candidates are fitted on and evaluated on."""
+        strata = self.task.strata(self.targets)
+        numbers = None if strata is None else strata.numbers
+        return evaluation_sets(self.train, self.validation, numbers, seed=self.plan.seed)
+
+    @cached_property
+    def _layers_by_part(self) -> dict[str, list[LayerRow]]:
+        """What the layers of each stage, and of each part of the head before pooling, cost for one image."""
+        rows = self.layers_at(self.preprocess.size)
         names = (*self.model.stages, *(f"head.{part}" for part in self.model.head.before_pool))
         return {name: [row for row in rows if row.name.startswith(f"{name}.") or row.name == name] for name in names}
 
-    def rows_of(self, model: ImageModel, stages: Sequence[str]) -> list[LayerRow]:
+    def layers_of(self, model: ImageModel, stages: Sequence[str]) -> list[LayerRow]:
         """What some stages of a truncated network, and its head's parts before pooling, cost for one image."""
         names = (*stages, *(f"head.{part}" for part in model.head.before_pool))
-        return [row for name in names for row in self.rows_by_stage[name]]
+        return [row for name in names for row in self._layers_by_part[name]]
 
-    def rows_at(self, size: tuple[int, int]) -> tuple[LayerRow, ...]:
-        """What every layer costs for one image of some size."""
+    def layers_at(self, size: tuple[int, int]) -> tuple[LayerRow, ...]:
+        """What every layer costs for one image of `size`, its height and width in pixels."""
         return measure(self.model, (self.preprocess.in_channels, *size)).layers
 
-    def unreadable(self, positions: np.ndarray, *, most: int, known_unreadable: Mapping[int, str]) -> dict[int, str]:
-        """Images that cannot be decoded, reason by position; what was found is remembered under their digests.
-
-        Args:
-            positions: Which to try.
-            most: So many unreadable ones are borne.
-            known_unreadable: Those found before; they count too.
-
-        Raises:
-            DataError: There are more.
-        """
-        name = keys.of_folder(purpose="readable", preprocess=self.preprocess, fast=self.plan.fast_resize)
-        return fill(
-            RowStore(self.cache / name, (1,), "uint8"),
-            self.index,
-            [int(p) for p in positions],
-            self.digests,
-            self.preprocess,
-            lambda pixels: np.ones((len(pixels), 1), np.uint8),
-            batch=BATCH,
-            progress=self.progress,
-            fast=self.plan.fast_resize,
-            max_unreadable=most,
-            known_unreadable=known_unreadable,
-            phase="checking the test images",
-        ).unreadable
-
-    def pixels(self, positions: np.ndarray, preprocess: Preprocess, name: str) -> DecodedImages:
-        """Images decoded once and memory-mapped; unreadable ones must have been left out before.
-
-        Args:
-            positions: Which.
-            preprocess: How.
-            name: Of the folder in `work`.
-        """
-        folder = keys.of_folder(preprocess=preprocess, fast=self.plan.fast_resize)
-        where = self.work / f"{name}-{folder}"
-        decoded = Decoded(self.index, self.digests, preprocess, where, fast=self.plan.fast_resize)
+    def images(self, positions: np.ndarray, preprocess: Preprocess) -> DecodedImages:
+        """Readable images, decoded once and memory-mapped, with their targets."""
+        fast = self.plan.fast_resize
+        folder = self.work / f"pixels-{keys.of_folder(preprocess=preprocess, fast=fast)}"
+        decoded = Decoded(self.index, self.digests, preprocess, folder, fast=fast)
         decoded.decode(positions, self.progress)
-        places = decoded.rows(positions)
-        ordered = len(places) == 0 or bool((np.diff(places) == 1).all() and places[0] == 0)
-        view = decoded.pixels
-        pixels = view[: len(places)] if ordered else view[places]
-        return DecodedImages(pixels=pixels, labels=self.labels(positions), digests=[self.digests[p] for p in positions])
+        rows, pixels = decoded.rows(positions), decoded.pixels
+        in_order = len(rows) == 0 or bool((np.diff(rows) == 1).all() and rows[0] == 0)
+        return DecodedImages(
+            pixels=pixels[: len(rows)] if in_order else pixels[rows],
+            targets=self.targets[positions],
+            digests=[self.digests[int(p)] for p in positions],
+        )
 
-
-@final
-class CachedFeatures:
-    """Pooled features of every stage, from the cached pass.
-
-    Args:
-        context: Its images and its network.
-    """
-
-    def __init__(self, context: TransferContext) -> None:
-        self.context = context
-        self._module = StageFeatures(context.model, context.preprocess)
-        self.widths = self._module.widths
-        self._store: RowStore | None = None
-        self.agreement: engines.Agreement | None = None
-
-    def run(
-        self,
-        positions: np.ndarray,
-        *,
-        max_unreadable: int | None = None,
-        known_unreadable: Mapping[int, str] | None = None,
-    ) -> Pass:
-        """The one pass: see to it that every image's features are on disk.
+    def outputs(self, model: ImageModel, preprocess: Preprocess, positions: np.ndarray, phase: str) -> Outputs:
+        """The outputs of a trained network for some images.
 
         Args:
+            model: The network.
+            preprocess: The preprocessing that it needs.
             positions: Which images.
-            max_unreadable: As in `features.extract.fill`.
-            known_unreadable: As there.
-
-        Raises:
-            DataError: More than `max_unreadable` images cannot be read.
+            phase: What progress shows as the current work.
         """
-        context = self.context
-        wanted = [int(p) for p in positions]
-        name = keys.of_folder(
-            weights=context.weights_sha256,
-            network=keys.of_weights(context.model),
-            preprocess=context.preprocess,
-            layers=self.widths,
-            engine=context.plan.engine,
-            device=context.device.type,
-            fast=context.plan.fast_resize,
+        return predict_batches(
+            PixelNetwork(model, preprocess).eval(),
+            preprocess,
+            self.index,
+            positions,
+            width=self.task.outputs,
+            progress=self.progress,
+            phase=phase,
+            device=self.device,
+            fast=self.plan.fast_resize,
         )
-        folder = context.cache / name
-        width = sum(self.widths.values())
-        self._store = RowStore(folder, (width,), "float16", {"network": context.entry.name})
-        # What is compared depends on what is asked alone, so that a pass that goes on records what a whole one does.
-        told = folder / f"agreement-{keys.of_folder(images=[context.digests[p] for p in wanted])}.json"
-
-        @cache  # a network takes seconds to compile: only where an image needs it
-        def engine() -> engines.Engine:
-            made, agreement = self._engine(sample(context.index, wanted, context.preprocess, AGREEMENT_SAMPLE))
-            io.write(told, agreement)
-            return made
-
-        def run(pixels: np.ndarray) -> np.ndarray:
-            return engine().run(pixels)
-
-        done = fill(
-            self._store,
-            context.index,
-            wanted,
-            context.digests,
-            context.preprocess,
-            run,
-            batch=BATCH,
-            progress=context.progress,
-            fast=context.plan.fast_resize,
-            max_unreadable=max_unreadable,
-            known_unreadable=known_unreadable,
-            phase="extracting features",
-        )
-        if not told.exists():  # every row was there, from runs that were asked for other images
-            engine()
-        self.agreement = io.from_json(engines.Agreement, io.read(told))
-        return done
-
-    def _engine(self, sample: np.ndarray) -> tuple[engines.Engine, engines.Agreement]:
-        context = self.context
-        return engines.make(
-            self._module,
-            batch=BATCH,
-            image=sample.shape[1:],
-            engine=context.plan.engine,
-            device=context.device,
-            sample=sample,
-            groups=list(self.widths.values()),
-            progress=context.progress,
-        )
-
-    def at(self, layer: str, positions: np.ndarray) -> torch.Tensor:
-        """Features at one point, float32 ``[n, width]``."""
-        assert self._store is not None, "run the pass first"
-        start = 0
-        for name, width in self.widths.items():
-            if name == layer:
-                places = self._store.places([keys.of_image(self.context.digests[p]) for p in positions])
-                return torch.from_numpy(self._store.view()[places, start : start + width].astype(np.float32))
-            start += width
-        raise KeyError(layer)

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
-from striate.core.words import percent
-from striate.transfer.advisor import Attempt
+from striate.tasks.base import Task, interval
+from striate.transfer.candidates.base import Result
+from striate.transfer.policy import Choice
 
 
-def reason(winner: Attempt, attempts: Sequence[Attempt], *, folds: int) -> str:
+def reason(choice: Choice) -> str:
     """The result of the selected candidate, and the gain of pretraining over training from scratch.
 
     Args:
-        winner: The selected candidate.
-        attempts: All candidates, including the selected one.
-        folds: Number of cross-validation folds; 1 if a separate validation set was used.
+        choice: The selected candidate and all others.
     """
-    how = "on the validation set" if folds == 1 else f"in {folds}-fold cross-validation"
-    text = f"best result {how}: accuracy {percent(winner.top1)}, loss {winner.loss:.3f}"
-    if winner.row.strategy == "scratch":
+    winner = choice.winner
+    context = winner.candidate.context
+    task, folds = context.task, len(context.sets.pairs)
+    how = f"in {folds}-fold cross-validation" if context.sets.crossed else "on the validation set"
+    text = f"best result {how}: {task.metric_title} {task.format(winner.value)}, loss {winner.loss:.3f}"
+    if not winner.candidate.pretrained:
         return f"{text}; pretraining did not help"
-    scratch = next((a for a in attempts if a.row.strategy == "scratch" and a.build is not None), None)
+    scratch = next((each for each in choice.results if not each.candidate.pretrained and not each.skipped), None)
     if scratch is None:
         return text
-    gain = winner.top1 - scratch.top1
-    n = winner.row.validation.n if winner.row.validation else 0
-    noise = 2 * math.sqrt(max(winner.top1 * (1 - winner.top1), 1 / n) * 2 / n) if n else 1.0
-    text += f"; training from scratch reached {percent(scratch.top1)}"
-    return text if abs(gain) > noise else f"{text}, which is not a significant difference"
+    text += f"; training from scratch reached {task.format(scratch.value)}"
+    spread = math.hypot(_half_width(task, winner), _half_width(task, scratch))
+    significant = abs(winner.value - scratch.value) > spread
+    return text if significant else f"{text}, which is not a significant difference"
+
+
+def _half_width(task: Task, result: Result) -> float:
+    """Half the width of the 95 % interval of the metric."""
+    low, high = interval(task, result.record.validation)
+    return (high - low) / 2

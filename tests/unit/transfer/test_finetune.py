@@ -1,4 +1,4 @@
-"""Fine-tuning moves what is above the cut and nothing else, and goes on exactly where it stopped."""
+"""Fine-tuning changes what is above the cut and nothing else, and resumes to the same weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from striate.core.events import NoProgress
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
+from striate.tasks.classify.task import Classification
 from striate.training import schedule
 from striate.training.options import Saving
 from striate.transfer import finetune as module
-from striate.transfer.finetune import DecodedImages, finetune
-from striate.transfer.rates import falling
+from striate.transfer import frozen
+from striate.transfer.finetune import Workplace, finetune
+from striate.transfer.images import DecodedImages
+from striate.transfer.layerwise_lr import layerwise_lr
 
 PREPROCESS = Preprocess(size=(32, 32))
 RECIPE = dataclasses.replace(recipe("finetune"), epochs=3, batch=8, lr=1e-2)
@@ -40,7 +43,7 @@ def images() -> DecodedImages:
     rng = np.random.default_rng(0)
     labels = np.arange(30) % 3
     pixels = rng.integers(0, 120, (30, 32, 32, 3), dtype=np.uint8) + (labels * 60)[:, None, None, None].astype(np.uint8)
-    return DecodedImages(pixels=pixels, labels=labels, digests=[f"{i:064x}" for i in range(30)])
+    return DecodedImages(pixels=pixels, targets=labels, digests=[f"{i:064x}" for i in range(30)])
 
 
 def tuned(model: ImageModel, folder, cut: str | None, **options) -> None:
@@ -49,21 +52,20 @@ def tuned(model: ImageModel, folder, cut: str | None, **options) -> None:
         PREPROCESS,
         images(),
         RECIPE,
+        task=Classification(("a", "b", "c")),
         cut=cut,
         seed=0,
         state=folder / "training.safetensors",
-        maps=folder,
-        device=torch.device("cpu"),
-        progress=NoProgress(),
+        workplace=Workplace(device=torch.device("cpu"), folder=folder, engine="auto", progress=NoProgress()),
         **options,
     )
 
 
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("cut", ["stem", "stage2", "stage3"])
-def test_nothing_at_or_below_the_cut_moves(tmp_path, monkeypatch, cut, cached) -> None:
+def test_nothing_at_or_below_the_cut_changes(tmp_path, monkeypatch, cut, cached) -> None:
     if not cached:
-        monkeypatch.setattr(module, "MOST_CACHE_BYTES", 0)
+        monkeypatch.setattr(frozen, "MAX_STORED_BYTES", 0)
     model = pretrained()
     before = copy.deepcopy(model.state_dict())
     tuned(model, tmp_path, cut)
@@ -78,13 +80,13 @@ def test_nothing_at_or_below_the_cut_moves(tmp_path, monkeypatch, cut, cached) -
     assert any(path.name.startswith("maps-") for path in tmp_path.iterdir()) == cached
 
 
-def test_maps_computed_in_every_epoch_train_as_those_on_disk_do(tmp_path, monkeypatch) -> None:
+def test_maps_computed_in_every_epoch_train_like_stored_maps(tmp_path, monkeypatch) -> None:
     """Three epochs see three views either way; on disk they are rounded to half precision."""
     kept, anew = pretrained(), pretrained()
     for name in ("kept", "anew"):
         (tmp_path / name).mkdir()
     tuned(kept, tmp_path / "kept", "stage2")
-    monkeypatch.setattr(module, "MOST_CACHE_BYTES", 0)
+    monkeypatch.setattr(frozen, "MAX_STORED_BYTES", 0)
     tuned(anew, tmp_path / "anew", "stage2")
     before, ours = pretrained().state_dict(), anew.state_dict()
     for name, value in kept.state_dict().items():
@@ -92,7 +94,7 @@ def test_maps_computed_in_every_epoch_train_as_those_on_disk_do(tmp_path, monkey
             assert (value - ours[name]).norm() <= 0.02 * (value - before[name]).norm(), name
 
 
-def test_statistics_above_the_cut_move_when_asked(tmp_path) -> None:
+def test_batch_norm_statistics_above_the_cut_are_updated_on_request(tmp_path) -> None:
     model = pretrained()
     before = copy.deepcopy(model.state_dict())
     tuned(model, tmp_path, "stage1", fixed_statistics=False)
@@ -101,7 +103,7 @@ def test_statistics_above_the_cut_move_when_asked(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["stage2", None])
-def test_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) -> None:
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) -> None:
     whole = pretrained()
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
@@ -125,8 +127,8 @@ def test_a_stopped_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) ->
         assert torch.equal(tensor, parts.state_dict()[name]), name
 
 
-def test_rates_fall_with_depth() -> None:
-    assert falling(["stage3", "stage4"], "model.") == {
+def test_learning_rates_fall_with_depth() -> None:
+    assert layerwise_lr(["stage3", "stage4"], "model.") == {
         "model.head.logits.": 2.0,
         "model.head.": 1.0,
         "model.stage4.": 1.0,

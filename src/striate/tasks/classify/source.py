@@ -84,6 +84,10 @@ class PixelSource:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def targets(self, samples: np.ndarray) -> Tensor:
+        """The labels of `samples`, before images are mixed."""
+        return torch.from_numpy(self.labels[samples])
+
     def batch(self, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:
         """The images of `samples` as they look in this epoch, and their labels."""
         pixels = torch.from_numpy(np.ascontiguousarray(self.pixels[self.rows[samples]]))
@@ -91,7 +95,7 @@ class PixelSource:
         proportions = None if self.proportions is None else torch.from_numpy(self.proportions[samples])
         how = {"seed": self.seed, "epoch": epoch, "samples": names}
         varied = augment(pixels, self.recipe, **how, size=self.size, proportions=proportions)
-        labels = torch.from_numpy(self.labels[samples])
+        labels = self.targets(samples)
         if self.classes is None or not (self.recipe.mixup or self.recipe.cutmix):
             return varied, labels
         return mix(varied, labels, self.recipe, **how, classes=self.classes)

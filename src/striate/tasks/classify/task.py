@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from striate.core.errors import DataError
+from striate.core.words import percent
 from striate.data.image_index import ImageIndex
 from striate.data.split import Splits, Strata
 from striate.models import Entry
@@ -190,6 +191,10 @@ class Classification(Task):
     def summary(cls, score: Score, issues: Sequence[DataIssue]) -> Summary:
         """Accuracy with its interval, the majority-class baseline, calibration, and warnings."""
         return report.summary(score, issues)
+
+    def format(self, value: float) -> str:
+        """A percentage."""
+        return percent(value)
 
     def probe(self, features: Tensor, targets: np.ndarray, *, seed: int) -> probe.Choice:
         """Logistic regression, its strength chosen by cross-validation."""

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 
+from striate.data.folds import fold_of
 from striate.tasks.classify import probe
 from striate.tasks.classify.logistic import fit
 
@@ -55,8 +56,8 @@ def test_undoing_the_standardiser_gives_the_same_logits() -> None:
 
 def test_folds_are_stratified_and_repeat() -> None:
     labels = np.repeat([0, 1, 2], [25, 50, 7])
-    folds = probe.fold_of(labels, seed=1)
-    assert (folds == probe.fold_of(labels, seed=1)).all()
+    folds = fold_of(labels, seed=1, folds=5)
+    assert (folds == fold_of(labels, seed=1, folds=5)).all()
     for label, each in ((0, 5), (1, 10)):
         assert (np.bincount(folds[labels == label]) == each).all()
 
@@ -64,12 +65,12 @@ def test_folds_are_stratified_and_repeat() -> None:
 def test_the_better_features_win() -> None:
     x, labels = problem(noise=0.5)
     noise = torch.randn(len(x), 40, generator=torch.Generator().manual_seed(9))
-    layers = {"stage1": 0.1 * x + noise, "stage2": x}
-    choices, rows = probe.by_depth(layers.__getitem__, list(layers), labels, 4, seed=0)
-    assert choices["stage2"].loss < choices["stage1"].loss
-    assert rows[1].top1 > 0.75 > rows[0].top1
-    low, high = rows[1].top1_interval
-    assert low < rows[1].top1 < high
+    poor, good = (probe.cross_validate(each, labels, 4, seed=0) for each in (0.1 * x + noise, x))
+    assert good.loss < poor.loss
+    row = good.row("stage2", 40)
+    assert row.top1 > 0.75 > poor.row("stage1", 40).top1
+    low, high = row.top1_interval
+    assert low < row.top1 < high
 
 
 def test_a_class_with_one_image_does_not_break_the_choice() -> None:
