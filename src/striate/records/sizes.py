@@ -1,4 +1,4 @@
-"""What a network costs before it runs: what ``striate show`` presents."""
+"""Size of a network: the record of ``striate show``."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerRow:
-    """One layer, at batch 1. A layer is what makes new maps: in-place operations and reshapes are not layers.
+    """One layer, at batch size 1. In-place operations and operations that return a tensor view are not layers.
 
     Args:
-        name: Dotted path of the module it runs in.
+        name: Dotted path of the module.
         type: ``conv``, ``linear``, ``norm``, ``pool``, ``act``, ``sum``, ``product``, ``concat`` or ``other``.
-        input: Shape without the batch.
-        output: Shape without the batch.
-        params: Everything that training can change.
-        weights: Parameters without biases, of convolutions and linear layers.
-        units: Output elements, of convolutions and linear layers.
-        connections: Pairs of an output element and an input element that it reads, of convolutions and linear layers.
-        macs: Multiply-adds, of convolutions and linear layers.
-        activation_bytes: Size of the output.
-        receptive_field: Height and width in input pixels, including the part that lies
-            outside the image included; None if it is unknown.
-        stride: Input pixels from one output position to the next; None if it is unknown, and after upsampling
-            where it is no whole number of pixels.
-        padding: Input pixels above and left of the image in the first receptive field, below 0 where it
-            begins inside; None if it is unknown.
+        input: Input shape without the batch dimension.
+        output: Output shape without the batch dimension.
+        params: Number of trainable parameters.
+        weights: Number of parameters of convolutions and linear layers, without biases.
+        units: Number of output elements of convolutions and linear layers.
+        connections: Pairs of an output element and an input element that it depends on, in convolutions and linear
+            layers.
+        macs: Multiply-adds of convolutions and linear layers.
+        activation_bytes: Size of the output in bytes.
+        receptive_field: Height and width of the receptive field of an output position, in input pixels, including
+            padding; None if it is unknown.
+        stride: Output stride: input pixels from one output position to the next, vertically and horizontally; None if
+            it is unknown, or not an integer (after upsampling).
+        padding: Input pixels of the first output position's receptive field above and left of the image, below 0 if the
+            field starts inside; None if it is unknown.
     """
 
     name: str
@@ -47,20 +48,20 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRow:
-    """What the layers of one stage cost together, at batch 1.
+    """Sums over the layers of one stage, at batch size 1.
 
     Args:
-        name: ``stem``, ``stage1``, ..., ``head``; empty for work outside all of them.
-        layers: Rows of the table of layers.
-        output: Shape of what leaves it, without the batch.
-        params: Everything that training can change.
-        weights: Parameters without biases, of convolutions and linear layers.
-        units: Output elements, of convolutions and linear layers.
-        connections: Of convolutions and linear layers.
-        macs: Multiply-adds, of convolutions and linear layers.
-        activation_bytes: Size of all outputs.
-        receptive_field: Of what leaves it; None if it is unknown.
-        stride: Of what leaves it; None if it is unknown.
+        name: ``stem``, ``stage1``, ..., ``head``; empty for operations outside of all stages.
+        layers: Number of layers.
+        output: Output shape without the batch dimension.
+        params: Number of trainable parameters.
+        weights: Number of parameters of convolutions and linear layers, without biases.
+        units: Number of output elements of convolutions and linear layers.
+        connections: Number of connections of convolutions and linear layers.
+        macs: Multiply-adds of convolutions and linear layers.
+        activation_bytes: Size of all layer outputs in bytes.
+        receptive_field: Receptive field of the output, in pixels; None if it is unknown.
+        stride: Output stride, in pixels; None if it is unknown.
     """
 
     name: str
@@ -78,20 +79,20 @@ class StageRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeTotals:
-    """Sums over the layers, at batch 1.
+    """Sums over the layers, at batch size 1.
 
     Args:
-        params: Everything that training can change, auxiliary heads left out.
-        weights: Without biases, of convolutions and linear layers.
-        units: Output elements of convolutions and linear layers.
-        connections: Of convolutions and linear layers.
+        params: Number of trainable parameters, without auxiliary heads.
+        weights: Number of parameters of convolutions and linear layers, without biases.
+        units: Number of output elements of convolutions and linear layers.
+        connections: Number of connections of convolutions and linear layers.
         macs: Multiply-adds of convolutions and linear layers.
-        activation_bytes: The image and every layer's output.
-        receptive_field: Of what enters the head, height and width in pixels; of a decoder that reads several stages,
-            of the highest. None if it is unknown.
-        stride: Of what enters the head; None if it is unknown.
-        depth: Layers with weights: modules that hold parameters of their own, normalisations included.
-        file_bytes: Size of all parameters and statistics, which is that of a file of weights but for its header.
+        activation_bytes: Size of the image and of all layer outputs in bytes.
+        receptive_field: Height and width of the receptive field at the input of the head, in pixels; for a decoder that
+            reads several stages, at the last one. None if it is unknown.
+        stride: Output stride at the input of the head, in pixels; None if it is unknown.
+        depth: Number of modules with parameters, including normalisation layers.
+        file_bytes: Size of all parameters and buffers in bytes, which is the size of a weights file without its header.
     """
 
     params: int
@@ -108,12 +109,12 @@ class SizeTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fits:
-    """What fits into a memory, in one mode.
+    """What fits into a given memory, for inference or for training.
 
     Args:
-        peak_bytes: The most that is held at once for one image.
-        largest_batch: Images at once; 0 where not one fits.
-        largest_side: Of one square image, to within a sixty-fourth; 0 where none fits.
+        peak_bytes: Peak memory at batch size 1, in bytes.
+        largest_batch: Largest batch size; 0 if not even one image fits.
+        largest_side: Side of the largest square image at batch size 1, in pixels, to within 1/64; 0 if none fits.
     """
 
     peak_bytes: int
@@ -123,14 +124,14 @@ class Fits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryRecord:
-    """What fits into a memory.
+    """What fits into a given memory.
 
     Args:
-        given_bytes: The memory.
-        optimiser: Whose state training holds too.
-        kept_bytes: What autograd keeps of one image for the backward pass, by stage.
-        forward: Without gradients.
-        training: A whole step.
+        given_bytes: The memory in bytes.
+        optimiser: Optimiser of the training, whose state takes memory too.
+        kept_bytes: Bytes that autograd saves per image for the backward pass, by stage.
+        forward: A forward pass without gradients.
+        training: A training step.
     """
 
     given_bytes: int
@@ -142,17 +143,17 @@ class MemoryRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRecord:
-    """A network's cost for one input.
+    """The size of a network for one input shape.
 
     Args:
-        name: Of the network.
-        input: Channels, height and width.
-        classes: Length of the output.
-        totals: Over all layers.
-        stages: In the order in which they run, the head last.
-        layers: In the order in which they run.
-        note: What should be said beside the numbers; empty for most networks.
-        memory: What fits into a given memory; None where none was given.
+        name: Name of the network.
+        input: Channels, height and width of the image.
+        classes: Number of classes.
+        totals: Sums over all layers.
+        stages: The stages in the order of execution, with the head last.
+        layers: The layers in the order of execution.
+        note: A note to show with the numbers; empty for most networks.
+        memory: What fits into a given memory; None if no memory was given.
     """
 
     name: str

@@ -1,6 +1,6 @@
-"""The table of networks that the package ships, so that they can be listed and looked up without torch.
+"""The table of all networks. It lists and finds networks without importing torch.
 
-``python -m striate.jobs.zoo`` makes it from the networks themselves, and a test makes it again and compares.
+``python -m striate.jobs.zoo`` generates the table from the networks, and a test compares it with them.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ class ZooRow:
     """One network, as published.
 
     Args:
-        name: As in the registry.
-        aliases: Other names it answers to.
+        name: Name in the registry.
+        aliases: Other names of the network.
         family: The module that defines it.
-        year: Of the paper.
+        year: Year of the paper.
         paper: Authors, title, year and reference.
-        input: Channels, height and width it was made for.
-        classes: Length of its published output.
-        params: Everything that training can change.
+        input: Channels, height and width of the default input.
+        classes: Number of classes of the published network.
+        params: Number of trainable parameters, without auxiliary heads.
         macs: Multiply-adds of convolutions and linear layers for one image of `input`.
-        units: Output elements of convolutions and linear layers for one image of `input`.
-        depth: Layers with weights, normalisations included.
-        receptive_field: Height and width in pixels of the receptive field of the last feature maps; None if unknown.
-        file_bytes: Size of its parameters and statistics in float32.
-        stages: Names, from the image upwards.
-        task: What it is for: ``classify`` (one class an image) or ``segment`` (one class a position).
+        units: Number of output elements of convolutions and linear layers for one image of `input`.
+        depth: Number of modules with parameters, including normalisation layers.
+        receptive_field: Height and width of the receptive field at the input of the head, in pixels; None if unknown.
+        file_bytes: Size of all parameters and buffers in float32, in bytes.
+        stages: Names of the stages, in order.
+        task: ``classify`` (one class per image) or ``segment`` (one class per pixel).
     """
 
     name: str
@@ -58,7 +58,7 @@ class ZooRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zoo:
-    """What the table's file holds: its format's version, and a row for every network, oldest paper first."""
+    """The content of the table: the version of its format, and a row per network, the oldest paper first."""
 
     format: int
     networks: tuple[ZooRow, ...]
@@ -73,20 +73,20 @@ def _registry() -> Registry[ZooRow]:
 
 
 def rows() -> list[ZooRow]:
-    """Every network, oldest paper first."""
+    """All networks, the oldest paper first."""
     known = _registry()
     return [known.get(name) for name in known]
 
 
 def families() -> list[str]:
-    """Every family, oldest paper first."""
+    """All families, the oldest paper first."""
     return list(dict.fromkeys(row.family for row in rows()))
 
 
 def find(name: str) -> ZooRow:
-    """The network called `name`, or by one of its aliases.
+    """Look up a network by name or alias.
 
     Raises:
-        UnknownModelError: There is none; the nearest names are offered.
+        UnknownModelError: There is no such network. The hint suggests similar names.
     """
     return _registry().get(name)

@@ -354,7 +354,7 @@ class _OriginTracker(TorchDispatchMode):
         return False
 
     def hold(self, value: Any) -> None:
-        """Mark existing tensors, and all tensors that share their memory, as created by no stage."""
+        """Mark existing tensors, and all tensor views of them, as created by no stage."""
         for tensor in tree_leaves(value):
             self._record(tensor, None)
 

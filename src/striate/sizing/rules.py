@@ -78,7 +78,7 @@ VIEWS = frozenset(
         aten.detach,
     }
 )
-"""Operations that return a view of their input."""
+"""Operations that return a tensor view of their input."""
 PADS = frozenset({aten.constant_pad_nd})
 """Operations that count as a part of the layer that reads their result."""
 
