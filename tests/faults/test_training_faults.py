@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_while_the_state_is_saved(tmp_path: Path, monkeypat
     with pytest.raises(StorageError, match="no space is left") as caught:
         trained(network(), state, progress=Recorded(9, fill))
     assert str(state) in caught.value.message
-    assert "goes on from the state that was saved last" in (caught.value.hint or "")
+    assert "resumes from its last checkpoint" in (caught.value.hint or "")
     monkeypatch.undo()
     assert [file.name for file in tmp_path.iterdir()] == ["state"]
     assert state.read_bytes() == held["before"]

@@ -103,7 +103,7 @@ def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> No
     with pytest.raises(PlanError, match="was trained by another recipe of that name"):
         job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
     file.write_text("lr = 0.05\nbatch = 16\nepochs = 0\n")
-    with pytest.raises(PlanError, match=r"mine\.toml is refused: rates, batch, epochs and steps are above 0"):
+    with pytest.raises(PlanError, match=r"mine\.toml is refused: lr, batch, epochs and steps must be above 0"):
         job.run(plan(data, recipe=str(file)), tmp_path / "third", NoProgress())
 
 

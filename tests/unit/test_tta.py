@@ -96,7 +96,7 @@ def test_views_that_are_none_are_refused_with_the_plan() -> None:
         PredictPlan(model="m", images=("p",), tta="upside-down")
     with pytest.raises(ValueError, match="add up to 1"):
         TTAPolicy(name="x", views=(View(), View(mirror=True)))
-    with pytest.raises(ValueError, match="the image as it is"):
+    with pytest.raises(ValueError, match="must be the unchanged image"):
         TTAPolicy(name="x", views=(View(mirror=True),))
 
 

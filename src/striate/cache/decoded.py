@@ -50,7 +50,7 @@ class Decoded:
         Args:
             positions: Of the images.
             progress: Receives progress.
-            max_unreadable: So many unreadable ones are borne; None bears any number.
+            max_unreadable: Largest number of unreadable images; None allows any number.
             known_unreadable: Images that could not be read before, reason by position; they count too.
 
         Returns:

@@ -23,7 +23,7 @@ _BATCHES_A_WRITE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """What a pass did.
+    """What an extraction did.
 
     Args:
         computed: Images that went through.
@@ -57,8 +57,8 @@ def fill(
 ) -> Pass:
     """See to it that `store` has a row for every image.
 
-    Images that are there already do not run again. Rows are written as they come, so that a pass that was
-    interrupted goes on where it stopped, with the batches that it would have had.
+    Images that are there already do not run again. Rows are written as they come, so an extraction that was
+    interrupted resumes where it stopped, with the batches that it would have had.
 
     Args:
         store: Where the rows are kept.
@@ -73,7 +73,7 @@ def fill(
         max_unreadable: More unreadable images than this make the pass fail; None allows any number. The network then
             runs no more, yet the other images are looked at, so that the error names all.
         known_unreadable: Images already known to be unreadable, reason by position. They count too.
-        phase: What the listener is told is going on.
+        phase: Name of the phase for the progress callback.
 
     Raises:
         DataError: Too many images cannot be read; the message names them.
@@ -148,7 +148,7 @@ def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> Da
     more = f"\n  and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
     return DataError(
         f"{len(unreadable)} of {len(index)} images in {index.source} cannot be read:\n" + "\n".join(lines) + more,
-        hint="mend or remove them, or allow more with --max-unreadable",
+        hint="fix or remove them, or allow more with --max-unreadable",
     )
 
 

@@ -22,7 +22,7 @@ def of_image(digest: str, view: str = "") -> bytes:
 
     Args:
         digest: sha256 of its bytes, in hex.
-        view: Names the variation of the image; empty for the image itself.
+        view: Names the augmented copy of the image; empty for the image itself.
     """
     raw = bytes.fromhex(digest)
     return hashlib.sha256(raw + view.encode()).digest() if view else raw

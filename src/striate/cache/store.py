@@ -33,7 +33,7 @@ class RowStore:
         folder: Where the rows are kept; made when it is not there.
         shape: Of one row.
         dtype: Of its numbers.
-        about: Written beside the rows for whoever looks into the folder.
+        about: Written beside the rows for people who look into the folder.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class RowStore:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the folder for appending; another process waits, then sees what this one wrote.
+        """Hold the folder for appending; another process waits, then reads what this one wrote.
 
         Raises:
             StorageError: Another process has held it for a day.

@@ -32,7 +32,7 @@ MAX_RATIO = 100
 """An archive may unpack to this many times its size; images are packed already, so honest ones come nowhere near."""
 
 FREE_BYTES = 1 << 30
-"""Whatever the ratio, so many bytes are always allowed."""
+"""This many bytes are always allowed, whatever the ratio."""
 
 _CHUNK = 1 << 20
 _TAR_ERRORS = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError)

@@ -1,4 +1,4 @@
-"""Varying images for training, a batch at a time, each draw keyed by seed, epoch and sample.
+"""Augmentation of a batch of training images, with random draws keyed by seed, epoch and sample.
 
 Images stay bytes wherever a step only copies pixels. What bends them is one affine resampling; it and what changes
 colours work in floats, on a few images at a time, which stay in the processor's cache. A column of draws belongs to
@@ -46,7 +46,7 @@ def augment(
     size: tuple[int, int] | None = None,
     proportions: Tensor | None = None,
 ) -> Tensor:
-    """Vary a batch: cut or shift, bend, the policy's operations, colour, erase.
+    """Augment a batch: crop or translate, affine map, RandAugment, colour, random erasing.
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
@@ -102,7 +102,7 @@ def _cut(pixels: Tensor, tall: np.ndarray, wide: np.ndarray, place: np.ndarray, 
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
-        tall: The part's height as a share of the image's, ``[n]``.
+        tall: The part's height as a fraction of the image's, ``[n]``.
         wide: Its width.
         place: Where it lies across and down, in [0, 1): ``[n, 2]``.
         size: Height and width of the result.
@@ -132,7 +132,7 @@ def _cut(pixels: Tensor, tall: np.ndarray, wide: np.ndarray, place: np.ndarray, 
 
 
 def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Mirrored and bent: bytes where pixels only change their places, else floats."""
+    """Mirror and warp: bytes if pixels only move, else floats."""
     if _bends(recipe):
         affine = _affine(recipe, draws, x.shape[1] / x.shape[2])
         if recipe.padding_mode != "mean":
@@ -250,7 +250,7 @@ def _erase(x: Tensor, rows: np.ndarray, tall: np.ndarray, wide: np.ndarray, draw
     Args:
         x: uint8, ``[n, h, w, channels]``.
         rows: Which images, ``[k]``.
-        tall: The rectangle's height as a share of the image's, ``[k]``.
+        tall: The rectangle's height as a fraction of the image's, ``[k]``.
         wide: Its width.
         draws: Where it lies down and across, and its colour, in [0, 1): ``[k, 5]``.
 

@@ -16,14 +16,14 @@ def sides(
     *key: Key,
     relative: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Height and width of a part of every image, as shares of the image's, ``[n]`` each.
+    """Height and width of a part of every image, as fractions of the image's, ``[n]`` each.
 
     Args:
-        areas: Least and largest area, as shares.
+        areas: Least and largest area, as fractions.
         aspect: Largest width over height, and height over width; their logarithm is drawn evenly.
         samples: Whole numbers that name the images, ``[n]``.
         key: What is drawn: seed, purpose, epoch.
-        relative: The image's width over height, where ratios are not meant as shares of its sides, ``[n]``.
+        relative: The image's width over height, if ratios are not relative to its sides, ``[n]``.
 
     Source:
         Szegedy et al. 2014 (arXiv 1409.4842), section 6, and Zhong et al. 2017 (arXiv 1708.04896), Algorithm 1. Of ten

@@ -4,7 +4,7 @@ What becomes of unusual images: turned as their EXIF orientation says; transpare
 CMYK to RGB; 16-bit grey divided by 257 (16-bit colour keeps its high byte, as Pillow reads it); of animations the first
 frame. Nothing else is changed, and Pillow's own limits and settings are left alone.
 
-The resize equals the habit the published weights were made with (torchvision's on Pillow: the whole image to the
+The resize is the one that the published weights were made with (torchvision's on Pillow: the whole image to the
 shorter side, then the centre crop), though only what the crop keeps is ever computed.
 """
 

@@ -25,7 +25,7 @@ def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | Non
 
     Digests are remembered in the cache folder. An image is read again unless its stamp (size, inode, times of writing
     and of any change) is the same as then, and its last change was at least two seconds old when it was read: a file
-    that changes twice within the grain of the file system's clock is thus never taken for unchanged.
+    that changes twice within the grain of the file system's clock is thus never treated as unchanged.
 
     Args:
         index: The images.

@@ -1,4 +1,4 @@
-"""Decoded batches, made by threads ahead of whoever takes them."""
+"""Decoded batches, prepared ahead of time by threads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Batch:
     """Images at a network's size.
 
     Args:
-        positions: Places in the index, int64 ``[n]``.
+        positions: Positions in the index, int64 ``[n]``.
         pixels: uint8 ``[n, h, w, c]``; zeros for an image that could not be read.
         failed: Positions that could not be read, with the reason. Leave their rows out; nothing stands in for them.
         waited_s: How long the taker had to wait for this batch.

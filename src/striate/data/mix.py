@@ -1,4 +1,4 @@
-"""Images of two classes in one, with labels in the same shares."""
+"""Images of two classes in one, with labels in the same proportion."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from striate.data.pixels import in_parts
 from striate.records.recipes import Augment
 
 _PARTS = 128
-"""Shares of blended images are whole multiples of one in so many: 255 times that still goes into 16 bits."""
+"""Weights of blended images are multiples of 1 / this number; 255 times it still fits into 16 bits."""
 
 
 def mix(
@@ -29,11 +29,11 @@ def mix(
         samples: Whole numbers that name the images, ``[n]``; the first keys the batch's draws.
 
     Returns:
-        uint8 images, and the share of every class, ``[n, classes]``.
+        uint8 images, and the fraction of every class, ``[n, classes]``.
 
     Source:
         mixup: Zhang et al. 2017 (arXiv 1710.09412), equation 2. CutMix: Yun et al. 2019 (arXiv 1905.04899), equations 1
-        and 2; the share is that of the pixels that were laid.
+        and 2; the fraction is that of the pasted pixels.
     """
     draw = generator(seed, "mix", epoch, int(samples[0]))
     blends = bool(recipe.mixup) and (not recipe.cutmix or draw.random() < 0.5)
@@ -56,7 +56,7 @@ def mix(
 
 
 def _blended(pixels: Tensor, weight: int) -> Tensor:
-    """So many 128ths of each image, and the rest of its partner, in whole numbers of 16 bits."""
+    """Blend each image with its partner by weights in 128ths, in 16-bit integers."""
 
     def blend(own: Tensor, others: Tensor) -> Tensor:
         change = own.short().sub_(others).mul_(weight).add_(_PARTS // 2).bitwise_right_shift_(7)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey: ITU-R 601."""
+"""Weights of red, green and blue in grey: ITU-R 601."""
 _AT_ONCE = 1 << 19
 """Bytes that each processor works on at a time: half a MB, and a few times that beside."""
 
@@ -68,7 +68,7 @@ def grey(x: Tensor) -> Tensor:
 
 
 def sampled(x: Tensor, affine: Tensor, border: str) -> Tensor:
-    """Draw images anew by an affine map, bilinearly.
+    """Resample images by an affine map, bilinearly.
 
     Args:
         x: Floats; fastest as planes.
@@ -84,5 +84,5 @@ def sampled(x: Tensor, affine: Tensor, border: str) -> Tensor:
 
 
 def _centres(count: int) -> Tensor:
-    """Where the centres of so many pixels lie between -1 and 1."""
+    """The positions of this many pixel centres between -1 and 1."""
     return torch.linspace(-1, 1, count) * (count - 1) / count if count > 1 else torch.zeros(1)

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations, drawn for each image, all at one strength.
+"""RandAugment: a few operations, drawn for each image, all at one magnitude.
 
 Source:
     Cubuk et al. 2019, RandAugment: Practical automated data augmentation with a reduced search space (arXiv
@@ -21,7 +21,7 @@ from striate.data.pixels import LUMA, grey, in_parts, rounded, to_bytes, to_plan
 _FILL = 128
 """What comes in from outside an image that is moved: the middle grey of the authors' code."""
 Operation = Callable[[Tensor, Tensor], Tensor]
-"""Images, uint8 ``[n, h, w, channels]``, and a strength ``[n]`` from -1 to 1, to images."""
+"""Images, uint8 ``[n, h, w, channels]``, and a magnitude ``[n]`` from -1 to 1, to images."""
 
 
 def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: tuple[Key, ...]) -> None:
@@ -30,7 +30,7 @@ def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: 
     Args:
         x: uint8, ``[n, h, w, channels]``; changed in place.
         number: The paper's N.
-        strength: The paper's M, from 0 to 10.
+        strength: The magnitude, the paper's M, from 0 to 10.
         samples: Whole numbers that name the images, ``[n]``.
         key: What is drawn: seed, purpose, epoch.
     """
@@ -44,7 +44,7 @@ def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: 
 
 
 def _bent(x: Tensor, matrices: Tensor) -> Tensor:
-    """Draw images anew about their centres, by the nearest pixel, as the authors' code has Pillow do it.
+    """Resample images about their centres, by the nearest pixel, as the authors' code has Pillow do it.
 
     Args:
         x: Bytes of 1 to 4 channels.

@@ -1,4 +1,4 @@
-"""The pixels of a view: what a network is shown when it looks at an image more than once."""
+"""The pixels of the copies of an image for test-time augmentation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from striate.records.tta import TTAPolicy, View
 
 
 def canvas(preprocess: Preprocess, views: TTAPolicy) -> Preprocess:
-    """How images are decoded so that all views lie within.
+    """How images are decoded so that all copies lie within.
 
-    Views that lie beside the middle need what the centre crop leaves out: the square of the resized image's shorter
-    side. Up to 3 px less where that keeps the margins even, so that the view in the middle lies where the network looks
-    without any views.
+    Copies that lie beside the centre need what the centre crop leaves out: the square of the resized image's shorter
+    side. Up to 3 px less where that keeps the margins even, so that the central copy lies where the network looks
+    without augmentation.
 
     Args:
         preprocess: The network's own.
-        views: What is to be seen.
+        views: The test-time augmentation.
 
     Raises:
         PlanError: The network takes the whole image, and nothing lies beside it.
@@ -31,18 +31,18 @@ def canvas(preprocess: Preprocess, views: TTAPolicy) -> Preprocess:
     height, width = (least + (side - least) // 4 * 4 for least in preprocess.size)
     if preprocess.fit == "stretch" or (height, width) == preprocess.size:
         raise PlanError(
-            f"{views.name} looks beside the middle of images, and this network sees the whole of them",
-            hint="choose views that move or mirror: shift, mirror or mirror-shift",
+            f"{views.name} needs pixels beside the centre crop, and this network already uses the whole image",
+            hint="choose shift, mirror or mirror-shift",
         )
     return replace(preprocess, size=(height, width), resize=side)
 
 
 def see(pixels: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
-    """One view of decoded images.
+    """One copy of decoded images.
 
     Args:
         pixels: As `canvas` has them decoded, ``[n, height, width, channels]``.
-        view: Which.
+        view: Which copy.
         size: Height and width of the network's input.
 
     Returns:
@@ -61,7 +61,7 @@ def see(pixels: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
 
 
 def _moved(share: float, length: int) -> int:
-    """A share of a length in whole pixels, at least one where it is not 0."""
+    """A fraction of a length in whole pixels, at least one pixel unless it is 0."""
     if share == 0:
         return 0
     return round(share * length) or (1 if share > 0 else -1)

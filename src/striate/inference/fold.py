@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it: the same function with fewer passes over memory."""
+"""Batch normalisation folded into the convolutions before it: the same function with less memory traffic."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Outputs:
 
 
 def first_view(outputs: np.ndarray) -> np.ndarray:
-    """The outputs for the first view, which is the unchanged image."""
+    """The outputs for the first copy, which is the unchanged image."""
     return outputs[0]
 
 
@@ -103,12 +103,12 @@ def predict_batches(
         engine: As `engines.make` takes it; ``auto`` runs fewer than `WORTH_COMPILING` images on PyTorch.
         device: Where PyTorch runs; None is the processor.
         fast: Whether large images are reduced with the fast filter.
-        tta: Which views of each image run.
-        join: From the outputs of the views, ``[views, n, width]``, to the rows of the result, ``[n, ...]``.
+        tta: The test-time augmentation.
+        join: From the outputs of the copies, ``[copies, n, width]``, to the rows of the result, ``[n, ...]``.
 
     Raises:
         EngineError: The engine that was asked for cannot run here.
-        PlanError: The network cannot see images through these views.
+        PlanError: The network does not support this test-time augmentation.
     """
     wanted = [int(p) for p in positions]
     choice = "torch" if engine == "auto" and len(wanted) < WORTH_COMPILING else engine

@@ -1,4 +1,4 @@
-"""Which pretrained network to begin with when none was named: the images decide, among what is at hand."""
+"""The default pretrained network: chosen by the images, among the weights that are available."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ def run(
 
     Args:
         names: Networks, or aliases; empty takes the lightest classifier of every family.
-        device: As `core.device.pick` takes it; None takes the fastest at hand.
+        device: As `core.device.pick` takes it; None takes the fastest available one.
         batch: Images at a time.
         progress: Receives progress; None reports none.
         seconds: For about how long each of the two steps is repeated.
 
     Raises:
         UnknownModelError: No network has that name.
-        PlanError: The device is not here, its memory does not hold the batch, or the batch is no number of images.
+        PlanError: The device is not here, its memory does not hold the batch, or the batch size is not positive.
     """
     if batch < 1:
         raise PlanError(f"a batch holds at least 1 image; got {batch}")

@@ -73,7 +73,7 @@ class TrainedClassifier(Predictor):
         return ImageTransform(self.preprocess)
 
     def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
-        """Calibrated log-probabilities, float64 ``[n, classes]``: of each image's views the mean.
+        """Calibrated log-probabilities, float64 ``[n, classes]``: the mean over the copies of each image.
 
         Raises:
             ImageError: One of them cannot be read; the message names it.
@@ -95,12 +95,12 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
     Args:
         model: The folder of a run, a file of weights in it (``runs/x/snapshots/2.safetensors``), ``NAME[:WEIGHTS]``, or
             ``hub:OWNER/NAME[@REVISION]``.
-        tta: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        tta: Name of a test-time augmentation (``records/tta.py``); None for none.
         device: As `core.device.pick` takes it; None is the processor.
 
     Raises:
         CheckpointError: The folder holds no trained model, or a damaged one.
-        PlanError: There are no such views, or the network cannot look at images in this way.
+        PlanError: There is no such test-time augmentation, or the network does not support it.
         WeightsNotFoundError: The files are not here and cannot be fetched.
         UnknownModelError: Neither a folder nor a network has that name.
     """
@@ -129,8 +129,7 @@ def members(
 
     Args:
         models: Each as `load` takes it.
-        snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run, the last
-            cycle's first.
+        snapshots: Whether the snapshots of the first model, a run, stand in for it, the last snapshot first.
         tta: As `load` takes it.
         device: As `load` takes it.
 
@@ -155,7 +154,7 @@ def ensemble(
 
     Args:
         models: Run folders or published models of the same classes, of any architecture.
-        snapshots: Whether the weights at the end of each cycle of the rate stand in for the first one, a run.
+        snapshots: Whether the snapshots of the first model, a run, stand in for it.
         tta: Name of a way to look at each image several times; None looks once.
         device: As `load` takes it.
 

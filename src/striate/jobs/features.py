@@ -36,7 +36,7 @@ class Features:
     Args:
         values: float32 ``[n, channels]``, a row for each image that could be read.
         files: The images' names within the data, a name for each row.
-        labels: int64 ``[n]``, places in `classes`; None for images without labels.
+        labels: int64 ``[n]``, indices into `classes`; None for images without labels.
         classes: Names of the classes; empty for images without labels.
         stage: The layer that they were taken from.
         unreadable: Reason by name of every image that could not be read.

@@ -209,7 +209,7 @@ def record(kind: type[T], folder: Path) -> T:
     try:
         return tasks.record(kind, io.read(path))
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        hint = "remove the file, and the same command makes it anew"
+        hint = "remove the file, and the same command writes it again"
         raise PlanError(f"{path} is damaged or of another version: {error}", hint=hint) from error
 
 
@@ -226,7 +226,7 @@ def logged(path: Path, event: str) -> list[dict[str, Any]]:
 
 @final
 class LogFile:
-    """A listener that keeps every event as a line of ``log.jsonl``; its ``at_s`` are seconds since the log was opened.
+    """A progress callback that writes every event as a line of ``log.jsonl``; ``at_s`` counts seconds since it was opened.
 
     Args:
         path: Appended to.

@@ -24,7 +24,7 @@ class FitPlan:
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are; None for sets that need none.
         backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None lets the
-            images decide among what is at hand.
+            images decide among the available weights.
         budget_s: Bound on the whole run in seconds; None bounds the work instead of the clock.
         per_class: Labelled images used of each class for training and validation together; None uses all.
         seed: Of the split and of every draw.
@@ -33,7 +33,7 @@ class FitPlan:
         fast_resize: Whether images are reduced by the fast filter instead of the weights' own.
         max_unreadable: Share of images that may be unreadable before the run stops, 0 to 1.
         scratch: Whether a network trained from scratch is among the candidates.
-        work_s: What each candidate may spend on training when no budget is given, in seconds foretold by the sizing
+        work_s: What each candidate may spend on training when no budget is given, in seconds estimated by the sizing
             engine for a two-core machine; it fixes the number of steps, so that no result depends on the clock.
     """
 
@@ -53,7 +53,7 @@ class FitPlan:
 
     @property
     def work(self) -> float:
-        """Foretold seconds that each candidate may spend on training: `work_s` for every three minutes of budget."""
+        """Estimated seconds that each candidate may spend on training: `work_s` for every three minutes of budget."""
         return self.work_s * (1.0 if self.budget_s is None else self.budget_s / 180.0)
 
     def __post_init__(self) -> None:
@@ -76,15 +76,15 @@ class TrainPlan:
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
         recipe: Name of a recipe (``recipes/*.toml``), or a file that ends with ``.toml``.
-        epochs: Passes over the training images; None takes the recipe's.
+        epochs: Number of epochs; None takes the recipe's.
         micro_batch: Images that are run at a time, of which batch statistics are taken; None takes the recipe's.
-        schedule_fraction: Of the recipe's steps; every fall of the rate keeps its place among them.
+        schedule_fraction: Fraction of the recipe's steps; the schedule is compressed into it.
         seed: Of weights, order and augmentation.
         precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` where the device computes
-            in it by itself. A run goes on in the one that it began with.
+            in it by itself. A resumed run keeps the one that it began with.
         validate: Whether a validation split is held back and looked at after every epoch; the best epoch's weights are
-            then the result. A recipe whose rate waits for validation does so anyway.
-        snapshots: Cycles of the rate in place of the recipe's schedule, the weights at the end of each kept; None takes
+            then the result. A ``plateau`` schedule does so anyway.
+        snapshots: Number of cosine cycles in place of the recipe's schedule, the weights after each kept; None takes
             the recipe's.
         device: As `core.device.pick` takes it.
     """
@@ -111,7 +111,7 @@ class TrainPlan:
         if self.micro_batch is not None and self.micro_batch < 1:
             raise PlanError(f"a group holds at least 1 image; got {self.micro_batch}")
         if not 0 < self.schedule_fraction <= 1:
-            raise PlanError(f"a share of the recipe's steps is above 0 and at most 1; got {self.schedule_fraction}")
+            raise PlanError(f"schedule_fraction must be above 0 and at most 1; got {self.schedule_fraction}")
         if self.precision not in get_args(Precision):
             raise PlanError(f"precision is auto, float32 or bf16; got {self.precision!r}")
 
@@ -144,7 +144,7 @@ class RuntimeOptions:
         workers: Processes that prepare images ahead.
         compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
         save_every_s: Seconds of work that a kill may cost.
-        trackers: Experiment trackers that hear of every epoch: of `TRACKERS`.
+        trackers: Experiment trackers that log every epoch, of `TRACKERS`.
         max_unreadable: Share of images that may be unreadable before the run stops, 0 to 1.
     """
 
@@ -171,8 +171,8 @@ class EvalPlan:
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
         also: Further models of the same classes; all are measured together, and beside that each one alone.
-        snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
-        tta: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        snapshots: Whether the snapshots of `model`, a run, stand in for it.
+        tta: Name of a test-time augmentation (``records/tta.py``); None for none.
         data: A folder, manifest, archive, or the name of a standard set.
         root: Where the files of a standard set are.
         split: Which part of the data; None takes ``test`` where the data names one, else everything.
@@ -203,8 +203,8 @@ class PredictPlan:
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
         also: Further models of the same classes; the mean of all probabilities counts.
-        snapshots: Whether the weights at the end of each cycle of the rate stand in for `model`, a run.
-        tta: Name of a way to look at each image several times (``records/views.py``); None looks once.
+        snapshots: Whether the snapshots of `model`, a run, stand in for it.
+        tta: Name of a test-time augmentation (``records/tta.py``); None for none.
         images: Files.
         top: Predictions an image.
         device: As `core.device.pick` takes it.
@@ -226,16 +226,16 @@ class PredictPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewPlan:
-    """Draw images as a recipe varies them.
+    """Draw images as a recipe augments them.
 
     Args:
         recipe: As `TrainPlan` takes it.
         network: Whose input size they have; None takes that of the images, up to `side`.
         side: In pixels.
-        passes: Variations of each image.
+        passes: Augmented copies of each image.
         classes: How many are shown at most, evenly spread.
         rows: Images in all, where that leaves one a class.
-        seed: Of the choice and of the variations.
+        seed: Of the choice and of the augmentation.
     """
 
     recipe: str

@@ -18,26 +18,26 @@ _ENDING = ".toml"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """How training images are varied; every value is drawn anew for each image and epoch.
+    """How training images are augmented; every value is drawn again for each image and epoch.
 
     Args:
         flip: Whether half of the images are mirrored left to right. ``alternate`` draws which half only once, and
             mirrors the other half in every second epoch, so that two epochs show each image both ways.
-        translate: Largest shift along each side, as a share of it.
-        pad: Width of the frame, as a share of each side, with which a window of the image's own size is cut out, by
+        translate: Largest translation along each side, as a fraction of it.
+        pad: Padding, as a fraction of each side, from which a window of the image's own size is cut out, by
             whole pixels; papers on CIFAR do that, with 0.125.
         scale: Least and largest magnification; below 1 the image shrinks and its border is drawn out.
         rotate: Largest turn, in degrees.
         aspect_ratio: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
         shear: Largest shear, in degrees.
-        brightness: Largest change of brightness, as a share.
-        contrast: Largest change of contrast, as a share.
-        saturation: Largest change of saturation, as a share.
+        brightness: Largest relative change of brightness.
+        contrast: Largest relative change of contrast.
+        saturation: Largest relative change of saturation.
         hue: Largest turn of the hues, in degrees.
         pca_lighting: Deviation of the noise along the principal components of ImageNet's colours (AlexNet's is 0.1).
         crop_scale: Smallest and largest area of a random resized crop, as fractions of the image; None crops nothing.
         crop_ratio: Largest width over height of that part, relative to the image's, and height over width.
-        rand_augment: Number and strength, from 0 to 10, of the random operations of RandAugment; None applies none.
+        rand_augment: Number and magnitude, from 0 to 10, of the random operations of RandAugment; None applies none.
         random_erasing: Chance that a rectangle is painted over.
         mixup: The Beta distribution's parameter by which pairs of images are blended; 0 blends none.
         cutmix: That by which a rectangle of one image is laid on another; 0 lays none. With both, each batch draws.
@@ -74,7 +74,7 @@ class Augment:
             )
         if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ValueError(
-                f"crop_scale runs from a least to a largest share of the area, at most 1; got {self.crop_scale}"
+                f"crop_scale must be a smallest and a largest fraction of the area, at most 1; got {self.crop_scale}"
             )
         if (
             self.crop_ratio < 1
@@ -82,11 +82,11 @@ class Augment:
             or min(self.mixup, self.cutmix, self.pca_lighting, self.hue) < 0
         ):
             raise ValueError(
-                f"crop_ratio is at least 1, random_erasing a chance, strengths are not below 0; got {self}"
+                f"crop_ratio must be at least 1, random_erasing a probability, other values at least 0; got {self}"
             )
         if self.rand_augment is not None and (self.rand_augment[0] < 1 or not 0 <= self.rand_augment[1] <= 10):
             raise ValueError(
-                f"rand_augment is a number of operations and a strength from 0 to 10; got {self.rand_augment}"
+                f"rand_augment must be a number of operations and a magnitude from 0 to 10; got {self.rand_augment}"
             )
 
 
@@ -99,11 +99,11 @@ class Schedule:
             (times `gamma` at each of `milestones`, or every `step_size`), ``plateau`` (times `gamma` when validation
             has not improved for `patience` epochs), ``cosine_restarts`` (several half cosines; the weights at the end
             of each are kept) or ``constant``.
-        warmup: Share of all steps over which the rate rises from 0 to its peak.
-        milestones: Where it falls, as shares of all steps.
-        step_size: Share of all steps from one fall to the next, in place of `places`.
+        warmup: Fraction of all steps over which the learning rate rises from 0 to its peak.
+        milestones: Where it falls, as fractions of all steps.
+        step_size: Fraction of all steps from one fall to the next, in place of `milestones`.
         gamma: What it is multiplied by there.
-        gammas: Those of each of `places`, where they differ; empty takes `factor`.
+        gammas: One factor for each of `milestones`, if they differ; empty takes `gamma`.
         patience: Epochs without a new best accuracy.
         end_factor: Share of the peak where a straight line ends.
         cycles: Number of half cosines of kind ``cosine_restarts``.
@@ -123,7 +123,7 @@ class Schedule:
         if self.kind not in _KINDS:
             raise ValueError(f"kind is one of {', '.join(_KINDS)}; got {self.kind!r}")
         if not 0 <= self.warmup < 1 or not all(0 < place < 1 for place in self.milestones):
-            raise ValueError(f"warmup and milestones are shares of all steps, below 1; got {self}")
+            raise ValueError(f"warmup and milestones must be fractions of all steps, below 1; got {self}")
         if (self.kind == "step") != (bool(self.milestones) != (self.step_size is not None)):
             raise ValueError("kind 'step' takes either milestones or step_size, and no other kind takes them")
         if self.step_size is not None and not 0 < self.step_size < 1:
@@ -146,22 +146,22 @@ class Recipe:
         lr: Peak learning rate.
         momentum: Of SGD and RMSprop.
         nesterov: Whether SGD looks ahead by Nesterov's rule.
-        norm_bias_lr_scale: The rate of the shifts (biases) of normalisations, as a multiple of everything else's.
-        weight_decay: On the weights of convolutions and dense layers.
+        norm_bias_lr_scale: Factor of the learning rate for the biases of normalisations.
+        weight_decay: On the weights of convolutions and linear layers.
         decay_norm_and_bias: Whether biases and normalisations decay too, as they did in papers before 2017.
         batch: Images a step.
         micro_batch: Images of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
-        epochs: Passes over the training images.
+        epochs: Number of epochs.
         steps: Steps in all, where a paper counts those; None takes `epochs`.
-        schedule: How the rate moves.
+        schedule: The learning-rate schedule.
         label_smoothing: Share of the target given to all classes alike (label smoothing).
         aux_weight: Weight of the loss of each auxiliary head.
         clip_grad_norm: Largest norm of the gradient; None leaves it alone.
-        ema_decay: Share of the running mean of the weights that stays at each step; None keeps the last weights.
+        ema_decay: Decay of the EMA of the weights at each step; None keeps the last weights.
         balance: ``oversample`` draws every class equally often, ``weights`` counts rare classes more in the loss.
         whiten: Whether the first convolution takes apart the training images' patches into their principal
             directions, each with variance 1, from before the first step, and learns no more than its bias.
-        augment: How images are varied.
+        augment: How images are augmented.
         source: Where the recipe comes from.
     """
 
@@ -195,20 +195,20 @@ class Recipe:
             min(self.lr, self.norm_bias_lr_scale) <= 0
             or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1
         ):
-            raise ValueError(f"rates, batch, epochs and steps are above 0; got {self}")
+            raise ValueError(f"lr, batch, epochs and steps must be above 0; got {self}")
         if self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch):
             raise ValueError(f"micro_batch divides the batch of {self.batch}; got {self.micro_batch}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ValueError(f"ema_decay is a share above 0 and below 1; got {self.ema_decay}")
 
     def compressed(self, fraction: float) -> Recipe:
-        """The same recipe in a share of its steps: every fall of the rate keeps its place, nothing is cut off.
+        """The same recipe in a fraction of its steps, with the whole schedule compressed into them.
 
         Args:
             fraction: Above 0, at most 1.
         """
         if not 0 < fraction <= 1:
-            raise ValueError(f"a share of the schedule is above 0 and at most 1; got {fraction}")
+            raise ValueError(f"schedule_fraction must be above 0 and at most 1; got {fraction}")
         if self.steps is not None:
             return replace(self, steps=max(1, round(self.steps * fraction)))
         return replace(self, epochs=max(1, round(self.epochs * fraction)))

@@ -39,7 +39,7 @@ def steps_an_epoch(samples: int, batch: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """How steps are parted into groups, and groups among processes.
+    """How steps are split into micro-batches, and these among processes.
 
     Args:
         samples: Training images.
@@ -119,7 +119,7 @@ def micro_batches(
 
     Args:
         source: The images.
-        layout: How they are parted.
+        layout: How they are split.
         first: The first step; earlier ones cost nothing.
         last: The step to stop before.
         workers: Processes that prepare groups ahead; 0 prepares each when it is its turn. The groups are the same.
@@ -150,7 +150,7 @@ def micro_batches(
             raise
         raise WorkerError(
             f"a process that prepares images died: {error}",
-            hint="often the memory is full: take fewer workers, or --workers 0; the run goes on where it last saved",
+            hint="memory may be full: use fewer workers or --workers 0; the run resumes from its last checkpoint",
         ) from error
     finally:
         iterator._shutdown_workers()  # pyright: ignore[reportAttributeAccessIssue]

@@ -46,7 +46,7 @@ def _opened(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error}", hint="delete it to begin anew") from error
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error}", hint="delete it to start again") from error
     if not isinstance(facts, dict):
-        raise CheckpointError(f"{path} is no checkpoint of a training run", hint="delete it to begin anew")
+        raise CheckpointError(f"{path} is no checkpoint of a training run", hint="delete it to start again")
     return tensors, facts

@@ -1,9 +1,9 @@
 """Depthwise convolutions whose backward pass in bfloat16 is fast on processors.
 
-Two of oneDNN's kernels are slow there. The gradient of the input of a strided convolution takes up to seventy times as
+Two of oneDNN's kernels are slow there. The gradient of the input of a strided convolution needs up to seventy times as
 long as that of an unstrided one; yet a strided convolution is an unstrided one of which some outputs are kept, so its
 gradient is that of the unstrided one for gradients with zeros where none was kept. And the gradient of a weight of more
-than 3 x 3 takes up to six times as long as in float32, the conversion included. The first is two fifths of a training
+than 3 x 3 needs up to six times as long as in float32, the conversion included. The first is two fifths of a training
 step of MobileNet v2, the two together as much of EfficientNet's.
 """
 
@@ -91,7 +91,7 @@ def _spread(
     padding: tuple[int, int],
     dilation: tuple[int, int],
 ) -> Tensor:
-    """The outputs' gradient at the places where the unstrided convolution has these outputs, zeros elsewhere."""
+    """The outputs' gradient at the positions where the unstrided convolution has these outputs, zeros elsewhere."""
     height, width = (
         size + 2 * pad - gap * (kernel - 1)
         for size, kernel, pad, gap in zip(x.shape[2:], weight.shape[2:], padding, dilation, strict=True)

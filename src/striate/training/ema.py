@@ -1,4 +1,4 @@
-"""A running mean of the weights, which often classifies better than the last of them."""
+"""An exponential moving average (EMA) of the weights, often more accurate than the last weights."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def train(
 
     Raises:
         NonFiniteLossError: The loss is NaN or infinite, and returning once to the last state with half the learning
-            rate did not help.
+            learning rate did not help.
         OutOfMemoryError: Memory is full, and smaller micro-batches do not help or are impossible.
         PlanError: The processes cannot share the recipe's micro-batches, or a micro-batch of 1 image leaves a batch
             normalisation a single value.

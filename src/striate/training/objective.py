@@ -14,7 +14,7 @@ from striate.training import depthwise
 
 @final
 class Objective(nn.Module):
-    """A network and its loss in one module, so that a wrapper sees every parameter in one forward pass.
+    """A network and its loss in one module, so that a wrapper uses every parameter in one forward pass.
 
     Args:
         module: Maps inputs to outputs.

@@ -18,9 +18,9 @@ def make(module: nn.Module, recipe: Recipe, lr_scales: Mapping[str, float] | Non
 
     Args:
         module: What is trained.
-        recipe: Names the optimiser, its rates and its decay. Parameters of one dimension (biases, normalisations) decay
-            only where it says so.
-        lr_scales: Share of the rate for parameters whose name begins with a key; the longest key wins, 1 without one.
+        recipe: Names the optimiser, its learning rates and its decay. Parameters of one dimension (biases,
+            normalisations) decay only if it says so.
+        lr_scales: Learning-rate factor for parameters whose name begins with a key; the longest key wins, else 1.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     shifts = {id(layer.bias) for layer in module.modules() if isinstance(layer, _NORMS)}
@@ -44,7 +44,7 @@ def make(module: nn.Module, recipe: Recipe, lr_scales: Mapping[str, float] | Non
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group its share of `lr`."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
 

@@ -25,7 +25,7 @@ class Ranks:
 
     Args:
         device: Where this process computes.
-        trackers: Names of Accelerate's experiment trackers that hear of every epoch.
+        trackers: Names of Accelerate's experiment trackers that log every epoch.
         folder: Where trackers that write files put them; it is made when they begin.
 
     Raises:
@@ -97,7 +97,7 @@ class Ranks:
         return items[self.rank * each : (self.rank + 1) * each]
 
     def track(self, title: str, settings: Mapping[str, Any]) -> ProgressCallback:
-        """A listener that hands every epoch's figures to the trackers. Those without trackers get a silent one.
+        """A progress callback that logs every epoch to the trackers; a silent one without trackers.
 
         Args:
             title: What people call the run.
@@ -109,11 +109,11 @@ class Ranks:
         return begin(self._accelerator, self._trackers, self._folder, title, settings)
 
     def finish(self) -> None:
-        """Go on when all are here, and let the trackers write what they still hold."""
+        """Wait for all processes, and flush the trackers."""
         self.wait()
         if self._trackers:
             self._accelerator.end_training()
 
     def wait(self) -> None:
-        """Go on when all are here."""
+        """Wait for all processes."""
         self._accelerator.wait_for_everyone()

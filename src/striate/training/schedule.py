@@ -10,13 +10,13 @@ from striate.records.recipes import Schedule
 
 
 def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
-    """The share of the peak rate at a step.
+    """The fraction of the peak learning rate at a step.
 
     Args:
         schedule: The kind of movement.
         step: Steps already taken, from 0 to ``steps - 1``.
         steps: Steps in all.
-        drops: How often the rate has fallen because validation stood still (kind ``plateau``).
+        drops: How often the learning rate has fallen because validation stopped improving (kind ``plateau``).
 
     Source:
         Warm-up: Goyal et al. 2017 (arXiv 1706.02677), section 2.2. ``cosine``: Loshchilov and Hutter 2016, SGDR (arXiv
@@ -47,7 +47,7 @@ def share(schedule: Schedule, step: int, steps: int, drops: int = 0) -> float:
 
 
 def cycle_ends(schedule: Schedule, steps: int) -> tuple[int, ...]:
-    """The numbers of steps after which a cycle of the rate is over, ascending; none but for kind ``cosine_restarts``.
+    """The steps after which a learning-rate cycle ends, ascending; empty unless kind is ``cosine_restarts``.
 
     A cycle takes a step at least, so that very few steps make fewer cycles.
 
@@ -63,7 +63,7 @@ def cycle_ends(schedule: Schedule, steps: int) -> tuple[int, ...]:
 
 
 def _factors(schedule: Schedule, step: int, steps: int) -> list[float]:
-    """What the rate was multiplied by at the falls so far."""
+    """The factor of the learning rate from the drops so far."""
     if schedule.step_size is not None:
         return [schedule.gamma] * int(step / (schedule.step_size * steps) + 1e-9)
     factors = schedule.gammas or [schedule.gamma] * len(schedule.milestones)
@@ -71,10 +71,10 @@ def _factors(schedule: Schedule, step: int, steps: int) -> list[float]:
 
 
 def drops(schedule: Schedule, history: Sequence[float]) -> int:
-    """How often the rate has fallen, from what validation gave after each epoch so far.
+    """How often the learning rate has fallen, from what validation gave after each epoch so far.
 
     Args:
-        schedule: Its ``patience`` is the number of epochs without a new best after which the rate falls.
+        schedule: Its ``patience`` is the number of epochs without a new best before it falls.
         history: Accuracy after each epoch; more is better.
 
     Example:

@@ -1,4 +1,4 @@
-"""What a training needs to go on to the same weights, and the file that keeps it."""
+"""The state that a training needs to resume to the same weights, and its file."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Progress:
         loss: Sum of the losses of this epoch's steps.
         curve: A row for each epoch that is over.
         seconds: Time so far, that of earlier processes included.
-        resumes: The steps from which processes went on.
-        halved_at: The step from which on the rate is halved; None where it never was.
+        resumes: The steps at which the run resumed.
+        halved_at: The step from which the learning rate is halved; None if never.
         precision: Of the arithmetic.
         micro_batches: Fields of a `MicroBatch` for each size of the groups so far.
     """
@@ -76,7 +76,7 @@ class State:
         return self.file is not None and self.file.exists()
 
     def require_finite(self) -> None:
-        """Raise NonFiniteLossError where a weight, a statistic or a momentum is no number."""
+        """Raise NonFiniteLossError if a weight, statistic or momentum is NaN or infinite."""
         for name, tensor in self._tensors().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteLossError(
@@ -88,7 +88,7 @@ class State:
         """Write the file, whole or not at all.
 
         Raises:
-            NonFiniteLossError: The state holds what is no number; what was saved before stays.
+            NonFiniteLossError: The state has NaN or infinite values; the last checkpoint stays.
             StorageError: The disk is full; what was saved before stays.
         """
         self.require_finite()
@@ -97,11 +97,11 @@ class State:
         try:
             checkpoint.write(self.file, self._tensors(), {"signature": self._signature, **asdict(self.progress)})
         except StorageError as error:
-            hint = "make space; the run then goes on from the state that was saved last"
+            hint = "free some disk space; the run then resumes from its last checkpoint"
             raise StorageError(error.message, hint=hint) from error
 
     def restore(self) -> None:
-        """Take up the file's state, where it bears the signature; another one's file goes."""
+        """Load the file's state if it has the signature; delete the file of another run."""
         if self.file is None or not self.file.exists():
             return
         if checkpoint.facts(self.file).get("signature") != self._signature:
@@ -113,7 +113,7 @@ class State:
             self.save()  # so that it is known even if the next kill comes before the next saving
 
     def go_back(self) -> None:
-        """Take up the state that was saved last."""
+        """Load the last saved state."""
         assert self.file is not None
         self.optimizer.zero_grad(set_to_none=True)
         self.optimizer.state.clear()

@@ -1,8 +1,8 @@
-"""Batch statistics over groups of a fixed size, whatever the number of processes or of passes a step.
+"""Batch statistics over micro-batches of a fixed size, whatever the number of processes.
 
-A step's batch is parted into groups of as many images each. A normalisation sees one group at a time, and after the
-step its running statistics are what the mean over all groups would have made them. So the same recipe means the same on
-one process as on eight.
+A step's batch is split into equal micro-batches. A normalisation reads one of them at a time, and after the
+step its running statistics are updated by the mean over all of them. So the same recipe gives the same training on one
+process as on eight.
 
 Source:
     Goyal et al. 2017, Accurate, Large Minibatch SGD (arXiv 1706.02677), section 2.3: the normalisation's batch is part
@@ -31,7 +31,7 @@ def require_several_values(module: nn.Module, *inputs: Tensor) -> None:
         inputs: A group as it will train.
 
     Raises:
-        PlanError: A normalisation sees one value a channel; the message names it.
+        PlanError: A normalisation has one value per channel; the message names it.
     """
     trial = copy.deepcopy(module).train()
     for name, layer in trial.named_modules():
@@ -58,7 +58,7 @@ class _Refusal:
 
 
 def has_statistics(module: nn.Module) -> bool:
-    """Whether a network in training mode normalises by the statistics of the images that it sees together."""
+    """Whether a network in training mode normalises by the statistics of the batch."""
     return any(isinstance(each, _BatchNorm) and each.training for each in module.modules())
 
 

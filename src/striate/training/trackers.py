@@ -1,4 +1,4 @@
-"""What an experiment tracker is told of a run, and how a run that goes on finds its place there again."""
+"""What experiment trackers log of a run, and how a resumed run continues there."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Ids:
 def begin(
     accelerator: Accelerated, names: Sequence[str], folder: Path, title: str, settings: Mapping[str, Any]
 ) -> Tracked:
-    """Open a run with every tracker, or go on in the one that was opened before.
+    """Open a run with every tracker, or continue the one that was opened before.
 
     Args:
         accelerator: Holds the trackers.
@@ -88,7 +88,7 @@ def begin(
 
 @final
 class Tracked(NoProgress):
-    """Hears of epochs, and passes their figures on.
+    """Logs the metrics of every epoch.
 
     Args:
         accelerator: Holds the trackers.

@@ -55,7 +55,7 @@ def logits(theirs: str) -> list[Row]:
 def renumbered(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same tensors, layers without names of their own counted from 0 (``conv2d_0``, ``conv2d_1``, ...).
 
-    Keras counts such layers through a whole process, starting with a plain ``conv2d``, so a file may begin at any number.
+    Keras counts such layers through a whole process, from ``conv2d`` on, so a file may begin at any number.
     Files whose layers all have names are left alone; done twice, nothing more happens.
     """
     numbers: dict[str, set[int]] = {}
