@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from striate.core.arguments import checked_arguments
 from striate.core.errors import UnknownModelError
 from striate.core.registry import nearest
 from striate.records import zoo
 from striate.weights import catalogue
 
 
+@checked_arguments
 def list_models(
     pattern: str = "*", *, family: str | None = None, task: str | None = None, weights: bool = False
 ) -> list[str]:
