@@ -128,3 +128,12 @@ def test_bubble_labels_do_not_overlap() -> None:
     corners = [(float(name.get("x", "")), float(name.get("y", ""))) for name in names]
     for i, (x, y) in enumerate(corners):
         assert all(abs(x - left) > 60 or abs(y - level) >= 10 for left, level in corners[:i])
+
+
+def test_narrow_tables_keep_numbers_whole_and_name_the_hidden_columns() -> None:
+    result = CliRunner().invoke(app, ["show", "resnet18"], env={"COLUMNS": "80"})
+    lines = result.stdout.splitlines()
+    row = next(line for line in lines if line.startswith("stage2.unit1.residual.conv2.conv"))
+    assert row.split() == ["stage2.unit1.residual.conv2.conv", "128x28x28", "147,456", "115,605,504", "67x67"]
+    assert "Not shown in 80 columns: type, units, output stride." in lines
+    assert max(len(line) for line in lines if "─" in line) <= 80
