@@ -11,6 +11,7 @@ import typer
 from striate.cli.bench import bench
 from striate.cli.check import check
 from striate.cli.evaluate import evaluate
+from striate.cli.features import features
 from striate.cli.fit import fit
 from striate.cli.models import models
 from striate.cli.predict import predict
@@ -40,6 +41,7 @@ for name, function, example in (
     ("show", show, "striate show resnet50 --memory 8GB"),
     ("bench", bench, "striate bench resnet18 mobilenet_v2"),
     ("train", train, "striate train resnet20_cifar photos/ --recipe cifar_short"),
+    ("features", features, "striate features resnet50:imagenet1k_v2 photos --stage stage4 --out photos.npz"),
     ("publish", publish, "striate publish runs/photos-1 --licence cc-by-4.0"),
 ):
     recipes = f" Built-in recipes: {', '.join(recipe_names())}." if name == "train" else ""

@@ -15,6 +15,7 @@ from striate.records.results import (
     SERIOUS_ISSUES,
     Candidate,
     EvalRecord,
+    FeaturesRecord,
     FitRecord,
     LayerProbe,
     ModelScore,
@@ -168,6 +169,15 @@ def show_published(record: PublishRecord) -> None:
     console.print(f"\nlicence:   {record.licence}", soft_wrap=True, markup=False)
     console.print(f"published: {record.url or record.to}", soft_wrap=True, markup=False)
     console.print(f"next:      striate fit DATA --backbone {record.to}", soft_wrap=True, markup=False)
+
+
+def show_features(record: FeaturesRecord) -> None:
+    """Print where features were written, and their shape."""
+    images, width = record.shape
+    lines = [("file", record.file), ("images", count(images)), ("features", f"{count(width)} ({record.stage})")]
+    if record.unreadable:
+        lines.append(("unreadable", f"{len(record.unreadable)} ({', '.join(list(record.unreadable)[:FEW_FILES])})"))
+    facts(open_console(), lines)
 
 
 def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
