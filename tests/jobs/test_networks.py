@@ -120,7 +120,7 @@ def test_show_says_what_a_network_cannot_take() -> None:
         show.run("vgg16", (3, 31, 64))
     with pytest.raises(InputShapeError, match="above 28"):
         show.run("mlp", (1, 32, 32))
-    with pytest.raises(PlanError, match="in_channels must be a whole number from 1"):
+    with pytest.raises(PlanError, match="channels, height and width must be at least 1"):
         show.run("vgg16", (0, 64, 64))
     with pytest.raises(PlanError, match="classes must be a whole number from 1"):
         show.run("vgg16", classes=0)

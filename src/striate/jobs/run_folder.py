@@ -226,7 +226,7 @@ def logged(path: Path, event: str) -> list[dict[str, Any]]:
 
 @final
 class LogFile:
-    """A progress callback that writes every event as a line of ``log.jsonl``; ``at_s`` counts seconds since it was opened.
+    """A progress callback that writes every event as a line of ``log.jsonl``. ``at_s`` is the seconds since opening.
 
     Args:
         path: Appended to.

@@ -39,7 +39,7 @@ def run(
     shape = made_for if input is None else input
     if min(shape) < 1:
         raise PlanError(
-            f"an image has at least 1 channel and 1 px a side; got {shape}", hint="give CxHxW, such as 3x224x224"
+            f"channels, height and width must be at least 1; got {shape}", hint="give CxHxW, such as 3x224x224"
         )
     if shape[0] > MOST_CHANNELS or max(shape[1:]) > MOST_SIDE_PX or (classes or 0) > MOST_CLASSES:
         raise PlanError(
