@@ -16,6 +16,7 @@ from striate.core.errors import StorageError
 from striate.records.results import DataIssue, FitRecord, Prediction
 from striate.report import charts, findings, html
 from striate.report.verdict import judge
+from striate.tasks.classify.report import worst_mistakes
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' {{ 7*7 }} </style></svg>\x1b[2J"
 
@@ -154,7 +155,7 @@ def test_mistakes_are_sorted_by_probability():
         Prediction(file="confident", label="a", prediction="b", probability=0.9),
         Prediction(file="also confident", label="b", prediction="a", probability=0.9),
     ]
-    assert [p.file for p in html.worst_mistakes(rows, 2)] == ["also confident", "confident"]
+    assert [p.file for p in worst_mistakes(rows, 2)] == ["also confident", "confident"]
 
 
 def test_verdict_warns_if_the_majority_baseline_is_as_good(record):

@@ -16,6 +16,7 @@ from striate.core.events import ProgressCallback
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, scan
 from striate.inference import predict as running
+from striate.jobs import task_model
 from striate.jobs.classifier import TrainedClassifier, members
 from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, ModelScore, Score
@@ -25,7 +26,7 @@ from striate.tasks.classify.task import Classification
 from striate.weights.trained import IMAGES
 
 
-def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
+def run(plan: EvalPlan, progress: ProgressCallback) -> Any:
     """Score runs and published models, and what they come to together.
 
     A published model's outputs are matched to the data's labels by synset, name or number.
@@ -38,6 +39,8 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> EvalRecord:
         DataError: A label of the data is none of the models', or there is no such part.
         PlanError: The models do not know the same classes, or cannot look at images as asked.
     """
+    if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
+        return task_model.evaluate(plan, _part(plan, scan(plan.data, root=plan.root)), progress)
     named = (plan.model, *plan.also)
     classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
     together = Ensemble(classifiers)

@@ -6,6 +6,7 @@ from typing import Any
 
 from striate.core.errors import ImageError
 from striate.core.events import ProgressCallback
+from striate.jobs import task_model
 from striate.jobs.classifier import ensemble
 from striate.records.plans import PredictPlan
 
@@ -21,6 +22,8 @@ def run(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
         CheckpointError: A model cannot be used.
         PlanError: The models do not know the same classes.
     """
+    if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
+        return task_model.predict(plan, progress)
     named = (plan.model, *plan.also)
     classifier = ensemble(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
     progress.phase("predicting", len(plan.images), "image")

@@ -6,14 +6,16 @@ import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from striate import tasks
 from striate.core.atomic import replacing
 from striate.data.decode import thumbnail
 from striate.data.image_index import ImageIndex
 from striate.jobs.dataset import DataSet
-from striate.records.results import DataIssue, DataSummary, FitRecord, Prediction, TrainRecord
+from striate.records.results import DataIssue, DataSummary, FitRecord, TrainRecord
 from striate.report import html
 
 PREDICTIONS = "predictions.csv"
@@ -47,24 +49,25 @@ def summary(
     )
 
 
-def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Prediction], index: ImageIndex) -> None:
+def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Any], index: ImageIndex) -> None:
     """Write ``predictions.csv`` and ``report.html`` into a run's folder, each whole or not at all.
 
     Args:
         folder: Of the run.
         record: What it found.
-        said: Of every test image.
+        said: A record per test image, the rows of ``predictions.csv``.
         index: Where the images of the worst mistakes are.
 
     Raises:
         StorageError: They cannot be written.
     """
     with replacing(folder / PREDICTIONS, "w") as stream:
-        writer = csv.DictWriter(stream, ["file", "label", "prediction", "probability"], lineterminator="\n")
+        writer = csv.DictWriter(stream, [f.name for f in dataclasses.fields(said[0])], lineterminator="\n")
         writer.writeheader()
         for each in said:
-            writer.writerow(dataclasses.asdict(each) | {"probability": f"{each.probability:.6f}"})
-    mistakes = html.worst_mistakes(said)
+            cells = dataclasses.asdict(each).items()
+            writer.writerow({name: f"{cell:.6f}" if isinstance(cell, float) else cell for name, cell in cells})
+    mistakes = tasks.get(record.task).mistakes(said)
     names = {mistake.file for mistake in mistakes}
     thumbnails = {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}
     html.write(folder, record, mistakes=mistakes, thumbnails=thumbnails)

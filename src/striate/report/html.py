@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from striate.report import charts, findings, verdict
 from striate.report.template import environment
 
 NAME = "report.html"
-MAX_MISTAKES = 24
 MAX_THUMBNAIL_BYTES = 2_500_000
 MAX_CLASSES_IN_HEAT_MAP = 25
 MAX_ROWS = 1000
@@ -27,17 +26,6 @@ MAX_FILES = 50
 MAX_ISSUES = 100
 
 _MAGIC = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png", b"GIF8": "image/gif"}
-
-
-def worst_mistakes(predictions: Iterable[Prediction], limit: int = MAX_MISTAKES) -> tuple[Prediction, ...]:
-    """The misclassified test images with the highest predicted probability, sorted by it.
-
-    Args:
-        predictions: The predictions of all test images.
-        limit: Maximum number of images.
-    """
-    wrong = [each for each in predictions if each.prediction != each.label]
-    return tuple(sorted(wrong, key=lambda each: (-each.probability, each.file))[:limit])
 
 
 def render(
@@ -51,7 +39,7 @@ def render(
 
     Args:
         record: The run.
-        mistakes: Misclassified test images, as returned by `worst_mistakes`.
+        mistakes: Misclassified test images, as the task gives them.
         thumbnails: Small JPEG, PNG or GIF images by the file names in `mistakes`. A mistake without a thumbnail is
             listed without an image. Thumbnails after the first 2.5 MB are left out, so that the page stays under 5 MB.
         folder: The run folder, as the user would type it.
@@ -120,7 +108,7 @@ def write(
 
 def _imaged(mistakes: Sequence[Prediction], thumbnails: Mapping[str, bytes]) -> list[tuple[Prediction, str | None]]:
     imaged, spent = [], 0
-    for each in mistakes[:MAX_MISTAKES]:
+    for each in mistakes:
         raw = thumbnails.get(each.file, b"")
         kind = next((kind for magic, kind in _MAGIC.items() if raw.startswith(magic)), None)
         spent += len(raw)

@@ -224,6 +224,11 @@ class Task(ABC):
         """A value of the metric, for people."""
         return f"{value:.3f}"
 
+    @classmethod
+    def mistakes(cls, rows: Sequence[Any]) -> Sequence[Any]:
+        """The rows of ``predictions.csv`` whose images the report shows, the worst first; none unless overridden."""
+        return ()
+
     # ------------------------------------------------------------------ linear heads on frozen features
 
     @abstractmethod

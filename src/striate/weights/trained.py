@@ -49,6 +49,7 @@ class ModelCard:
         made: How these weights came about: ``verb``, ``data`` (its name, not where it lay), ``recipe``.
         licence: Of these weights; ``unknown`` until somebody who may says it.
         sha256: Of ``model.safetensors``; None in files of before it was kept.
+        task: Name of the task, which interprets the outputs.
         striate: Version that wrote it.
         format: Of this file.
     """
@@ -63,6 +64,7 @@ class ModelCard:
     made: dict[str, str] = field(default_factory=dict)
     licence: str = "unknown"
     sha256: str | None = None
+    task: str = "classify"
     striate: str = __version__
     format: int = FORMAT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -105,7 +106,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar  # only fitting needs it, and its import takes a moment
 
     bounds = (float(np.log(0.05)), float(np.log(20.0)))
-    return float(np.exp(minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x))
+    found: Any = minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = BINS) -> tuple[tuple[Bin, ...], float]:

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from striate.core.words import interval, percent, plural, sentence
-from striate.records.results import SERIOUS_ISSUES, DataIssue, Score, Summary
+from striate.records.results import SERIOUS_ISSUES, DataIssue, Prediction, Score, Summary
 
+MAX_MISTAKES = 24
 FEW_TEST_IMAGES = 100
 FEW_IMAGES_OF_A_CLASS = 5
 LOW_RECALL = 0.5
 HIGH_ECE = 0.10
 IMBALANCE_POINTS = 0.05
+
+
+def worst_mistakes(predictions: Iterable[Prediction], limit: int = MAX_MISTAKES) -> tuple[Prediction, ...]:
+    """The misclassified test images with the highest predicted probability, sorted by it.
+
+    Args:
+        predictions: The predictions of all test images.
+        limit: Maximum number of images.
+    """
+    wrong = [each for each in predictions if each.prediction != each.label]
+    return tuple(sorted(wrong, key=lambda each: (-each.probability, each.file))[:limit])
 
 
 def summary(test: Score, issues: Sequence[DataIssue]) -> Summary:

@@ -196,6 +196,11 @@ class Classification(Task):
         """A percentage."""
         return percent(value)
 
+    @classmethod
+    def mistakes(cls, rows: Sequence[Prediction]) -> Sequence[Prediction]:
+        """The misclassified images with the highest predicted probability."""
+        return report.worst_mistakes(rows)
+
     def probe(self, features: Tensor, targets: np.ndarray, *, seed: int) -> probe.Choice:
         """Logistic regression, its strength chosen by cross-validation."""
         return probe.cross_validate(features, targets, self.outputs, seed=seed)
