@@ -282,7 +282,8 @@ def _card(extracted: _Extracted, opened: Opened, choice: Choice, model: _Model) 
         network=opened.name,
         options=opened.options,
         layer=choice.winner.candidate.layer,
-        classes=extracted.data.classes,
+        classes=extracted.data.task.output_names,
+        task=extracted.data.task.name,
         preprocess=model.preprocess,
         temperature=choice.winner.temperature,
         start=_start(opened, choice),
@@ -306,6 +307,7 @@ def _record(
     shape = (model.preprocess.in_channels, *model.preprocess.size)
     targets = data.labelled(tested.positions)
     return FitRecord(
+        task=data.task.name,
         test=data.task.score(tested.values, targets, temperature=winner.temperature),
         validation=winner.record.validation,
         chosen=Chosen(

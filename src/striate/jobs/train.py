@@ -421,7 +421,8 @@ def _card(plan: TrainPlan, prepared: _Prepared) -> trained.ModelCard:
         temperature=1.0,
         start={"weights": "random"},
         made={"verb": "train", "data": Path(plan.data).name, "recipe": title(plan.recipe)},
-        classes=prepared.data.classes,
+        classes=prepared.data.task.output_names,
+        task=prepared.data.task.name,
     )
 
 
@@ -433,6 +434,7 @@ def _record(work: _Run, prepared: _Prepared, result: Trained, tested: _Tested) -
     parts = {"train": prepared.train, "validation": prepared.validation, "test": tested.positions}
     issues = data.task.audit(data.index, data.targets, data.hashes, data.splits, unreadable, seen=prepared.headers)
     return TrainRecord(
+        task=data.task.name,
         network=REGISTRY.get(plan.network).name,
         test=data.task.score(tested.outputs, data.labelled(tested.positions)),
         data=run_files.summary(plan.data, data, parts, issues, len(unreadable)),

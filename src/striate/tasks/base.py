@@ -83,9 +83,9 @@ class Task(ABC):
     def from_card(cls, card: Mapping[str, Any]) -> Self:
         """The task of a trained model, from what `card` gave."""
 
-    @abstractmethod
     def card(self) -> dict[str, Any]:
-        """What ``model.json`` keeps of the task: JSON values."""
+        """What a trained model keeps of the task: JSON values; nothing unless overridden."""
+        return {}
 
     @abstractmethod
     def targets(self, index: ImageIndex) -> Targets:
@@ -95,9 +95,9 @@ class Task(ABC):
             DataError: The data set does not have what the task needs.
         """
 
-    @abstractmethod
     def strata(self, targets: Targets) -> Strata | None:
         """The strata, such as classes, whose proportions splits and folds keep; None for no strata."""
+        return None
 
     @abstractmethod
     def require(self, targets: Targets, *, train: np.ndarray) -> None:
@@ -107,7 +107,6 @@ class Task(ABC):
             DataError: They do not; the message says what is missing.
         """
 
-    @abstractmethod
     def issues(self, targets: Targets, usable: np.ndarray, splits: Splits | None = None) -> tuple[DataIssue, ...]:
         """What a person should know about the targets, such as imbalance.
 
@@ -116,6 +115,7 @@ class Task(ABC):
             usable: Positions of the images that can be read.
             splits: The split in use; None before there is one.
         """
+        return ()
 
     @final
     def audit(
@@ -133,25 +133,25 @@ class Task(ABC):
         found = self.issues(targets, usable, splits)
         return audit.audit(index, digests, unreadable, column=self.column, of_targets=found, seen=seen)
 
-    @abstractmethod
     def counts(self, targets: Targets, splits: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
         """Images per group of targets (a class) and split, for the data summary; empty without groups."""
+        return {}
 
     # ------------------------------------------------------------------ network
 
-    @abstractmethod
     def network(
         self, entry: Entry, *, in_channels: int | None = None, options: Mapping[str, Any] | None = None
     ) -> ImageModel:
-        """The network `entry` with random weights and this task's default head.
+        """The network `entry` with random weights and this task's head: unless overridden, a linear layer.
 
         Raises:
             PlanError: The network cannot serve this task.
         """
+        return entry.classifier(classes=self.outputs, in_channels=in_channels, options=options)
 
-    @abstractmethod
     def fit_head(self, model: ImageModel, layer: str) -> None:
-        """Keep `model` up to the feature layer `layer`, and give it this task's default head with fresh weights."""
+        """Keep `model` up to the feature layer `layer`, and give it this task's head with fresh weights."""
+        model.truncate(layer, self.outputs)
 
     # ------------------------------------------------------------------ training
 
@@ -179,9 +179,9 @@ class Task(ABC):
             targets: Of all training images.
         """
 
-    @abstractmethod
     def sampling(self, recipe: Recipe, targets: Targets) -> np.ndarray | None:
         """How often each training image is drawn relative to others, ``[n]``; None draws each once per epoch."""
+        return None
 
     # ------------------------------------------------------------------ prediction
 
@@ -190,9 +190,14 @@ class Task(ABC):
     def outputs(self) -> int:
         """Length of the network's output for one image."""
 
-    @abstractmethod
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names in the order of the outputs, as ``model.json`` keeps them."""
+        return tuple(f"output {number}" for number in range(1, self.outputs + 1))
+
     def calibrate(self, outputs: np.ndarray, targets: Targets) -> float:
         """The temperature fitted on validation outputs; 1 where the task has none."""
+        return 1.0
 
     @abstractmethod
     def score(self, outputs: np.ndarray, targets: Targets, *, temperature: float = 1.0) -> Any:

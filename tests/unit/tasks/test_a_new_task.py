@@ -20,8 +20,8 @@ from striate.records.plans import EvalPlan, PredictPlan, TrainPlan
 EXAMPLE = Path(__file__).parent / "example"
 RECIPE = """
 batch = 16
-epochs = 12
-lr = 0.01
+epochs = 40
+lr = 0.003
 optimizer = "adamw"
 """
 
@@ -69,7 +69,7 @@ def test_a_regression_is_trained_used_and_evaluated(task: None, data: Path, tmp_
     assert metrics["test"]["mae"] < 0.2
     assert metrics["test"]["mae_interval"][0] < metrics["test"]["mae"] < metrics["test"]["mae_interval"][1]
     assert "mean absolute error" in (run.folder / "report.html").read_text()
-    rows = list(csv.DictReader((run.folder / "predictions.csv").open()))
+    rows = list(csv.DictReader((run.folder / "predictions.csv").read_text().splitlines()))
     assert len(rows) == metrics["test"]["n"] == run.record.data.test
     errors = [abs(float(row["label"]) - float(row["prediction"])) for row in rows]
     assert np.mean(errors) == pytest.approx(metrics["test"]["mae"], abs=1e-5)

@@ -14,8 +14,6 @@ from striate.core.errors import DataError
 from striate.core.words import percent
 from striate.data.image_index import ImageIndex
 from striate.data.split import Splits, Strata
-from striate.models import Entry
-from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Prediction, Score, Summary
 from striate.tasks.base import Task
@@ -101,16 +99,6 @@ class Classification(Task):
         found = {name: np.bincount(targets[each], minlength=self.outputs) for name, each in splits.items()}
         return {label: {name: int(found[name][i]) for name in splits} for i, label in enumerate(self.classes)}
 
-    def network(
-        self, entry: Entry, *, in_channels: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> ImageModel:
-        """The network with random weights and one logit per class."""
-        return entry.classifier(classes=self.outputs, in_channels=in_channels, options=options)
-
-    def fit_head(self, model: ImageModel, layer: str) -> None:
-        """Keep the network up to `layer`, with a fresh linear layer to one logit per class."""
-        model.truncate(layer, self.outputs)
-
     def source(
         self,
         pixels: np.ndarray,
@@ -154,6 +142,11 @@ class Classification(Task):
     def outputs(self) -> int:
         """Number of classes."""
         return len(self.classes)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The class names."""
+        return self.classes
 
     def calibrate(self, outputs: np.ndarray, targets: np.ndarray) -> float:
         """The temperature of Guo et al. 2017."""

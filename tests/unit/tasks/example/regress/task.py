@@ -8,17 +8,15 @@ from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
-from striate.tasks.source import PixelSource
 from torch import Tensor, nn
 
 from striate.core.errors import DataError
 from striate.core.words import plural
 from striate.data.image_index import ImageIndex
-from striate.data.split import Splits
-from striate.models import Entry, ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Summary
 from striate.tasks.base import Task
+from striate.tasks.classify.source import PixelSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Ridge:
-    """A probe: its mean squared error on held-out samples, and the statistics that it was fitted with."""
+    """A probe and its mean squared error on held-out samples."""
 
     loss: float
 
@@ -80,35 +78,15 @@ class Regression(Task):
     def from_card(cls, card: Mapping[str, Any]) -> Regression:
         return cls()
 
-    def card(self) -> dict[str, Any]:
-        return {}
-
     def targets(self, index: ImageIndex) -> np.ndarray:
         try:
             return np.array([float(cell) for cell in index.annotation(self.column)], dtype=np.float32)
         except ValueError as error:
             raise DataError(f"the column {self.column!r} holds what is not a number: {error}") from error
 
-    def strata(self, targets: np.ndarray) -> None:
-        return None
-
     def require(self, targets: np.ndarray, *, train: np.ndarray) -> None:
         if len(train) < 2:
             raise DataError("a regression needs at least 2 training images")
-
-    def issues(self, targets: np.ndarray, usable: np.ndarray, splits: Splits | None = None) -> tuple[DataIssue, ...]:
-        return ()
-
-    def counts(self, targets: np.ndarray, splits: Mapping[str, np.ndarray]) -> dict[str, dict[str, int]]:
-        return {}
-
-    def network(
-        self, entry: Entry, *, in_channels: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> ImageModel:
-        return entry.classifier(classes=1, in_channels=in_channels, options=options)
-
-    def fit_head(self, model: ImageModel, layer: str) -> None:
-        model.truncate(layer, 1)
 
     def source(self, pixels: np.ndarray, targets: np.ndarray, augment: Augment, **options: Any) -> PixelSource:
         return PixelSource(pixels, targets, augment, **options)
@@ -116,20 +94,12 @@ class Regression(Task):
     def loss(self, recipe: Recipe, targets: np.ndarray) -> MeanSquaredError:
         return MeanSquaredError()
 
-    def sampling(self, recipe: Recipe, targets: np.ndarray) -> None:
-        return None
-
-    def calibrate(self, outputs: np.ndarray, targets: np.ndarray) -> float:
-        return 1.0
-
     def score(self, outputs: np.ndarray, targets: np.ndarray, *, temperature: float = 1.0) -> RegressionScore:
-        errors, n = np.abs(outputs[:, 0] - targets), len(targets)
-        mae, mse = float(errors.mean()), float((errors**2).mean())
-        mae_margin, mse_margin = (1.96 * float(each.std()) / n**0.5 for each in (errors, errors**2))
-        spread = max(float(targets.var()), 1e-12)
-        r2_ends = (1 - (mse + mse_margin) / spread, 1 - (mse - mse_margin) / spread)
-        ends = (mae - mae_margin, mae + mae_margin)
-        return RegressionScore(n=n, mae=mae, mae_interval=ends, r2=1 - mse / spread, r2_interval=r2_ends, loss=mse)
+        errors, spread, n = np.abs(outputs[:, 0] - targets), max(float(targets.var()), 1e-12), len(targets)
+        low, mae, high = _interval(errors)
+        least, mse, most = _interval(errors**2)
+        r2 = (1 - most / spread, 1 - mse / spread, 1 - least / spread)
+        return RegressionScore(n=n, mae=mae, mae_interval=(low, high), r2=r2[1], r2_interval=(r2[0], r2[2]), loss=mse)
 
     def predictions(self, outputs: np.ndarray, *, temperature: float = 1.0, top: int = 5) -> list[list[dict[str, Any]]]:
         return [[{"value": float(row[0])}] for row in outputs]
@@ -165,6 +135,11 @@ class Regression(Task):
         gram = (x - centre).T @ (x - centre) + 1e-2 * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
         weight = torch.linalg.solve(gram, (x - centre).T @ (y - mean))
         return weight.float()[None], (mean - centre @ weight).float()[None]
+
+
+def _interval(values: np.ndarray) -> tuple[float, float, float]:
+    mean, margin = float(values.mean()), 1.96 * float(values.std()) / len(values) ** 0.5
+    return mean - margin, mean, mean + margin
 
 
 TASK = Regression
