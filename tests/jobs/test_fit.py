@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import dataclasses
 import json
@@ -24,7 +25,9 @@ from striate.core.events import NoProgress
 from striate.data.decode import decode
 from striate.jobs import evaluate, fit
 from striate.records.plans import EvalPlan, FitPlan
-from striate.transfer import advisor
+from striate.transfer import policy
+from striate.transfer.context import TransferContext
+from striate.transfer.probe import ProbeResult
 from striate.weights import create_model, save_state, trained
 
 CLASSES = ("<script>", "disc", "stairs")
@@ -393,19 +396,20 @@ def test_grey_images_in_colour_networks_and_the_reverse(tmp_path: Path, backbone
 def test_every_kind_of_winner_comes_back_to_the_bit(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, winner: str
 ) -> None:
-    probe, kept = advisor.Advisor.probe, []
+    probe, kept = policy.probe_layers, []
 
-    def probe_and_prefer(self: advisor.Advisor) -> None:
-        probe(self)
-        self.layer = layer
+    def probe_and_prefer(context: TransferContext) -> ProbeResult:
+        skeleton = copy.deepcopy(context.model)
+        context.task.fit_head(skeleton, layer)
+        return dataclasses.replace(probe(context), layer=layer, skeleton=skeleton)
 
     def keep(folder: Path, model, card: trained.ModelCard) -> None:
         kept.append((model, card))
         save(folder, model, card)
 
     save = trained.save
-    monkeypatch.setattr(advisor.Advisor, "probe", probe_and_prefer)
-    monkeypatch.setattr(advisor, "better", lambda challenger, holder: challenger.row.strategy == winner)
+    monkeypatch.setattr(policy, "probe_layers", probe_and_prefer)
+    monkeypatch.setattr(policy, "better", lambda challenger, holder: challenger.record.strategy == winner)
     monkeypatch.setattr(trained, "save", keep)
     found = fitted(images, tmp_path / "out", PLAN, per_class=6, scratch=winner == "scratch")
     assert found["chosen"]["strategy"] == winner
