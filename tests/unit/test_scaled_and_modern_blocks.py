@@ -79,7 +79,7 @@ def test_efficientnets_have_images_and_widths_of_their_own(number: int, side: in
         entry = REGISTRY.get(f"{prefix}efficientnet_b{number}")
         assert entry.input == (3, side, side)
         with shapes_only():
-            assert entry.create().stage_table[-1].channels == width
+            assert entry.create().head.width("conv") == width
 
 
 def test_padding_of_tensorflow_matters_on_even_images_alone() -> None:

@@ -30,7 +30,7 @@ from typing import NamedTuple, final
 from torch import Tensor, nn
 
 from striate.core.paper import Paper
-from striate.models.mobilenet_v2 import rounded
+from striate.models.mobilenet_v2 import add_row_stages, rounded
 from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.conv import ConvNorm, Padding, check_padding
@@ -181,39 +181,28 @@ class EfficientNet(ImageModel):
     def __init__(self, spec: EfficientNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:
         super().__init__(in_channels=in_channels, classes=classes)
         channels = rounded(spec.stem_width * spec.width)
-        stage = nn.Sequential()
         conv = ConvNorm(in_channels, channels, 3, stride=2, padding=spec.padding, eps=spec.eps, act=nn.SiLU)
-        stage.add_module("conv", conv)
         counts = [math.ceil(row.units * spec.depth) for row in spec.rows]
         rates = iter([0.0, *linear_drop_path(spec.drop_path_rate, sum(counts))])
-        units = 0
-        for row, count in zip(spec.rows, counts, strict=True):
-            if row.stride > 1:
-                self._end_stage(stage, channels)
-                stage, units = nn.Sequential(), 0
-            width = rounded(row.channels * spec.width)
-            for index in range(count):
-                unit = MBConv(
-                    channels,
-                    width,
-                    expansion=row.expansion,
-                    kernel=row.kernel,
-                    stride=row.stride if index == 0 else 1,
-                    padding=spec.padding,
-                    eps=spec.eps,
-                    drop_path_rate=next(rates),
-                )
-                units += 1
-                stage.add_module(f"unit{units}", unit)
-                channels = width
-        self._end_stage(stage, channels)
+
+        def make_unit(row: Row, channels: int, width: int, stride: int) -> nn.Module:
+            return MBConv(
+                channels,
+                width,
+                expansion=row.expansion,
+                kernel=row.kernel,
+                stride=stride,
+                padding=spec.padding,
+                eps=spec.eps,
+                drop_path_rate=next(rates),
+            )
+
+        widths = [rounded(row.channels * spec.width) for row in spec.rows]
+        rows = [(row, w, n, row.stride) for row, w, n in zip(spec.rows, widths, counts, strict=True)]
+        channels = add_row_stages(self, conv, channels, rows, make_unit)
         conv = ConvNorm(channels, 4 * channels, 1, eps=spec.eps, act=nn.SiLU)
         self.head = pooled_head(4 * channels, classes, dropout=spec.dropout, conv=conv)
         he(self)
-
-    def _end_stage(self, stage: nn.Module, channels: int) -> None:
-        number = len(self.stages)
-        self.add_stage(f"stage{number}" if number else "stem", stage, channels, stride=2)
 
 
 register(

@@ -19,8 +19,9 @@ published set of weights. TensorFlow's and Keras' need ``padding="same"``, and K
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import NamedTuple, TypeVar, final
 
 from torch import Tensor, nn
 
@@ -30,6 +31,7 @@ from striate.models.registry import register
 from striate.nn.conv import ConvNorm, Padding, check_padding
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+from striate.nn.sequence import sequence
 
 PAPER = Paper(
     authors="Sandler et al.",
@@ -38,6 +40,9 @@ PAPER = Paper(
     title="MobileNetV2: Inverted Residuals and Linear Bottlenecks",
     ref="arXiv 1801.04381",
 )
+
+R = TypeVar("R")
+"""A row of a paper's table."""
 
 
 class Row(NamedTuple):
@@ -141,6 +146,39 @@ class InvertedResidual(nn.Module):
         return self.residual(x).add_(x) if self.adds else self.residual(x)
 
 
+def add_row_stages(
+    model: ImageModel,
+    stem: nn.Module,
+    channels: int,
+    rows: Iterable[tuple[R, int, int, int]],
+    make_unit: Callable[[R, int, int, int], nn.Module],
+) -> int:
+    """Add the stages of a network that a table of rows describes; a row with a stride above 1 begins a new stage.
+
+    Args:
+        model: Gets the stages; each of them halves the resolution.
+        stem: The first convolution.
+        channels: Channels of its output.
+        rows: Each row of the table with its channels, its number of units, and the stride of its first unit.
+        make_unit: Builds a unit from its row, its channels in and out, and its stride.
+
+    Returns:
+        The channels of the last stage.
+    """
+    stage, number, units = sequence(conv=stem), 0, 0
+    for row, width, count, first_stride in rows:
+        if first_stride > 1:
+            model.add_stage(f"stage{number}" if number else "stem", stage, channels, stride=2)
+            stage, number, units = nn.Sequential(), number + 1, 0
+        for index in range(count):
+            units += 1
+            stride = first_stride if index == 0 else 1
+            stage.add_module(f"unit{units}", make_unit(row, channels, width, stride))
+            channels = width
+    model.add_stage(f"stage{number}" if number else "stem", stage, channels, stride=2)
+    return channels
+
+
 @final
 class MobileNetV2(ImageModel):
     """The network of Table 2.
@@ -155,25 +193,14 @@ class MobileNetV2(ImageModel):
         falls = sum(row.s > 1 for row in spec.rows)
         super().__init__(in_channels=in_channels, classes=classes, min_side=2 ** (falls + 1))
         channels = rounded(spec.stem_width * spec.width)
-        stage = nn.Sequential()
         conv = ConvNorm(in_channels, channels, 3, stride=2, padding=spec.padding, eps=spec.eps, act=nn.ReLU6)
-        stage.add_module("conv", conv)
-        names = ["stem", *(f"stage{number}" for number in range(1, falls + 1))]
-        units = 0
-        for row in spec.rows:
-            if row.s > 1:
-                self.add_stage(names.pop(0), stage, channels, stride=2)
-                stage, units = nn.Sequential(), 0
-            for index in range(row.n):
-                width, stride = rounded(row.c * spec.width), row.s if index == 0 else 1
-                unit = InvertedResidual(
-                    channels, width, expansion=row.t, stride=stride, padding=spec.padding, eps=spec.eps
-                )
-                units += 1
-                stage.add_module(f"unit{units}", unit)
-                channels = width
+
+        def make_unit(row: Row, channels: int, width: int, stride: int) -> nn.Module:
+            return InvertedResidual(channels, width, expansion=row.t, stride=stride, padding=spec.padding, eps=spec.eps)
+
+        rows = [(row, rounded(row.c * spec.width), row.n, row.s) for row in spec.rows]
+        channels = add_row_stages(self, conv, channels, rows, make_unit)
         last = rounded(spec.last_width * max(1.0, spec.width))
-        self.add_stage(names.pop(0), stage, channels, stride=2)
         conv = ConvNorm(channels, last, 1, eps=spec.eps, act=nn.ReLU6)
         self.head = pooled_head(last, classes, dropout=spec.dropout, conv=conv)
         he(self)
