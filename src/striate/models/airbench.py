@@ -177,8 +177,6 @@ class Airbench(ImageModel):
 
     Args:
         spec: Widths and blocks.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AirbenchSpec, *, classes: int = 10, in_channels: int = 3) -> None:

@@ -70,8 +70,6 @@ class AlexNet(ImageModel):
 
     Args:
         spec: Sizes of the network.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AlexNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

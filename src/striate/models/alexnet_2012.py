@@ -97,8 +97,6 @@ class AlexNet2012(ImageModel):
 
     Args:
         spec: Sizes of the network.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: AlexNet2012Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

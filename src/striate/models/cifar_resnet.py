@@ -94,8 +94,6 @@ class CifarResNet(ImageModel):
 
     Args:
         spec: Unit and depth.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ResNetSpec, *, classes: int = 10, in_channels: int = 3) -> None:

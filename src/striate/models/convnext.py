@@ -162,8 +162,6 @@ class ConvNeXt(ImageModel):
 
     Args:
         spec: The size.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ConvNeXtSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

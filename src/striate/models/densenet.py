@@ -187,8 +187,6 @@ class DenseNet(ImageModel):
 
     Args:
         spec: The row of the table.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: DenseNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

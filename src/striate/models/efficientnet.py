@@ -174,8 +174,6 @@ class EfficientNet(ImageModel):
 
     Args:
         spec: Units, multipliers, padding and eps.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: EfficientNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -228,8 +228,6 @@ class FCN(DenseModel):
 
     Args:
         spec: One network of section 4.2.
-        classes: Maps of the output, the background's included.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: FCNSpec, *, classes: int = 21, in_channels: int = 3) -> None:

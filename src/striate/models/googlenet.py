@@ -289,8 +289,6 @@ class GoogLeNet(ImageModel):
 
     Args:
         spec: Modules, layers and widths.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: GoogLeNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

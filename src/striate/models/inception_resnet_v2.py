@@ -158,8 +158,6 @@ class InceptionResNetV2(ImageModel):
 
     Args:
         spec: Modules and widths.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: InceptionResNetV2Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -270,8 +270,6 @@ class InceptionV3(ImageModel):
 
     Args:
         spec: Modules and widths.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: InceptionV3Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

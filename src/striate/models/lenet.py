@@ -77,8 +77,6 @@ class LeNet(ImageModel):
 
     Args:
         spec: Widths of the layers.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: LeNetSpec, *, classes: int = 10, in_channels: int = 1) -> None:

@@ -77,8 +77,6 @@ class MLP(ImageModel):
 
     Args:
         spec: Sizes of the network.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: MLPSpec, *, classes: int = 10, in_channels: int = 1) -> None:

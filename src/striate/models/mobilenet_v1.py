@@ -96,8 +96,6 @@ class MobileNetV1(ImageModel):
 
     Args:
         spec: Widths, paddings and eps.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: MobileNetV1Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

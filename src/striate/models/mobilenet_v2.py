@@ -185,8 +185,6 @@ class MobileNetV2(ImageModel):
 
     Args:
         spec: Units, widths, padding and eps.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: MobileNetV2Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

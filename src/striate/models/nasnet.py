@@ -291,8 +291,6 @@ class NASNet(ImageModel):
 
     Args:
         spec: Repeats, channels and cells.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: NASNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

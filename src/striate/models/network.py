@@ -29,7 +29,8 @@ class StagedModel(Backbone, Network):
     """A network over images: a backbone and a head.
 
     A family's constructor calls `add_stage` in order and sets `head` (and `aux`, if the paper has auxiliary heads).
-    Everything else is here or in the two classes below, and no family overrides it.
+    Everything else is here or in the two classes below, and no family overrides it. Every family's class takes a spec,
+    `classes` and `in_channels`.
 
     Args:
         in_channels: Channels of the images.
@@ -297,12 +298,9 @@ class ImageModel(StagedModel):
 class DenseModel(StagedModel):
     """A network that gives one answer per position: its head is a decoder that reads the maps of several stages.
 
+    It takes the arguments of `StagedModel`, and one more.
+
     Args:
-        in_channels: Channels of the images.
-        classes: Channels of the output.
-        min_side: The smallest height and width that the network accepts, in pixels.
-        max_side: The largest, in pixels; None accepts any larger image.
-        side_step: From one accepted side to the next, in pixels.
         margin: Pixels along every edge of the image that the output leaves out.
     """
 

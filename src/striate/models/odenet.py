@@ -210,8 +210,6 @@ class ODENet(ImageModel):
 
     Args:
         spec: Sizes, and how the equation is solved.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     size_note = "the differential equation counts as one evaluation; a run takes as many as its solver needs"

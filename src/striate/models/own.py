@@ -98,7 +98,6 @@ class SequentialModel(ImageModel):
     Args:
         layers: Convolutional layers, a pooling or flattening layer, and linear layers.
         input: Channels, height and width of an image.
-        classes: Length of the output.
 
     Raises:
         PlanError: The sequence has another form.

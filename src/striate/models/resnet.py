@@ -290,8 +290,6 @@ class ResNet(ImageModel):
 
     Args:
         spec: The row of the table.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ResNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -261,8 +261,6 @@ class ResNetV2(ImageModel):
 
     Args:
         spec: The row of the table.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ResNetV2Spec, *, classes: int = 1000, in_channels: int = 3) -> None:

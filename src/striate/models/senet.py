@@ -168,8 +168,6 @@ class SENet(ImageModel):
 
     Args:
         spec: Units, depth, stem and pool.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: SENetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

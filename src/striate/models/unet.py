@@ -191,8 +191,6 @@ class UNet(DenseModel):
 
     Args:
         spec: Its widths and paddings.
-        classes: Maps of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: UNetSpec, *, classes: int = 2, in_channels: int = 1) -> None:

@@ -153,8 +153,6 @@ class VGG(ImageModel):
 
     Args:
         spec: The column of the table.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: VGGSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -103,8 +103,6 @@ class Workshop(ImageModel):
 
     Args:
         spec: The listing.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: WorkshopSpec, *, classes: int = 10, in_channels: int = 1) -> None:

@@ -142,8 +142,6 @@ class Xception(ImageModel):
 
     Args:
         spec: Units, padding and eps.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: XceptionSpec, *, classes: int = 1000, in_channels: int = 3) -> None:

@@ -78,8 +78,6 @@ class ZFNet(ImageModel):
 
     Args:
         spec: Sizes of the network.
-        classes: Length of the output.
-        in_channels: Channels of the images.
     """
 
     def __init__(self, spec: ZFNetSpec, *, classes: int = 1000, in_channels: int = 3) -> None:
