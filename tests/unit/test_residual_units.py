@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from striate.core.device import shapes_only
 from striate.models import REGISTRY
 from striate.models.cifar_resnet import PADDED, CifarResNet, make_padded
-from striate.models.resnet import BasicSpec, BottleneckSpec, Place, ResNet, ResNetSpec, places
+from striate.models.resnet import BasicSpec, BottleneckSpec, Place, ResNet, ResNetSpec, unit_places
 from striate.models.resnet_v2 import (
     NORM_AFTER_SUM,
     ORIGINAL,
@@ -150,7 +150,7 @@ def test_every_order_serves_every_residual_network(column: str, body: str) -> No
 
 
 def test_places_number_the_units_through_the_network() -> None:
-    rows = places(BottleneckSpec(), (2, 3), 8, 1e-3)
+    rows = unit_places(BottleneckSpec(), (2, 3), 8, 1e-3)
     assert [(p.channels, p.width, p.stride, p.index) for row in rows for p in row] == [
         (8, 8, 1, 1),
         (32, 8, 1, 2),

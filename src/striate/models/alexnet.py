@@ -36,7 +36,7 @@ PAPER = Paper(
     title="One weird trick for parallelizing convolutional neural networks",
     ref="arXiv 1404.5997",
 )
-GRID = 6  # positions a side that the dense layers see
+GRID = 6  # positions a side that the linear layers see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

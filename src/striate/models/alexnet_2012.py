@@ -38,7 +38,7 @@ PAPER = Paper(
     title="ImageNet Classification with Deep Convolutional Neural Networks",
     ref="Advances in Neural Information Processing Systems 25",
 )
-GRID = 6  # positions a side that the dense layers see
+GRID = 6  # positions a side that the linear layers see
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

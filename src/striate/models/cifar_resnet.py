@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.models.resnet import PAPER, BasicSpec, Place, ResNetSpec, make_stack, places, units
+from striate.models.resnet import PAPER, BasicSpec, Place, ResNetSpec, make_stack, unit_places, units
 from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
@@ -100,7 +100,7 @@ class CifarResNet(ImageModel):
         super().__init__(in_channels=in_channels, classes=classes)
         channels = spec.stem_width
         self.add_stage("stem", ConvNorm(in_channels, channels, 3, eps=spec.eps), channels)
-        for number, row in enumerate(places(spec.unit, spec.blocks, channels, spec.eps), start=1):
+        for number, row in enumerate(unit_places(spec.unit, spec.blocks, channels, spec.eps), start=1):
             channels = row[0].width * spec.unit.expansion
             self.add_stage(f"stage{number}", sequence(**units(spec.unit, row)), channels, stride=row[0].stride)
         self.head = pooled_head(channels, classes)

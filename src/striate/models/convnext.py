@@ -46,7 +46,7 @@ EPS = 1e-6
 
 
 class UnitSpec(Protocol):
-    """Makes blocks."""
+    """Spec of a block."""
 
     def build(self, channels: int, drop_path_rate: float) -> nn.Module:
         """A block that keeps its channels.
@@ -87,7 +87,7 @@ class ConvNeXtSpec:
         blocks: Blocks a stage.
         width: Channels of the first stage; each further stage has twice as many.
         drop_path_rate: Probability of dropping the last block in training; it rises linearly from 0 at the first block.
-        unit: Makes the blocks.
+        unit: Spec of the blocks.
     """
 
     blocks: tuple[int, ...]

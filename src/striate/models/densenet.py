@@ -45,7 +45,7 @@ PAPER = Paper(
 
 
 class StemSpec(Protocol):
-    """Makes the layers before the first unit."""
+    """Spec of what comes before the first unit."""
 
     @property
     def stride(self) -> int:
@@ -107,7 +107,7 @@ class DenseNetSpec:
     Args:
         blocks: Units a stage.
         growth: Maps that every unit adds, the paper's k.
-        stem: Makes the first convolution.
+        stem: Spec of the first convolution.
         stem_width: Its channels.
         bottleneck: Width of a unit's 1x1 convolution over `growth`.
         compression: Share of the channels that a transition keeps, the paper's theta.

@@ -75,7 +75,7 @@ TABLE_1 = (
 
 
 class LayerSpec(Protocol):
-    """Makes one convolution with what follows it."""
+    """Spec of one convolution and what follows it."""
 
     def build(self, channels: int, width: int, kernel: int, stride: int = 1) -> nn.Module:
         """A rectified convolution from `channels` to `width` maps."""
@@ -119,7 +119,7 @@ class NormalisedSpec:
 
 
 class UnitSpec(Protocol):
-    """Makes modules."""
+    """Spec of a module."""
 
     def width(self, channels: int, widths: Row) -> int:
         """Channels that a module gives when it takes `channels`."""
@@ -187,13 +187,13 @@ class ReducedSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuxiliarySpec:
-    """Makes auxiliary classifiers, which give the middle of the network more gradient in training (section 5).
+    """Spec of an auxiliary classifier: more gradient for the middle of the network, in training alone (section 5).
 
     Args:
         taps: Modules whose output they classify.
-        side: Height and width of the maps that their convolution reads.
+        side: Positions along each side that their convolution reads.
         width: Maps of that convolution.
-        hidden: Width of their hidden linear layer.
+        hidden: Units of their linear layer.
         dropout: Chance that one of those is dropped in training.
     """
 
@@ -222,13 +222,13 @@ class GoogLeNetSpec:
     """Table 1, and what it is built of.
 
     Args:
-        unit: Makes the modules.
-        layer: Makes the convolutions.
+        unit: Spec of the modules.
+        layer: Spec of the convolutions.
         rows: The modules of every stage above stage1.
         stem: Channels of conv1, of conv2's reduction, and of conv2.
         last_pool: Side of the last max pool's window.
         dropout: Chance that a pooled feature is dropped in training.
-        aux: Makes the auxiliary classifiers; None builds none.
+        aux: Spec of the auxiliary classifiers; None builds none.
     """
 
     unit: UnitSpec = field(default_factory=ReducedSpec)

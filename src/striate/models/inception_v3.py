@@ -123,7 +123,7 @@ LAST_REDUCTION: Module = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuxiliarySpec:
-    """Makes the auxiliary classifier, which is used only in training (section 4 and Figure 8).
+    """Spec of the auxiliary classifier, of use in training alone (section 4 and Figure 8).
 
     Args:
         width: Maps of its 1x1 convolution.
@@ -163,7 +163,7 @@ class InceptionV3Spec:
         eps: Added to the variance by every batch normalisation.
         average: What an average pool is over at the image's edge.
         dropout: Chance that a pooled feature is dropped in training.
-        aux: Makes the auxiliary classifier, which reads the last stage but one; None builds none.
+        aux: Spec of the auxiliary classifier, which taps the last stage but one; None builds none.
     """
 
     stem: tuple[int, int, int, int, int] = (32, 32, 64, 80, 192)

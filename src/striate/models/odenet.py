@@ -199,7 +199,7 @@ class _Counted(nn.Module):
         if self.calls > self.most:
             raise PlanError(
                 f"the equation needs more than {self.most} evaluations",
-                hint="raise the option 'most_evaluations' or 'tolerance', or train with a smaller learning rate",
+                hint="raise the option 'max_evaluations' or 'tolerance', or train with a smaller learning rate",
             )
         return self.function(time, x).to(x.dtype)
 

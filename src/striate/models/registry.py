@@ -200,7 +200,7 @@ def _drop_path_field(spec: Any) -> tuple[str, float] | None:
 
 def _alike(old: Any, new: Any) -> bool:
     """Whether a spec's field can hold `new` where it held `old`, as far as kinds go."""
-    if old is None:  # a maker may be given where there is none
+    if old is None:  # a spec may be given where there is none
         return new is None or is_dataclass(new)
     if is_dataclass(old):
         return is_dataclass(new)

@@ -249,7 +249,7 @@ VARIANTS = {  # Table 1
 TINY = ResNetSpec(unit=BottleneckSpec(), blocks=(1, 1, 1, 1), stem_width=4)
 
 
-def places(
+def unit_places(
     unit: UnitSpec, blocks: tuple[int, ...], width: int, eps: float, channels: int | None = None
 ) -> list[list[Place]]:
     """Where every unit stands, stage by stage: from one stage to the next the width doubles and the sides halve.
@@ -262,7 +262,7 @@ def places(
         channels: What comes into the first stage; None takes `width`.
 
     Example:
-        >>> [[place.stride for place in row] for row in places(Basic(), (2, 2), 16, 1e-5)]
+        >>> [[place.stride for place in row] for row in unit_places(BasicSpec(), (2, 2), 16, 1e-5)]
         [[1, 1], [2, 1]]
     """
     rows: list[list[Place]] = []
@@ -296,7 +296,7 @@ class ResNet(ImageModel):
         super().__init__(in_channels=in_channels, classes=classes)
         channels = spec.stem_width
         self.add_stage("stem", ConvNorm(in_channels, channels, 7, stride=2, eps=spec.eps), channels, stride=2)
-        for number, row in enumerate(places(spec.unit, spec.blocks, channels, spec.eps), start=1):
+        for number, row in enumerate(unit_places(spec.unit, spec.blocks, channels, spec.eps), start=1):
             pool = {"pool": nn.MaxPool2d(3, stride=2, padding=1)} if number == 1 else {}
             channels = row[0].width * spec.unit.expansion
             self.add_stage(f"stage{number}", sequence(**pool, **units(spec.unit, row)), channels, stride=2)

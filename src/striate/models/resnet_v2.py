@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from striate.core.paper import Paper
 from striate.models.network import ImageModel
 from striate.models.registry import register
-from striate.models.resnet import Place, Shortcut, places, units
+from striate.models.resnet import Place, Shortcut, unit_places, units
 from striate.nn.conv import make_conv2d
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
@@ -271,7 +271,7 @@ class ResNetV2(ImageModel):
         unit = OrderedSpec(body=BiasedBottleneck(), order=PREACTIVATION)
         pool = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, stride=2))
         first: dict[str, nn.Module] = {"pool": pool, "before": layers(BOTH, channels, spec.eps)}
-        for number, row in enumerate(late(places(unit, spec.blocks, channels, spec.eps)), start=1):
+        for number, row in enumerate(late(unit_places(unit, spec.blocks, channels, spec.eps)), start=1):
             channels = row[-1].width * unit.expansion
             self.add_stage(f"stage{number}", sequence(**first, **units(unit, row)), channels, stride=2)
             first = {}

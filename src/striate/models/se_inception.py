@@ -42,7 +42,7 @@ class GatedSpec:
     """Any module, and a gate on what it gives (Figure 2).
 
     Args:
-        unit: Makes the modules.
+        unit: Spec of the modules.
         reduction: Channels of a module over the width between its gate's linear layers (the paper's r).
     """
 

@@ -34,7 +34,7 @@ from striate.models.resnet import (
     UnitSpec,
     make_projection,
     make_stack,
-    places,
+    unit_places,
     units,
 )
 from striate.models.resnet_v2 import Body
@@ -95,7 +95,7 @@ class GatedSpec:
     """A residual unit whose maps pass a gate before the sum (Figure 3). It serves in every residual network.
 
     Args:
-        body: Makes its convolutions.
+        body: Spec of its convolutions.
         reduction: Channels over the gate's inner width, r.
     """
 
@@ -124,7 +124,7 @@ class SENetSpec:
     """One network of the paper.
 
     Args:
-        unit: Makes the residual units.
+        unit: Spec of the residual units.
         blocks: Units a stage.
         width: Width of the first stage's units; it doubles from stage to stage.
         stem: Kernel and channels of the convolutions before the first pool; the first of them has stride 2.
@@ -180,7 +180,7 @@ class SENet(ImageModel):
         self.add_stage("stem", stem, channels, stride=2)
         ceil = spec.pool == "ceil"
         pool = {"pool": nn.MaxPool2d(3, stride=2, padding=0 if ceil else 1, ceil_mode=ceil)}
-        for number, row in enumerate(places(spec.unit, spec.blocks, spec.width, spec.eps, channels), start=1):
+        for number, row in enumerate(unit_places(spec.unit, spec.blocks, spec.width, spec.eps, channels), start=1):
             channels = row[0].width * spec.unit.expansion
             layers = (pool if number == 1 else {}) | units(spec.unit, row)
             self.add_stage(f"stage{number}", sequence(**layers), channels, stride=2)

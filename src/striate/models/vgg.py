@@ -40,11 +40,11 @@ PAPER = Paper(
     title="Very Deep Convolutional Networks for Large-Scale Image Recognition",
     ref="arXiv 1409.1556",
 )
-GRID = 7  # positions a side that the dense layers see
+GRID = 7  # positions a side that the linear layers see
 
 
 class LayerSpec(Protocol):
-    """Makes one weight layer with what follows it."""
+    """Spec of one layer with weights and what follows it."""
 
     def build(self, channels: int, width: int, kernel: int) -> nn.Module:
         """A convolution from `channels` to `width` maps of the same size."""
@@ -105,8 +105,8 @@ class VGGSpec:
 
     Args:
         kernels: A row of kernel sides for conv1_x, conv2_x, ...
-        layer: Makes the convolutions.
-        first: Makes the first convolution; None takes `layer`.
+        layer: Spec of the convolutions.
+        first: Spec of the first convolution; None takes `layer`.
         widths: Maps of conv1_x, conv2_x, ...
         hidden: Units of fc6 and of fc7.
         dropout: Chance that an output of fc6 or fc7 is dropped in training.

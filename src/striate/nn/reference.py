@@ -66,7 +66,7 @@ class Window:
         pads = [same_padding(*each) for each in zip(sides, kernel, stride, dilation, strict=True)]
         return cls(stride=stride, dilation=dilation, before=(pads[0][0], pads[1][0]), after=(pads[0][1], pads[1][1]))
 
-    def places(self, sides: Pair, kernel: Pair) -> Pair:
+    def positions(self, sides: Pair, kernel: Pair) -> Pair:
         """Positions of the window down and across: ``floor((W - F + 2P) / S) + 1`` each way.
 
         Args:
@@ -108,12 +108,12 @@ def forward(x: Tensor, kernel: Tensor, window: Window | None = None) -> Tensor:
         65.0
     """
     window = window or Window()
-    columns = patches(x, kernel, window)  # [n, groups, in / groups * kh * kw, places]
+    columns = patches(x, kernel, window)  # [n, groups, in / groups * kh * kw, positions]
     rows = kernel.reshape(
         window.groups, kernel.shape[0] // window.groups, -1
     )  # [groups, out / groups, in / groups * kh * kw]
-    places = window.places((x.shape[2], x.shape[3]), (kernel.shape[2], kernel.shape[3]))
-    return (rows @ columns).reshape(x.shape[0], kernel.shape[0], *places)
+    positions = window.positions((x.shape[2], x.shape[3]), (kernel.shape[2], kernel.shape[3]))
+    return (rows @ columns).reshape(x.shape[0], kernel.shape[0], *positions)
 
 
 def kernel_gradient(x: Tensor, above: Tensor, kernel: Tensor, window: Window | None = None) -> Tensor:
@@ -132,7 +132,7 @@ def kernel_gradient(x: Tensor, above: Tensor, kernel: Tensor, window: Window | N
     columns = patches(x, kernel, window)
     rows = above.reshape(
         x.shape[0], window.groups, kernel.shape[0] // window.groups, -1
-    )  # [n, groups, out / groups, places]
+    )  # [n, groups, out / groups, positions]
     return (rows @ columns.transpose(-1, -2)).sum(dim=0).reshape(kernel.shape)
 
 
@@ -182,7 +182,7 @@ def patches(x: Tensor, kernel: Tensor, window: Window) -> Tensor:
             f"a kernel of {list(kernel.shape)} in {window.groups} groups does not suit {channels} channels",
             hint="it is [out, in / groups, height, width], and groups divide both out and in",
         )
-    (down, across), (kh, kw) = window.places((height, width), (kernel.shape[2], kernel.shape[3])), kernel.shape[2:]
+    (down, across), (kh, kw) = window.positions((height, width), (kernel.shape[2], kernel.shape[3])), kernel.shape[2:]
     padded = F.pad(x, (window.before[1], window.after[1], window.before[0], window.after[0]))
     rows = _seen(down, kh, window.stride[0], window.dilation[0])  # [kh, down]: which row each element lies on
     across_at = _seen(across, kw, window.stride[1], window.dilation[1])
@@ -190,8 +190,8 @@ def patches(x: Tensor, kernel: Tensor, window: Window) -> Tensor:
     return seen.reshape(n, window.groups, kernel.shape[1] * kh * kw, down * across)
 
 
-def _seen(places: int, kernel: int, stride: int, dilation: int) -> Tensor:
-    return dilation * torch.arange(kernel)[:, None] + stride * torch.arange(places)[None, :]
+def _seen(positions: int, kernel: int, stride: int, dilation: int) -> Tensor:
+    return dilation * torch.arange(kernel)[:, None] + stride * torch.arange(positions)[None, :]
 
 
 def _stretched(maps: Tensor, stride: Pair) -> Tensor:
