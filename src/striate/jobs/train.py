@@ -17,6 +17,7 @@ from striate.cache.decoded import Decoded
 from striate.core.atomic import make_folder
 from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import native_bf16, pick
+from striate.core.draws import draws_from
 from striate.core.errors import PlanError
 from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
@@ -216,8 +217,8 @@ def _finished(plan: TrainPlan, where: Path) -> TrainOutcome | None:
 def _network(plan: TrainPlan, recipe: Recipe, task: Task, device: torch.device) -> tuple[PixelNetwork, Preprocess]:
     """The network with random weights, and what is done to an image before it."""
     entry = REGISTRY.get(plan.network)
-    torch.manual_seed(derive(plan.seed, "weights"))
-    model = task.network(entry)
+    with draws_from(derive(plan.seed, "weights")):
+        model = task.network(entry)
     if not recipe.aux_weight:
         model.aux.clear()  # nothing would train them
     preprocess = default_preprocess(entry.input)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
+from striate.core.draws import draws_from
 from striate.core.errors import JobCancelled, NonFiniteLossError, PlanError
 from striate.core.seed import derive
 from striate.records.recipes import Recipe
@@ -254,9 +255,8 @@ class _Attempt:
         for k in range(passes):
             inputs, labels = next(batches)
             number = step * self.layout.micro_batches + self.layout.rank * passes + k
-            torch.manual_seed(derive(self.options.seed, "step", number))
             last = k == passes - 1
-            with nullcontext() if last else self.ranks.unsynchronised(self.wrapped):
+            with self._draws(number), nullcontext() if last else self.ranks.unsynchronised(self.wrapped):
                 loss = self.wrapped(inputs.to(self.device, non_blocking=True), labels.to(self.device)) / passes
                 loss.backward()
             total += loss.detach()
@@ -270,6 +270,14 @@ class _Attempt:
         if self.state.ema is not None:
             self.state.ema.update(step)
         return total
+
+    def _draws(self, number: int) -> AbstractContextManager[None]:
+        """Dropout's draws of a micro-batch; those of a compiled network come from the generator of the process."""
+        seed = derive(self.options.seed, "step", number)
+        if self.options.compiled:
+            torch.manual_seed(seed)
+            return nullcontext()
+        return draws_from(seed)
 
     def _read(self, unread: Tensor, step: int) -> float:
         value = float(self.ranks.mean(unread))

@@ -11,6 +11,7 @@ import torch
 
 from striate.cache import keys
 from striate.core.preprocess import Preprocess
+from striate.core.draws import draws_from
 from striate.core.seed import derive
 from striate.models.network import ImageModel
 from striate.models.pixels import PixelNetwork
@@ -47,10 +48,10 @@ class FromScratch(TrainedCandidate):
     def train(self, positions: np.ndarray, state: Path) -> tuple[ImageModel, Trained]:
         """Train all stages on some images."""
         context, plan, preprocess = self.context, self.context.plan, self.preprocess
-        torch.manual_seed(derive(plan.seed, "scratch"))
-        model = context.task.network(
-            context.entry, in_channels=preprocess.in_channels, options=context.pretrained.options
-        )
+        with draws_from(derive(plan.seed, "scratch")):
+            model = context.task.network(
+                context.entry, in_channels=preprocess.in_channels, options=context.pretrained.options
+            )
         model.aux.clear()  # auxiliary heads help in longer trainings than these
         module = PixelNetwork(model, preprocess).to(context.device)
         images = context.images(positions, preprocess)
