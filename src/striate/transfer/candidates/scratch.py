@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from striate.cache import keys
-from striate.core.preprocess import Preprocess
 from striate.core.draws import draws_from
+from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.models.network import ImageModel
 from striate.models.pixels import PixelNetwork
