@@ -15,13 +15,13 @@ import numpy as np
 from striate.core.device import cpu_threads
 from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
-from striate.data.decode import decode
+from striate.data.decode import RawImage, decode
 
 
 class ImageSource(Protocol):
     """Images by number, such as an `ImageIndex`; any number of threads may read at once."""
 
-    def read(self, i: int) -> bytes | np.ndarray:
+    def read(self, i: int) -> RawImage:
         """Image `i`, as `decode` takes it.
 
         Raises:

@@ -1,10 +1,15 @@
-"""Batched prediction: a network over many images, in order, on the fastest engine that suits their number."""
+"""Batched prediction: a network over many images, in order, on the fastest engine that suits their number.
+
+This is the one path of every verb that runs a trained network: `predict`, `eval`, and the test step of `fit` and
+`train`. The images are a data set's index, or any sequence of paths, bytes, arrays and PIL images (`ImageList`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
@@ -13,8 +18,9 @@ from torch import nn
 from striate.core.errors import ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
-from striate.data.decode import decode
+from striate.data.decode import RawImage, decode
 from striate.data.loaders import ImageSource, batches
+from striate.data.transforms import ImageLike, read_image
 from striate.data.tta import canvas, see
 from striate.inference import engines
 from striate.inference.engines import EngineChoice
@@ -42,6 +48,29 @@ class Outputs:
     positions: np.ndarray
     unreadable: dict[int, str]
     agreement: engines.Agreement
+
+
+@final
+class ImageList:
+    """Images in any form, read one by one when their batch comes.
+
+    Args:
+        images: Each a path, encoded bytes, a uint8 array ``[h, w]`` or ``[h, w, 3]``, or a PIL image.
+    """
+
+    def __init__(self, images: Sequence[ImageLike] | np.ndarray) -> None:
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, i: int) -> RawImage:
+        """Image `i`, as `data.decode.decode` takes it.
+
+        Raises:
+            ImageError: The image cannot be read.
+        """
+        return read_image(self._images[i])
 
 
 def first_view(outputs: np.ndarray) -> np.ndarray:

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from striate.core.device import pick
-from striate.core.errors import CheckpointError
+from striate.core.errors import CheckpointError, ImageError
+from striate.core.events import NoProgress, ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.decode import decode
 from striate.data.transforms import ImageLike, ImageTransform, read_image
-from striate.data.tta import canvas, see
+from striate.data.tta import canvas
+from striate.inference.predict import WORTH_COMPILING, ImageList, Outputs, predict_batches
 from striate.models.pixels import PixelNetwork
 from striate.records.tta import NO_TTA, TTAPolicy, tta_policy
 from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
@@ -64,7 +66,7 @@ class TrainedClassifier(Predictor):
         self.tta = tta
         self.name = name
         self.folder = folder
-        self._canvas = canvas(preprocess, tta)
+        canvas(preprocess, tta)  # refuses views that the network cannot see
         self._places = {each: place for place, each in enumerate(self.classes)}
 
     @property
@@ -72,17 +74,44 @@ class TrainedClassifier(Predictor):
         """The preprocessing, as a callable from one image to a normalised tensor ``[channels, height, width]``."""
         return ImageTransform(self.preprocess)
 
-    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
-        """Calibrated log-probabilities, float64 ``[n, classes]``: the mean over the copies of each image.
+    def outputs(
+        self, images: Sequence[ImageLike] | np.ndarray, progress: ProgressCallback, phase: str = "predicting"
+    ) -> Outputs:
+        """Calibrated log-probabilities of the images that can be read, float64 ``[n, classes]``.
+
+        Test-time augmentation averages the probabilities of the views. Few images run on the network as it is; many
+        run on the fastest engine.
+
+        Args:
+            images: As `predict_proba` takes them.
+            progress: Receives progress.
+            phase: What progress shows as the current work.
+        """
+        return predict_batches(
+            self.network,
+            self.preprocess,
+            ImageList(images),
+            range(len(images)),
+            width=len(self.classes),
+            progress=progress,
+            phase=phase,
+            engine="eager" if len(images) < WORTH_COMPILING else "auto",
+            device=self.device,
+            tta=self.tta,
+            join=lambda logits: log_mean_of_views(logits, self.tta.weights, self.temperature),
+        )
+
+    def log_probabilities(self, images: Sequence[ImageLike] | np.ndarray) -> np.ndarray:
+        """Calibrated log-probabilities, float64 ``[n, classes]``.
 
         Raises:
             ImageError: One of them cannot be read; the message names it.
         """
-        pixels = np.stack([decode(read_image(each), self._canvas) for each in images])
-        seen = [see(pixels, view, self.preprocess.size) for view in self.tta.views]
-        with torch.inference_mode():
-            logits = [self.network(torch.from_numpy(each).to(self.device)).float().cpu().numpy() for each in seen]
-        return log_mean_of_views(np.stack(logits), self.tta.weights, self.temperature)
+        found = self.outputs(images, NoProgress())
+        for position in sorted(found.unreadable):
+            decode(read_image(images[position]), self.preprocess)  # raises the error with its hint
+            raise ImageError(f"image {position}: {found.unreadable[position]}")
+        return found.values
 
     def place(self, name: str) -> int | None:
         """The output that a class's name means: of a published model by synset, name or number."""

@@ -1,14 +1,16 @@
-"""Names what is on images."""
+"""Classifies images with trained models."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from striate.core.errors import ImageError
+import numpy as np
+
 from striate.core.events import ProgressCallback
 from striate.jobs import task_model
-from striate.jobs.classifier import ensemble
+from striate.jobs.classifier import members
 from striate.records.plans import PredictPlan
+from striate.tasks.classify.ensemble import Ensemble
 
 
 def run(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
@@ -25,13 +27,15 @@ def run(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
     if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
         return task_model.predict(plan, progress)
     named = (plan.model, *plan.also)
-    classifier = ensemble(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
-    progress.phase("predicting", len(plan.images), "image")
-    rows: list[dict[str, Any]] = []
-    for number, file in enumerate(plan.images, start=1):
-        try:
-            rows.append({"file": file, "predictions": classifier.predict(file, plan.top)})
-        except ImageError as error:
-            rows.append({"file": file, "predictions": [], "error": str(error)})
-        progress.step(number)
-    return rows
+    classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
+    together = Ensemble(classifiers)
+    phases = ["predicting"] if len(classifiers) == 1 else [f"predicting with {each.name}" for each in classifiers]
+    found = [each.outputs(plan.images, progress, phase) for each, phase in zip(classifiers, phases, strict=True)]
+    positions = found[0].positions  # the same for every model: decoding fails on the same images
+    probabilities = dict(zip(positions.tolist(), np.exp(together.join([each.values for each in found])), strict=True))
+    return [
+        {"file": file, "predictions": together.best(probabilities[number], plan.top)}
+        if number in probabilities
+        else {"file": file, "predictions": [], "error": found[0].unreadable[number]}
+        for number, file in enumerate(plan.images)
+    ]

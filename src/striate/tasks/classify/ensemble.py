@@ -61,7 +61,7 @@ class Predictor(ABC):
         self.classes = tuple(classes)
 
     @abstractmethod
-    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
+    def log_probabilities(self, images: Sequence[ImageLike] | np.ndarray) -> np.ndarray:
         """Calibrated log-probabilities, float64 ``[n, classes]``.
 
         Raises:
@@ -85,8 +85,7 @@ class Predictor(ABC):
         Raises:
             ImageError: As `log_probabilities`.
         """
-        found = [self.log_probabilities(list(images[i : i + _BATCH])) for i in range(0, len(images), _BATCH)]
-        return np.exp(np.concatenate(found)) if found else np.empty((0, len(self.classes)))
+        return np.exp(self.log_probabilities(images)) if len(images) else np.empty((0, len(self.classes)))
 
     @overload
     def predict(self, images: ImageLike, top: int = 5) -> list[Prediction]: ...
@@ -111,7 +110,7 @@ class Predictor(ABC):
         """
         many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
         asked: Any = images if many else [images]
-        found = [self._best(row, top) for row in self.predict_proba(asked)]
+        found = [self.best(row, top) for row in self.predict_proba(asked)]
         return found if many else found[0]
 
     @overload
@@ -158,7 +157,8 @@ class Predictor(ABC):
             correct += sum(int(found) == truth[names[p]] for found, p in zip(predicted, part, strict=True))
         return correct / len(places)
 
-    def _best(self, row: np.ndarray, top: int) -> list[Prediction]:
+    def best(self, row: np.ndarray, top: int) -> list[Prediction]:
+        """The `top` most probable classes by one image's probabilities ``[classes]``, the most probable first."""
         order = np.argsort(-row, kind="stable")[:top]
         return [{"label": self.classes[i], "probability": float(row[i])} for i in order]
 
@@ -190,7 +190,7 @@ class Ensemble(Predictor):
         self.members = tuple(members)
         self._orders = [self._order(number, member) for number, member in enumerate(members, start=1)]
 
-    def log_probabilities(self, images: Sequence[ImageLike]) -> np.ndarray:
+    def log_probabilities(self, images: Sequence[ImageLike] | np.ndarray) -> np.ndarray:
         """The logarithm of the mean of the members' probabilities, float64 ``[n, classes]``.
 
         Raises:
