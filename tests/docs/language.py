@@ -19,8 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
-KEYED = {"derive", "generator", "uniforms"}
-"""Their string arguments key random draws. They never change, because the numbers would change with them."""
+KEYED = {"derive", "generator", "uniforms", "of_image"}
+"""Their string arguments are keys of random draws and of the cache. They never change, because results would too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

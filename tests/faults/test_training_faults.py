@@ -172,7 +172,7 @@ def test_a_full_disk_under_a_training_and_then_a_larger_one(tmp_path: Path, data
             full = CliRunner().invoke(app, [*command, "--out", str(disk / "run")])
         assert full.exit_code == 1
         assert f"cannot write {disk / 'run/work/training.safetensors'}: no space is left on the device" in full.stderr
-        assert "hint: make space; the run then goes on" in full.stderr
+        assert "hint: free some disk space; the run then resumes" in full.stderr
         assert "Traceback" not in full.stderr
         assert not list(disk.rglob("*.part"))
         assert finite(checkpoint.read(disk / "run/work/training.safetensors")[0])

@@ -125,7 +125,7 @@ class RowStore:
         return np.memmap(self.folder / "rows.bin", self.dtype, "r", shape=(self._count, *self.shape))
 
     def places(self, keys: Sequence[bytes]) -> np.ndarray:
-        """Where in `view` the rows of `keys` stand; every key must be there and readable."""
+        """The positions in `view` of the rows of `keys`; every key must be there and readable."""
         return np.array([self._places[key] for key in keys], dtype=np.int64)
 
 

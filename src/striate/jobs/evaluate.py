@@ -77,7 +77,7 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Way:
-    """One way of classifying: who, by which views, and the log-probabilities it gave, ``[n, classes]``."""
+    """One way of classifying: the model, its augmentation, and log-probabilities ``[n, classes]``."""
 
     model: str
     tta: str | None
@@ -103,7 +103,7 @@ def _part(plan: EvalPlan, index: ImageIndex) -> np.ndarray:
 def _trained_on(
     classifiers: Sequence[TrainedClassifier], index: ImageIndex, positions: np.ndarray, progress: ProgressCallback
 ) -> list[int | None]:
-    """How many of the images each one's training saw, as far as its run's folder says; the listener is told."""
+    """How many of the images each one's training saw, as far as its run folder says; also reported as progress."""
     kept = [None if each.folder is None else each.folder / IMAGES for each in classifiers]
     if not any(path is not None and path.is_file() for path in kept):
         return [None] * len(classifiers)
@@ -123,7 +123,7 @@ def _trained_on(
 def _looked(
     classifier: TrainedClassifier, index: ImageIndex, positions: np.ndarray, plan: EvalPlan, progress: ProgressCallback
 ) -> running.Outputs:
-    """Log-probabilities of every image, ``[n, looks, classes]``: as it is, and where there are views, their mean."""
+    """Log-probabilities of every image, ``[n, looks, classes]``: unchanged, and the mean over augmented copies."""
     tta, temperature = classifier.tta, classifier.temperature
 
     def looks(logits: np.ndarray) -> np.ndarray:

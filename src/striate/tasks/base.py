@@ -40,7 +40,7 @@ class Probe(Protocol):
         ...
 
     def row(self, layer: str, channels: int) -> Any:
-        """What the record says about the probe of a layer with so many features."""
+        """The record of the probe of a layer with this many features."""
         ...
 
 

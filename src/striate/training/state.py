@@ -80,7 +80,7 @@ class State:
         for name, tensor in self._tensors().items():
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise NonFiniteLossError(
-                    f"{name.partition(':')[2]} holds what is no number after step {self.progress.step} of {self.steps}",
+                    f"{name.partition(':')[2]} is NaN or infinite after step {self.progress.step} of {self.steps}",
                     hint=f"lower the learning rate (now {self.recipe.lr:g}), or look for broken images",
                 )
 

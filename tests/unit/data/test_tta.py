@@ -84,7 +84,7 @@ def test_the_middle_crop_is_the_image_that_is_seen_without_views(resize: int, si
 @pytest.mark.parametrize("own", [Preprocess(size=(32, 32)), Preprocess(size=(32, 32), resize=40, fit="stretch")])
 def test_a_network_that_sees_the_whole_image_has_no_crops(own: Preprocess) -> None:
     assert canvas(own, VIEWS["mirror"]) == canvas(own, NO_TTA) == own
-    with pytest.raises(PlanError, match="sees the whole of them"):
+    with pytest.raises(PlanError, match="already uses the whole image"):
         canvas(own, VIEWS["ten-crop"])
 
 

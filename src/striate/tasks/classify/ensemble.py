@@ -1,7 +1,7 @@
 """Several classifiers as one: the mean of their probabilities.
 
 Probabilities are averaged, not logits: each is taken at its own network's temperature, so that networks whose logits
-are of other sizes count alike, and the mean is again a distribution over the classes. The same mean joins the views of
+are of other sizes count alike, and the mean is again a distribution over the classes. The same mean joins the copies of
 one image. It is taken of logarithms, which lose nothing where a probability is below the least number.
 """
 
@@ -40,11 +40,11 @@ def log_mean(log_p: np.ndarray, weights: Sequence[float]) -> np.ndarray:
 
 
 def log_mean_of_views(logits: np.ndarray, weights: Sequence[float], temperature: float) -> np.ndarray:
-    """The log-probabilities that one network's views come to.
+    """The log-probabilities of one network with test-time augmentation.
 
     Args:
-        logits: ``[k, n, classes]``, a plane a view.
-        weights: Of each view; they add up to 1.
+        logits: ``[k, n, classes]`` for k copies of each image.
+        weights: The weight of each copy; they add up to 1.
         temperature: What logits are divided by.
     """
     return log_mean(np.stack([log_softmax(each / temperature) for each in logits]), weights)

@@ -55,8 +55,8 @@ def fit(
         C: Inverse regularisation C, in scikit-learn's scale: the penalty is against the sum over samples.
         share: Weight of every sample in every problem, ``[problems, n]``; None is one problem with all samples.
         start: Where to begin, of the result's shape; None begins at 0.
-        tolerance: A problem is done when its gradient's norm falls below this share of its norm at 0.
-        iterations: At most so many.
+        tolerance: A problem is done when its gradient's norm falls below this fraction of its norm at 0.
+        iterations: The maximum number of iterations.
 
     Returns:
         ``[problems, d + 1, k]``, the last row the bias, which is not regularised.

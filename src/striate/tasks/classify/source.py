@@ -1,4 +1,4 @@
-"""Training images as the loop takes them: decoded once, varied anew each epoch."""
+"""Training images as the loop takes them: decoded once, augmented again in each epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from striate.data.mix import mix
 from striate.records.recipes import Augment
 
 _MOST = 2.0
-"""No side is decoded larger than so many of the network's input, which costs four times its bytes on disk."""
+"""Largest side of decoded images, as a multiple of the input; 2 needs four times the bytes on disk."""
 
 
 def to_cut_from(preprocess: Preprocess, recipe: Augment, seen: Headers | None, positions: np.ndarray) -> Preprocess:
@@ -46,9 +46,9 @@ class PixelSource:
     Args:
         pixels: uint8 ``[rows, h, w, channels]``; may be memory-mapped, and is then read as it is needed.
         labels: int64 ``[n]``.
-        recipe: How each image is varied.
-        seed: Of the variation.
-        names: Whole numbers that each image's variation is keyed by, ``[n]``; None takes its place among them.
+        recipe: How each image is augmented.
+        seed: Of the augmentation.
+        names: Whole numbers that key each image's augmentation, ``[n]``; None takes its place among them.
         classes: Their number, which recipes that mix images need; None for others.
         rows: Where in `pixels` each image is, ``[n]``; None where they stand in order.
         size: Height and width that parts are cut to, in pixels; None is that of `pixels`.

@@ -195,7 +195,7 @@ class Classification(Task):
         return report.worst_mistakes(rows)
 
     def probe(self, features: Tensor, targets: np.ndarray, *, seed: int) -> probe.Choice:
-        """Logistic regression, its strength chosen by cross-validation."""
+        """Logistic regression, with `C` chosen by cross-validation."""
         return probe.cross_validate(features, targets, self.outputs, seed=seed)
 
     def linear(self, features: Tensor, targets: np.ndarray, probe_: probe.Choice) -> tuple[Tensor, Tensor]:

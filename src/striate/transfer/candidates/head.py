@@ -37,7 +37,7 @@ class LinearHead(Candidate):
         self._probe = probe
 
     def estimate(self) -> Estimate:
-        """One forward pass through the frozen stages, which is done already."""
+        """One forward pass through the frozen stages, which has been done already."""
         context = self.context
         per_image = sum(row.macs for row in self._probe.layers_of(self._probe.stages))
         return Estimate(epochs=1, macs=float(len(context.train) + len(context.validation)) * per_image)
