@@ -1,4 +1,4 @@
-"""Images decoded once, as bytes on disk that training reads as it needs them."""
+"""Images decoded once, and kept on disk as uint8 pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
 
 _BATCH = 256
-"""Images between two writes."""
+"""Images per write."""
 
 
 @final
@@ -28,7 +28,7 @@ class Decoded:
         digests: sha256 of each.
         preprocess: How they are decoded.
         where: The folder.
-        fast: Whether they are reduced by the fast filter.
+        fast: Whether large images are reduced with the fast filter.
     """
 
     def __init__(
@@ -45,19 +45,19 @@ class Decoded:
         max_unreadable: int | None = None,
         known_unreadable: Mapping[int, str] | None = None,
     ) -> dict[int, str]:
-        """Decode what is not there yet.
+        """Decode the images that are not in the folder yet.
 
         Args:
-            positions: Of the images.
+            positions: Which images.
             progress: Receives progress.
             max_unreadable: Largest number of unreadable images; None allows any number.
             known_unreadable: Images that could not be read before, reason by position; they count too.
 
         Returns:
-            What cannot be read, with the reason; `known_unreadable` is among it.
+            The reason for every image that cannot be read, those of `known_unreadable` included.
 
         Raises:
-            DataError: There are more; the message names them.
+            DataError: More images are unreadable; the message names them.
         """
         before = dict(known_unreadable or {})
         if not len(positions):

@@ -26,10 +26,10 @@ class Pass:
     """What an extraction did.
 
     Args:
-        computed: Images that went through.
-        found: Images whose rows were there already.
+        computed: Images that were computed.
+        found: Images whose rows were in the cache.
         unreadable: Reason by position in the index.
-        waited_s: Seconds the network stood idle for want of images.
+        waited_s: Seconds in which the network waited for images.
         seconds: In all.
     """
 
@@ -66,12 +66,12 @@ def fill(
         positions: Which of them.
         digests: sha256 of every image of the index.
         preprocess: How they are decoded.
-        run: Up to `batch` decoded images to their rows.
-        batch: Images at a time.
+        run: From up to `batch` decoded images to their rows.
+        batch: Images per batch.
         progress: Receives progress.
-        fast: Whether images are reduced by the fast filter.
-        max_unreadable: More unreadable images than this make the pass fail; None allows any number. The network then
-            runs no more, yet the other images are looked at, so that the error names all.
+        fast: Whether large images are reduced with the fast filter.
+        max_unreadable: More unreadable images than this make the pass fail; None allows any number. The remaining
+            images are still decoded, so that the error names all.
         known_unreadable: Images already known to be unreadable, reason by position. They count too.
         phase: Name of the phase for the progress callback.
 
@@ -131,7 +131,7 @@ def fill(
 
 
 def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
-    """Images whose bytes could not be had when digests were taken: reason by position."""
+    """Images whose bytes could not be read for hashing: the reason by position."""
     reasons: dict[int, str] = {}
     for position in (i for i, digest in enumerate(digests) if not digest):
         try:

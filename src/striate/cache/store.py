@@ -30,7 +30,7 @@ class RowStore:
     """Rows by key.
 
     Args:
-        folder: Where the rows are kept; made when it is not there.
+        folder: Where the rows are kept; it is created if needed.
         shape: Of one row.
         dtype: Of its numbers.
         about: Written beside the rows for people who look into the folder.
