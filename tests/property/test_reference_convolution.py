@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from striate.core.errors import InputShapeError
-from striate.nn.conv import conv2d
+from striate.nn.conv import make_conv2d
 from striate.nn.reference import Window, forward, input_gradient, kernel_gradient
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
@@ -67,7 +67,7 @@ def test_forward_and_both_gradients_equal_pytorchs(case: Case) -> None:
 @pytest.mark.parametrize("side", [7, 8, 13])
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 3), (2, 2)])
 def test_same_padding_equals_that_of_the_layers(side: int, kernel: int, stride: int) -> None:
-    layer = conv2d(2, 3, kernel, stride=stride, padding="same").double()
+    layer = make_conv2d(2, 3, kernel, stride=stride, padding="same").double()
     x = torch.randn(1, 2, side, side + 1, dtype=torch.float64)
     window = Window.same((side, side + 1), (kernel, kernel), stride=(stride, stride))
     ours = forward(x, layer.weight, window)
