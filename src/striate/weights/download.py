@@ -14,7 +14,7 @@ from striate.core.errors import WeightsNotFoundError
 from striate.core.events import NoProgress, ProgressCallback
 from striate.weights.catalogue import Checkpoint
 
-# Not pooch: it follows redirects to http, which `_OnlyHttps` refuses, and cannot ask `accept` before a file is in place.
+# Not pooch: it follows redirects to http (`_OnlyHttps` refuses them) and has no hook before the file is in place.
 TIMEOUT_S = 10.0
 _CHUNK_BYTES = 1 << 20
 
