@@ -55,7 +55,7 @@ def evaluate(
     with command(debug=debug) as session:
         from striate.jobs import evaluate as job
 
-        record = job.run(plan, session.progress)
+        record = session.run(job.run, plan)
     if json:
         print_json(record)
         return

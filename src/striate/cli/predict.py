@@ -45,7 +45,7 @@ def predict(
     with command(debug=debug) as session:
         from striate.jobs import predict as job
 
-        rows = job.run(plan, session.progress)
+        rows = session.run(job.run, plan)
     failed = [row for row in rows if row.get("error")]
     if json:
         print_json(rows)

@@ -48,7 +48,7 @@ def publish(
     with command(debug=debug) as session:
         from striate.jobs import publish as job
 
-        record = job.run(plan, session.progress)
+        record = session.run(job.run, plan)
     if json:
         print_json(record)
         return

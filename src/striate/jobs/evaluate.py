@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import pick
 from striate.core.errors import DataError
-from striate.core.events import ProgressCallback
+from striate.core.events import NoProgress, ProgressCallback
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, scan
 from striate.inference import predict as running
@@ -26,7 +27,7 @@ from striate.tasks.classify.task import Classification
 from striate.weights.trained import IMAGES
 
 
-def run(plan: EvalPlan, progress: ProgressCallback) -> Any:
+def run(plan: EvalPlan, progress: ProgressCallback | None = None, cancel: CancelToken | None = None) -> Any:
     """Score runs and published models, and what they come to together.
 
     A published model's outputs are matched to the data's labels by synset, name or number.
@@ -34,11 +35,13 @@ def run(plan: EvalPlan, progress: ProgressCallback) -> Any:
     Args:
         plan: The models, the data, and which part of it.
         progress: Receives progress, a list of images that could not be read, and of those that a model was trained on.
+        cancel: Asks the job to stop at its next step; None never asks.
 
     Raises:
         DataError: A label of the data is none of the models', or there is no such part.
         PlanError: The models do not know the same classes, or cannot look at images as asked.
     """
+    progress = CancelPoints(progress or NoProgress(), cancel or CancelToken())
     if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
         return task_model.evaluate(plan, _part(plan, scan(plan.data, root=plan.root)), progress)
     named = (plan.model, *plan.also)

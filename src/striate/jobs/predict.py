@@ -6,24 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from striate.core.events import ProgressCallback
+from striate.core.cancel import CancelPoints, CancelToken
+from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import task_model
 from striate.jobs.classifier import members
 from striate.records.plans import PredictPlan
 from striate.tasks.classify.ensemble import Ensemble
 
 
-def run(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
+def run(
+    plan: PredictPlan, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+) -> list[dict[str, Any]]:
     """A row for every image: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
 
     Args:
         plan: The models, the images, and how many names for each.
         progress: Receives progress.
+        cancel: Asks the job to stop at its next step; None never asks.
 
     Raises:
         CheckpointError: A model cannot be used.
         PlanError: The models do not know the same classes.
     """
+    progress = CancelPoints(progress or NoProgress(), cancel or CancelToken())
     if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
         return task_model.predict(plan, progress)
     named = (plan.model, *plan.also)

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 
 from striate.core.atomic import make_folder, write_bytes, write_text
+from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.errors import PlanError
-from striate.core.events import ProgressCallback
+from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import run_folder
 from striate.records import io
 from striate.records.plans import PublishPlan
@@ -19,7 +20,9 @@ from striate.weights import hub, trained
 FILES = (trained.WEIGHTS, trained.CARD, run_folder.METRICS, model_card.NAME)
 
 
-def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
+def run(
+    plan: PublishPlan, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+) -> PublishRecord:
     """Write weights, ``model.json``, figures and a model card; nothing in them names a file or folder of this machine.
 
     The report stays here: it shows images and names their files.
@@ -27,6 +30,7 @@ def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
     Args:
         plan: Which run, where to, under which licence.
         progress: Receives progress.
+        cancel: Asks the job to stop at its next step; None never asks.
 
     Raises:
         PlanError: The run is unfinished, or the folder holds something else.
@@ -35,6 +39,7 @@ def run(plan: PublishPlan, progress: ProgressCallback) -> PublishRecord:
         StriateError: The hub does not take it.
         StorageError: The folder cannot be written.
     """
+    progress = CancelPoints(progress or NoProgress(), cancel or CancelToken())
     found, record = _finished(Path(plan.run))
     to = plan.to or str(Path("published") / found.folder.resolve().name)
     on_hub = to.startswith(hub.PREFIX)
