@@ -75,7 +75,7 @@ def finetune(
     """
     device, progress = workplace.device, workplace.progress
     model.to(device)
-    scales = layerwise_lr(model.stages_above(cut), "model." if cut is None else "top.model.")
+    scales = layerwise_lr(model.stages_above(cut), "model." if cut is None else "top.model.", model.head.before_pool)
     signature = keys.of_folder(
         weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, images=list(images.digests)
     )

@@ -128,9 +128,9 @@ def test_a_resumed_run_ends_with_the_same_weights(tmp_path, monkeypatch, cut) ->
 
 
 def test_learning_rates_fall_with_depth() -> None:
-    assert layerwise_lr(["stage3", "stage4"], "model.") == {
-        "model.head.logits.": 2.0,
-        "model.head.": 1.0,
+    assert layerwise_lr(["stage3", "stage4"], "model.", ["conv"]) == {
+        "model.head.": 2.0,
+        "model.head.conv.": 1.0,
         "model.stage4.": 1.0,
         "model.stage3.": 0.5,
     }
