@@ -43,7 +43,7 @@ def choose(context: TransferContext, budget: Budget) -> Choice:
             estimate = candidate.estimate()
             if last is not None and last is not best and not budget.cheap(estimate):
                 break
-            reason = budget.skip_reason(estimate)
+            reason = budget.skip_reason(estimate) if results else ""  # the linear head is always tried
             last = skipped(candidate, reason) if reason else candidate.evaluate()
             results.append(last)
             if last.skipped:
