@@ -79,7 +79,7 @@ class TrainedClassifier(Predictor):
     ) -> Outputs:
         """Calibrated log-probabilities of the images that can be read, float64 ``[n, classes]``.
 
-        Test-time augmentation averages the probabilities of the views. Few images run on the network as it is; many
+        Test-time augmentation averages the probabilities of the copies. Few images run on the network as it is; many
         run on the fastest engine.
 
         Args:

@@ -12,7 +12,7 @@ def layerwise_lr(stages: Sequence[str], prefix: str, before_pool: Sequence[str] 
     """The factor of the learning rate for each trained stage and the head.
 
     The top stage has the full learning rate, and so do the head's parts before pooling. Each stage below has half the
-    rate of the stage above, and the rest of the head has twice the full rate.
+    learning rate of the stage above, and the rest of the head has twice that of the top stage.
 
     Args:
         stages: The trained stages, from the image upwards.
