@@ -54,11 +54,11 @@ from torch import Tensor, nn
 
 from striate.core.events import NoProgress
 from striate.core.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from striate.data.source import PixelSource
 from striate.models import REGISTRY, ImageModel
 from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Augment, Recipe, Schedule
 from striate.tasks.classify.loss import CrossEntropy
-from striate.tasks.classify.source import PixelSource
 from striate.training.batches import BatchSource
 from striate.training.loop import train
 from striate.training.options import Hooks, TrainingOptions

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
+from striate.data.source import PixelSource
 from striate.records.recipes import Augment, Recipe
-from striate.tasks.classify.source import PixelSource
 from striate.training.loop import train
 from striate.training.options import Hooks, TrainingOptions
 

@@ -32,12 +32,12 @@ from striate.cli.app import app
 from striate.core.cancel import CancelToken
 from striate.core.errors import DataError, JobCancelled, NonFiniteLossError, PlanError, StorageError, WorkerError
 from striate.core.events import NoProgress
+from striate.data.source import PixelSource
 from striate.jobs import train as job
 from striate.models import REGISTRY
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Recipe, Schedule
-from striate.tasks.classify.source import PixelSource
 from striate.training import checkpoint
 from striate.training.loop import Trained, train
 from striate.training.options import Hooks, Saving, TrainingOptions

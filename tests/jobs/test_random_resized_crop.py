@@ -12,11 +12,11 @@ from safetensors.numpy import load_file
 
 from drawings import SHAPES, drawing
 from striate.core.events import NoProgress
+from striate.data.source import PixelSource
 from striate.jobs import train as job
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
 from striate.records.recipes import Augment, Recipe
-from striate.tasks.classify.source import PixelSource
 
 CUTS = Recipe(
     lr=0.05,
@@ -40,7 +40,7 @@ def test_training_images_are_larger_and_the_others_are_not(tmp_path: Path, monke
         return PixelSource(pixels, labels, recipe, **more)
 
     monkeypatch.setattr(recipes, "recipe", lambda name: CUTS)
-    monkeypatch.setattr(job, "PixelSource", spied)
+    monkeypatch.setattr("striate.tasks.classify.task.PixelSource", spied)
     plan = TrainPlan(network="resnet20_cifar", data=str(tmp_path / "data"), recipe="cuts", validate=True)
     record = job.run(plan, tmp_path / "one", NoProgress()).record
     assert sorted(shapes) == [((32, 32, 3), None), ((44, 44, 3), (32, 32))]

@@ -303,7 +303,7 @@ def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("native", [True, False])
 def test_precision_is_what_the_device_computes_in(data: Path, tmp_path: Path, monkeypatch, native: bool) -> None:
-    monkeypatch.setattr(job, "native_bf16", lambda device: native)
+    monkeypatch.setattr("striate.jobs.train_steps.native_bf16", lambda device: native)
     record = job.run(plan(data, epochs=1, precision="auto"), tmp_path / "run", NoProgress()).record
     assert record.precision == ("bf16" if native else "float32")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["plan"]["precision"] == "auto"

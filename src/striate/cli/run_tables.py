@@ -15,14 +15,13 @@ from striate.records.results import (
     SERIOUS_ISSUES,
     Candidate,
     EvalRecord,
-    FeaturesRecord,
     FitRecord,
     LayerProbe,
     ModelScore,
-    PublishRecord,
     Score,
     TrainRecord,
 )
+from striate.records.verbs import FeaturesRecord, PublishRecord
 from striate.report.findings import judged_on
 from striate.report.verdict import is_winner, judge, name_of
 

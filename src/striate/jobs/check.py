@@ -20,13 +20,13 @@ from striate.data.headers import Headers, headers
 from striate.data.image_index import ImageIndex
 from striate.data.index import scan
 from striate.data.loaders import batches
+from striate.data.source import PixelSource, to_cut_from
 from striate.models import REGISTRY
 from striate.models.pixels import default_preprocess
 from striate.records.io import to_json
 from striate.records.plans import PreviewPlan
 from striate.records.recipes import Augment, recipe, title
 from striate.report.sheet import Row, sheet
-from striate.tasks.classify.source import PixelSource, to_cut_from
 from striate.tasks.classify.task import Classification
 
 _BATCH = 64

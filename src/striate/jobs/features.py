@@ -22,7 +22,7 @@ from striate.inference.layer_features import LayerFeatures
 from striate.inference.predict import predict_batches
 from striate.models import ImageModel
 from striate.records.plans import EngineName, FeaturesPlan
-from striate.records.results import FeaturesRecord
+from striate.records.verbs import FeaturesRecord
 from striate.tasks.classify.labels import class_column
 from striate.weights import open_model
 

@@ -13,7 +13,8 @@ from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import run_folder
 from striate.records import io
 from striate.records.plans import PublishPlan
-from striate.records.results import FitRecord, PublishRecord, TrainRecord
+from striate.records.results import FitRecord, TrainRecord
+from striate.records.verbs import PublishRecord
 from striate.report import card as model_card
 from striate.weights import hub, trained
 

@@ -365,25 +365,6 @@ class TrainRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PublishRecord:
-    """What was published.
-
-    Args:
-        to: The folder, or ``hub:OWNER/NAME``.
-        files: Name to bytes.
-        licence: Of the weights.
-        commit: On the hub; empty for a folder.
-        url: On the hub; empty for a folder.
-    """
-
-    to: str
-    files: dict[str, int]
-    licence: str
-    commit: str = ""
-    url: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadRecord:
     """How a file's tensors went into a network: every one of them, on both sides.
 
@@ -400,20 +381,3 @@ class LoadRecord:
     skipped: dict[str, str] = field(default_factory=dict)
     fresh: dict[str, str] = field(default_factory=dict)
     cast: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeaturesRecord:
-    """Extracted features.
-
-    Args:
-        file: Where they were written.
-        shape: Number of images, and length of each image's features.
-        stage: The layer that they were taken from.
-        unreadable: Reason by name of every image that could not be read.
-    """
-
-    file: str
-    shape: tuple[int, int]
-    stage: str
-    unreadable: dict[str, str]

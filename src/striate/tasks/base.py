@@ -168,7 +168,7 @@ class Task(ABC):
         size: tuple[int, int] | None = None,
         proportions: np.ndarray | None = None,
     ) -> TaskSource:
-        """Training images augmented together with their targets; see `tasks.classify.source.PixelSource`."""
+        """Training images augmented together with their targets; see `data.source.PixelSource`."""
 
     @abstractmethod
     def loss(self, recipe: Recipe, targets: Targets) -> nn.Module:

@@ -13,8 +13,8 @@ from torch import Tensor
 from striate.data import policy
 from striate.data.augment import augment
 from striate.data.mix import mix
+from striate.data.source import PixelSource
 from striate.records.recipes import Augment, recipe
-from striate.tasks.classify.source import PixelSource
 
 # what these recipes gave when figures of benchmarks were made with them
 AS_PUBLISHED = {

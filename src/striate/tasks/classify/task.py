@@ -13,13 +13,13 @@ from torch import Tensor
 from striate.core.errors import DataError
 from striate.core.words import percent
 from striate.data.image_index import ImageIndex
+from striate.data.source import PixelSource
 from striate.data.split import Splits, Strata
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Prediction, Score, Summary
 from striate.tasks.base import Task
 from striate.tasks.classify import labels, metrics, probe, report
 from striate.tasks.classify.loss import CrossEntropy
-from striate.tasks.classify.source import PixelSource
 
 
 @final

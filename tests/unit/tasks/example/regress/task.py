@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from striate.core.errors import DataError
 from striate.core.words import plural
 from striate.data.image_index import ImageIndex
+from striate.data.source import PixelSource
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Summary
 from striate.tasks.base import Task
-from striate.tasks.classify.source import PixelSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

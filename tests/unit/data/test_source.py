@@ -14,8 +14,8 @@ from striate.data.augment import augment
 from striate.data.decode import decode
 from striate.data.headers import headers
 from striate.data.index import ImageIndex, scan
+from striate.data.source import PixelSource, to_cut_from
 from striate.records.recipes import Augment, recipe
-from striate.tasks.classify.source import PixelSource, to_cut_from
 
 
 def photos(folder: Path, sides: list[tuple[int, int]]) -> ImageIndex:

@@ -12,8 +12,8 @@ from striate.core.errors import PlanError
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY
 from striate.models.pixels import PixelNetwork
+from striate.models.whiten import whiten
 from striate.records.recipes import Recipe
-from striate.tasks.classify.whiten import whiten
 from striate.training import optim
 
 
