@@ -39,7 +39,7 @@ def measure(data: Path, backbone: str, seed: int, out: Path) -> dict[str, object
     from striate.jobs import fit
 
     plan = FitPlan(data=str(data), backbone=backbone, seed=seed)
-    record = fit.run(plan, out, NoProgress()).record
+    record = fit.run(plan, out=out, progress=NoProgress()).record
 
     def best(strategy: str) -> float | None:
         done: list[Candidate] = [c for c in record.candidates if c.strategy == strategy and c.validation is not None]

@@ -259,7 +259,7 @@ def time_step(plan: TrainPlan, max_s: float) -> tuple[float, int]:
     """Seconds per step of a plan, and its number of steps."""
     watch = Stopwatch(min(max_s, TIMED_S))
     with tempfile.TemporaryDirectory() as folder, suppress(TimingDone):
-        train.run(plan, Path(folder) / "timing", watch)
+        train.run(plan, out=Path(folder) / "timing", progress=watch)
     return watch.step_s, watch.full_steps
 
 
@@ -317,20 +317,20 @@ def evaluate_ensemble(combination: Combination, plan: TrainPlan, out: Path) -> l
         batch=100,
         device=plan.device,
     )
-    found = evaluate.run(plan_of_all, NoProgress())
+    found = evaluate.run(plan_of_all, progress=NoProgress())
     return [replace(each, model=each.model.removeprefix(f"{out}/")) for each in (*found.single, *found.ensemble)]
 
 
 def train_arm(arm: Arm, plan: TrainPlan, full_steps: int, out: Path, training_error: bool) -> Row:
     """Train an arm in its folder, or resume it there."""
-    done = train.run(plan, folder_of(arm.label, out), NoProgress())
+    done = train.run(plan, out=folder_of(arm.label, out), progress=NoProgress())
     score = done.record.test
     train_error = None
     if training_error:
         on_training_set = EvalPlan(
             model=str(done.folder), data=plan.data, root=plan.root, split="train", batch=100, device=plan.device
         )
-        train_error = 1 - evaluate.run(on_training_set, NoProgress()).top1
+        train_error = 1 - evaluate.run(on_training_set, progress=NoProgress()).top1
     low, high = score.top1_interval
     classes = len(done.record.data.classes)
     model = REGISTRY.get(arm.network).create(classes=classes)

@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("STRIATE_HOME", str(folder / "home"))
         patch.setenv("STRIATE_OFFLINE", "1")
         plan = FitPlan(data=str(data), backbone="lenet5", engine="torch", work_s=1e-5, scratch=False)
-        fit.run(plan, folder / "run", NoProgress())
+        fit.run(plan, out=folder / "run", progress=NoProgress())
         yield folder
 
 

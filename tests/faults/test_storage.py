@@ -112,10 +112,10 @@ def test_a_disk_that_fills_up_at_any_moment(images: Path, tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="no space is left"):
-            fit.run(plan, out, NoProgress())
+            fit.run(plan, out=out, progress=NoProgress())
     assert not (out / "metrics.json").exists()
     assert not list(out.glob(".*.part"))
-    record = fit.run(plan, out, NoProgress()).record
-    whole = fit.run(plan, tmp_path / "whole", NoProgress()).record
+    record = fit.run(plan, out=out, progress=NoProgress()).record
+    whole = fit.run(plan, out=tmp_path / "whole", progress=NoProgress()).record
     assert record.test == whole.test
     assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()

@@ -274,7 +274,7 @@ def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch
 
     monkeypatch.setattr(recipes, "recipe", lambda name: Recipe(lr=0.05, batch=16, epochs=3, source="test"))
     monkeypatch.setattr(PixelSource, "batch", batch)
-    job.run(plan(data), tmp_path / "run", NoProgress(), runtime=RuntimeOptions(save_every_s=0))
+    job.run(plan(data), out=tmp_path / "run", progress=NoProgress(), runtime=RuntimeOptions(save_every_s=0))
     assert json.loads((tmp_path / "run/metrics.json").read_text())["halved_at"] == 3
 
 
@@ -416,15 +416,24 @@ def recipe_of(batch: int) -> Recipe:
 @pytest.mark.usefixtures("narrow")
 def test_a_training_with_a_batch_of_one_image(data: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"^model\.stage\d\..* would normalise over one value a channel"):
-        job.run(plan(data, network="mobilenet_v2", recipe="1"), tmp_path / "run", NoProgress())
+        job.run(plan(data, network="mobilenet_v2", recipe="1"), out=tmp_path / "run", progress=NoProgress())
     assert not (tmp_path / "run").exists()  # the corrected plan may have the name
-    assert job.run(plan(data, network="mobilenet_v2", recipe="2"), tmp_path / "run", NoProgress()).record.steps > 1
+    assert (
+        job.run(
+            plan(data, network="mobilenet_v2", recipe="2"), out=tmp_path / "run", progress=NoProgress()
+        ).record.steps
+        > 1
+    )
     # larger maps have a spread of their own, and LeNet-5 has no normalisation
     assert job.run(
-        plan(data, network="resnet20_cifar", recipe="1", schedule_fraction=0.1), tmp_path / "b", NoProgress()
+        plan(data, network="resnet20_cifar", recipe="1", schedule_fraction=0.1),
+        out=tmp_path / "b",
+        progress=NoProgress(),
     ).record.steps
     old = job.run(
-        plan(data, network="lenet5", recipe="lenet_1998", schedule_fraction=0.02), tmp_path / "c", NoProgress()
+        plan(data, network="lenet5", recipe="lenet_1998", schedule_fraction=0.02),
+        out=tmp_path / "c",
+        progress=NoProgress(),
     ).record
     assert (old.recipe["batch"], old.steps > 10, np.isfinite(old.test.loss)) == (1, True, True)
 
@@ -434,7 +443,12 @@ def test_fewer_images_than_a_batch(tmp_path: Path) -> None:
     """They make one batch of their own; a single one makes a batch of one."""
     data = draw(tmp_path / "data" / "train", 2, colour=True).parent
     draw(data / "test", 1, colour=True, first=10)
-    assert job.run(plan(data, network="mobilenet_v2", recipe="64"), tmp_path / "run", NoProgress()).record.steps == 1
+    assert (
+        job.run(
+            plan(data, network="mobilenet_v2", recipe="64"), out=tmp_path / "run", progress=NoProgress()
+        ).record.steps
+        == 1
+    )
 
 
 # ---------------------------------------------------------------------- images that cannot be read
@@ -482,8 +496,13 @@ def test_unreadable_images_are_named_and_counted(data: Path, tmp_path: Path, cou
 def test_too_many_unreadable_images_stop_the_run(data: Path, tmp_path: Path) -> None:
     names = spoil(data, 15)
     with pytest.raises(DataError, match=r"of 60 images .* cannot be read") as caught:
-        job.run(plan(data), tmp_path / "run", NoProgress())
+        job.run(plan(data), out=tmp_path / "run", progress=NoProgress())
     assert "--max-unreadable" in (caught.value.hint or "")
     assert any(name in caught.value.message for name in names)
     runtime = RuntimeOptions(max_unreadable=0.3)
-    assert job.run(plan(data, epochs=1), tmp_path / "other", NoProgress(), runtime=runtime).record.data.unreadable == 15
+    assert (
+        job.run(
+            plan(data, epochs=1), out=tmp_path / "other", progress=NoProgress(), runtime=runtime
+        ).record.data.unreadable
+        == 15
+    )

@@ -36,4 +36,4 @@ def test_fit_runs_on_cuda(tmp_path: Path) -> None:
         noise = rng.integers(0, 100, (32, 32, 3)) + 150 * (i % 2)
         Image.fromarray(noise.astype(np.uint8)).save(path)
     plan = FitPlan(data=str(tmp_path / "data"), backbone="resnet20_cifar", device="cuda")
-    assert fit.run(plan, tmp_path / "run", NoProgress()).record.test.top1 == 1.0
+    assert fit.run(plan, out=tmp_path / "run", progress=NoProgress()).record.test.top1 == 1.0

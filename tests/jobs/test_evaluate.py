@@ -37,9 +37,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     draw(at / "data" / "train", 20, colour=True)
     draw(at / "data" / "test", 12, colour=True, first=1000)
     plan = TrainPlan(network="lenet5", data=str(at / "data"), recipe="lenet_short", epochs=6)
-    train.run(dataclasses.replace(plan, snapshots=3), at / "a", NoProgress())
+    train.run(dataclasses.replace(plan, snapshots=3), out=at / "a", progress=NoProgress())
     other = dataclasses.replace(plan, network="resnet20_cifar", recipe="cifar_short", epochs=2)
-    train.run(other, at / "b", NoProgress())
+    train.run(other, out=at / "b", progress=NoProgress())
     return at
 
 
@@ -48,12 +48,12 @@ def plan(runs: Path, model: str = "a", **fields: object) -> EvalPlan:
 
 
 def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
-    found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta="mirror"), NoProgress())
+    found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta="mirror"), progress=NoProgress())
     ways = [(row.model, row.tta) for row in (*found.single, *found.ensemble)]
     a, b = str(runs / "a"), str(runs / "b")
     c = "ensemble of 2"
     assert ways == [(a, None), (a, "mirror"), (b, None), (b, "mirror"), (c, None), (c, "mirror")]
-    alone = evaluate.run(plan(runs), NoProgress())
+    alone = evaluate.run(plan(runs), progress=NoProgress())
     assert (found.single[0].top1, found.single[0].loss) == pytest.approx((alone.top1, alone.loss))
     assert alone.ensemble == ()
     assert found.single[0].gain is None
@@ -72,7 +72,7 @@ def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
 def test_the_command_python_and_prediction_agree(runs: Path, tta: str | None) -> None:
     """The loss over the test images, from the probabilities of the class that Python users have."""
     models = [runs / "a", runs / "b"]
-    found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta=tta), NoProgress())
+    found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta=tta), progress=NoProgress())
     files = sorted((runs / "data" / "test").rglob("*.png"))
     both = striate.ensemble(models, tta=tta)
     p = both.predict_proba(files)
@@ -81,20 +81,20 @@ def test_the_command_python_and_prediction_agree(runs: Path, tta: str | None) ->
     each_one = [striate.load(model, tta=tta).predict_proba(files) for model in models]
     assert p == pytest.approx(np.mean(each_one, axis=0))
     asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), tta=tta, images=(str(files[0]),))
-    named = {each["label"]: each["probability"] for each in predict.run(asked, NoProgress())[0]["predictions"]}
+    named = {each["label"]: each["probability"] for each in predict.run(asked, progress=NoProgress())[0]["predictions"]}
     assert [named[name] for name in both.classes] == pytest.approx(list(p[0]))
 
 
 def test_snapshots_are_measured_beside_the_last(runs: Path) -> None:
-    found = evaluate.run(plan(runs, snapshots=True), NoProgress())
+    found = evaluate.run(plan(runs, snapshots=True), progress=NoProgress())
     assert [Path(row.model).name for row in found.single] == ["3.safetensors", "2.safetensors", "1.safetensors"]
-    last = evaluate.run(plan(runs), NoProgress())
+    last = evaluate.run(plan(runs), progress=NoProgress())
     assert found.single[0].loss == pytest.approx(last.loss)  # the last snapshot is the run's own model
     assert [row.model for row in found.ensemble] == ["ensemble of 3"]
-    second = evaluate.run(plan(runs, "a/snapshots/2.safetensors"), NoProgress())
+    second = evaluate.run(plan(runs, "a/snapshots/2.safetensors"), progress=NoProgress())
     assert second.loss == pytest.approx(found.single[1].loss)
     with pytest.raises(CheckpointError, match="holds no snapshots"):
-        evaluate.run(plan(runs, "b", snapshots=True), NoProgress())
+        evaluate.run(plan(runs, "b", snapshots=True), progress=NoProgress())
 
 
 def copied(runs: Path, to: Path, classes: list[str]) -> str:
@@ -112,18 +112,18 @@ def copied(runs: Path, to: Path, classes: list[str]) -> str:
 def test_classes_are_matched_by_name(runs: Path, tmp_path: Path) -> None:
     """The same network with its outputs in another order is the same member; other names are no member."""
     turned = copied(runs, tmp_path / "turned", ["stairs", "disc", "bars"])
-    found = evaluate.run(plan(runs, also=(turned,)), NoProgress())
+    found = evaluate.run(plan(runs, also=(turned,)), progress=NoProgress())
     assert [row.loss for row in (*found.single, *found.ensemble)] == pytest.approx([found.single[0].loss] * 3)
     named = copied(runs, tmp_path / "named", ["stairs", "disc", "poles"])
     with pytest.raises(PlanError, match=r"model 2 does not tell apart the 3 classes.*does not know 'bars'"):
-        evaluate.run(plan(runs, also=(named,)), NoProgress())
+        evaluate.run(plan(runs, also=(named,)), progress=NoProgress())
 
 
 def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
     notes = Notes()
-    new = evaluate.run(plan(runs), notes)
+    new = evaluate.run(plan(runs), progress=notes)
     assert (new.single[0].trained_on, notes.said) == (0, [])
-    old = evaluate.run(plan(runs, split="train"), notes)
+    old = evaluate.run(plan(runs, split="train"), progress=notes)
     assert old.single[0].trained_on == old.n == 60
     assert "60 of 60 images were used to train or select" in notes.said[0]
 
@@ -131,7 +131,9 @@ def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
 def test_a_run_that_does_not_say_its_images_claims_nothing(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
     (tmp_path / "b" / "images.npy").unlink()
-    assert evaluate.run(plan(runs, str(tmp_path / "b"), split="train"), NoProgress()).single[0].trained_on is None
+    assert (
+        evaluate.run(plan(runs, str(tmp_path / "b"), split="train"), progress=NoProgress()).single[0].trained_on is None
+    )
 
 
 def test_copies_elsewhere_are_found_by_content(runs: Path, tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_copies_elsewhere_are_found_by_content(runs: Path, tmp_path: Path) -> No
         (tmp_path / shape).mkdir()
         shutil.copy(runs / "data" / "train" / shape / "003.png", tmp_path / shape / "copied.png")
         Image.fromarray(drawing(place, 5000, colour=True)).save(tmp_path / shape / "new.png")
-    found = evaluate.run(plan(runs, data=str(tmp_path)), NoProgress())
+    found = evaluate.run(plan(runs, data=str(tmp_path)), progress=NoProgress())
     assert (found.n, found.single[0].trained_on) == (6, 3)
 
 
@@ -147,4 +149,4 @@ def test_a_damaged_list_of_images_is_named(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
     (tmp_path / "b" / "images.npy").write_bytes(b"no array")
     with pytest.raises(CheckpointError, match=r"images\.npy is damaged"):
-        evaluate.run(plan(runs, model=str(tmp_path / "b")), NoProgress())
+        evaluate.run(plan(runs, model=str(tmp_path / "b")), progress=NoProgress())

@@ -41,7 +41,7 @@ def plan_of(data: Path, like: FitPlan = HEAD_ALONE, **changes: Any) -> FitPlan:
 
 def fitted(data: Path, out: Path, like: FitPlan = HEAD_ALONE, **changes: Any) -> dict[str, Any]:
     """A run's `metrics.json`."""
-    fit.run(plan_of(data, like, **changes), out, NoProgress())
+    fit.run(plan_of(data, like, **changes), out=out, progress=NoProgress())
     return json.loads((out / "metrics.json").read_text())
 
 
@@ -76,7 +76,7 @@ def images(place: Path) -> Path:
 @pytest.fixture(scope="module")
 def run(place: Path, images: Path) -> Path:
     """The one run that most tests look at."""
-    fit.run(plan_of(images, PLAN), place / "run", NoProgress())
+    fit.run(plan_of(images, PLAN), out=place / "run", progress=NoProgress())
     return place / "run"
 
 
@@ -158,7 +158,7 @@ def test_eval_of_the_run_on_the_same_images_agrees(
     for row in predictions:
         (tmp_path / row["label"]).mkdir(exist_ok=True)
         shutil.copy(images / row["file"], tmp_path / row["file"])
-    score = evaluate.run(EvalPlan(model=str(run), data=str(tmp_path)), NoProgress())
+    score = evaluate.run(EvalPlan(model=str(run), data=str(tmp_path)), progress=NoProgress())
     assert score.n == metrics["test"]["n"]
     assert [list(row) for row in score.confusion] == metrics["test"]["confusion"]
     for name in ("top1", "top5", "balanced_accuracy", "macro_f1"):
@@ -200,7 +200,7 @@ def test_the_same_plan_gives_the_same_numbers(
 
 def test_a_finished_run_is_returned_and_nothing_is_computed(run: Path, images: Path) -> None:
     before = contents(run)
-    outcome = fit.run(plan_of(images, PLAN), run, NoProgress())
+    outcome = fit.run(plan_of(images, PLAN), out=run, progress=NoProgress())
     assert outcome.finished_before
     assert outcome.record.test.n == len((run / "predictions.csv").read_text().splitlines()) - 1
     assert contents(run) == before
@@ -209,7 +209,7 @@ def test_a_finished_run_is_returned_and_nothing_is_computed(run: Path, images: P
 def test_another_plan_is_refused_and_the_run_stays(run: Path, images: Path) -> None:
     before = contents(run)
     with pytest.raises(PlanError, match="another plan, differing in seed"):
-        fit.run(plan_of(images, PLAN, seed=1), run, NoProgress())
+        fit.run(plan_of(images, PLAN, seed=1), out=run, progress=NoProgress())
     result = CliRunner().invoke(app, ["fit", str(images), "--backbone", "lenet5", "--out", str(run)])
     assert result.exit_code == 1
     assert "another plan" in result.stderr
@@ -220,7 +220,7 @@ def test_another_plan_is_refused_and_the_run_stays(run: Path, images: Path) -> N
 def test_a_folder_of_other_files_is_refused(images: Path) -> None:
     before = contents(images)
     with pytest.raises(PlanError, match="holds no run"):
-        fit.run(plan_of(images), images, NoProgress())
+        fit.run(plan_of(images), out=images, progress=NoProgress())
     assert contents(images) == before
 
 
@@ -232,7 +232,7 @@ def test_a_slip_in_the_plan_leaves_no_folder(images: Path, tmp_path: Path) -> No
         ({"data": str(tmp_path)}, DataError),
     ):
         with pytest.raises(error):
-            fit.run(dataclasses.replace(plan_of(images), **slip), out, NoProgress())
+            fit.run(dataclasses.replace(plan_of(images), **slip), out=out, progress=NoProgress())
         assert not out.exists()
     assert fitted(images, out)["chosen"]["backbone"] == "lenet5"
 
@@ -266,14 +266,14 @@ def test_an_interrupt_at_any_call_changes_no_number(place: Path, tmp_path: Path,
     data = draw(place / "many", 110)
     plan = dataclasses.replace(plan_of(data, PLAN, scratch=False), work_s=0.2)
     monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "other"))
-    fit.run(plan, tmp_path / "whole", NoProgress())
+    fit.run(plan, out=tmp_path / "whole", progress=NoProgress())
     whole = json.loads((tmp_path / "whole/metrics.json").read_text())
 
     monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "home"))
     outcome, calls, stops = None, 12.0, 0
     while outcome is None:
         try:
-            outcome = fit.run(plan, tmp_path / "run", Stopper(calls))
+            outcome = fit.run(plan, out=tmp_path / "run", progress=Stopper(calls))
         except KeyboardInterrupt:
             calls, stops = 1.5 * calls, stops + 1
     assert outcome.resumed
@@ -338,7 +338,7 @@ def test_many_unreadable_images_stop_the_run_with_the_list(tmp_path: Path) -> No
     data, out = draw(tmp_path / "data", 20), tmp_path / "out"
     spoilt = spoil(data, 4)
     with pytest.raises(DataError, match=r"4 of 60 images .* cannot be read") as caught:
-        fit.run(plan_of(data), out, NoProgress())
+        fit.run(plan_of(data), out=out, progress=NoProgress())
     assert all(name in caught.value.message for name in spoilt)
     assert "--max-unreadable" in (caught.value.hint or "")
     assert not out.exists()

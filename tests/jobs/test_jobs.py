@@ -47,7 +47,7 @@ def test_two_jobs_at_once_give_the_results_of_jobs_alone(tmp_path: Path, monkeyp
     def plan(seed: int) -> TrainPlan:
         return TrainPlan(network="lenet5", data=str(data), seed=seed)
 
-    alone = [train.run(plan(seed), tmp_path / f"alone{seed}").folder for seed in (1, 2)]
+    alone = [train.run(plan(seed), out=tmp_path / f"alone{seed}").folder for seed in (1, 2)]
     cancels = CancelsAtEpoch()
     one = Job(functools.partial(train.run, out=tmp_path / "one"), plan(1))
     other = cancels.job = Job(functools.partial(train.run, out=tmp_path / "other"), plan(2), progress=cancels)

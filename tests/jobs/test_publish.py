@@ -44,16 +44,16 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         patch.setenv("STRIATE_OFFLINE", "1")
         patch.setattr(recipes, "recipe", lambda name: QUICK)
         plan = TrainPlan(network="lenet5", data=str(home / "shapes"), recipe="quick", validate=True)
-        first = training.run(plan, home / "run", NoProgress()).folder
+        first = training.run(plan, out=home / "run", progress=NoProgress()).folder
         again = FitPlan(data=str(home / "shapes"), backbone=str(first), engine="torch", work_s=1e-5, scratch=False)
-        second = fit.run(again, home / "fitted", NoProgress()).folder
+        second = fit.run(again, out=home / "fitted", progress=NoProgress()).folder
     assert "alices-secret-image" in (first / "metrics.json").read_text()
     assert SECRET in (second / "model.json").read_text()
     return SimpleNamespace(train=first, fit=second, home=home)
 
 
 def published(run: Path, to: Path, **more: Any) -> Path:
-    publish.run(PublishPlan(run=str(run), to=str(to), licence="apache-2.0", **more), NoProgress())
+    publish.run(PublishPlan(run=str(run), to=str(to), licence="apache-2.0", **more), progress=NoProgress())
     return to
 
 
@@ -118,7 +118,7 @@ def test_what_was_published_is_a_start_for_others(runs: SimpleNamespace, tmp_pat
 def test_other_licences_names_and_classes_do_no_harm(runs: SimpleNamespace, tmp_path: Path) -> None:
     hostile = "a: b # <b>|x|</b> \"'\n---"
     plan = PublishPlan(run=str(runs.fit), to=str(tmp_path / "out"), licence=hostile, data_name=hostile)
-    publish.run(plan, NoProgress())
+    publish.run(plan, progress=NoProgress())
     text = (tmp_path / "out" / "README.md").read_text()
     head = yaml.safe_load(text.split("---\n")[1])
     assert (head["license"], head["license_name"]) == ("other", hostile)
@@ -129,7 +129,7 @@ def test_other_licences_names_and_classes_do_no_harm(runs: SimpleNamespace, tmp_
 
 def refusal(**plan: Any) -> StriateError:
     with pytest.raises(StriateError) as caught:
-        publish.run(PublishPlan(**({"licence": "mit"} | plan)), NoProgress())
+        publish.run(PublishPlan(**({"licence": "mit"} | plan)), progress=NoProgress())
     assert caught.value.hint
     return caught.value
 
@@ -187,10 +187,10 @@ def test_pushing_to_the_hub(runs: SimpleNamespace, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(hub, "connect", lambda: played)
     plan = PublishPlan(run=str(runs.train), to="hub:somebody/shapes", licence="mit", private=True)
     with pytest.raises(WeightsNotFoundError, match="STRIATE_OFFLINE is set"):
-        publish.run(plan, NoProgress())
+        publish.run(plan, progress=NoProgress())
     assert not played.made
     monkeypatch.delenv("STRIATE_OFFLINE")
-    record = publish.run(plan, NoProgress())
+    record = publish.run(plan, progress=NoProgress())
     assert played.made == {"somebody/shapes": {"private": True, "exist_ok": True}}
     assert set(played.files) == set(record.files)
     assert b'striate.load("hub:somebody/shapes")' in played.files["README.md"]

@@ -42,9 +42,9 @@ def test_training_images_are_larger_and_the_others_are_not(tmp_path: Path, monke
     monkeypatch.setattr(recipes, "recipe", lambda name: CUTS)
     monkeypatch.setattr("striate.tasks.classify.task.PixelSource", spied)
     plan = TrainPlan(network="resnet20_cifar", data=str(tmp_path / "data"), recipe="cuts", validate=True)
-    record = job.run(plan, tmp_path / "one", NoProgress()).record
+    record = job.run(plan, out=tmp_path / "one", progress=NoProgress()).record
     assert sorted(shapes) == [((32, 32, 3), None), ((44, 44, 3), (32, 32))]
     assert record.validation is not None
-    job.run(plan, tmp_path / "two", NoProgress(), runtime=RuntimeOptions(workers=1))
+    job.run(plan, out=tmp_path / "two", progress=NoProgress(), runtime=RuntimeOptions(workers=1))
     one, two = (load_file(tmp_path / run / "model.safetensors") for run in ("one", "two"))
     assert all((one[name] == two[name]).all() for name in one)

@@ -54,7 +54,7 @@ def weights(folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> None:
-    done = job.run(plan(data), tmp_path / "run", NoProgress())
+    done = job.run(plan(data), out=tmp_path / "run", progress=NoProgress())
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert found["data"]["validation"] == 0
     assert found["data"]["train"] + found["data"]["test"] == 60
@@ -69,7 +69,7 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
     )
     assert "Training curves" in (done.folder / "report.html").read_text()
     assert not (done.folder / "work").exists()
-    again = job.run(plan(data), tmp_path / "run", NoProgress())
+    again = job.run(plan(data), out=tmp_path / "run", progress=NoProgress())
     assert io.to_json(again.record) == io.to_json(done.record)
 
 
@@ -82,7 +82,7 @@ def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) 
             if event == "epoch":
                 pages.append((tmp_path / "run" / "report.html").read_text())
 
-    job.run(plan(data), tmp_path / "run", Looking())
+    job.run(plan(data), out=tmp_path / "run", progress=Looking())
     assert len(pages) == 3
     assert all("Striate is training resnet20_cifar on data" in page for page in pages)
     assert "Striate is training" not in (tmp_path / "run" / "report.html").read_text()
@@ -91,26 +91,26 @@ def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) 
 def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("lr = 0.05\nbatch = 16\nepochs = 1\n")
-    done = job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
+    done = job.run(plan(data, recipe=str(file), micro_batch=8), out=tmp_path / "run", progress=NoProgress())
     assert [each.images for each in done.record.micro_batches] == [8]
     assert (done.record.recipe["batch"], done.record.recipe["micro_batch"], len(done.record.curve)) == (16, 8, 1)
     assert json.loads((done.folder / "model.json").read_text())["made"]["recipe"] == "mine"
     with pytest.raises(PlanError, match="batch of 16 images does not part into groups of 5"):
-        job.run(plan(data, recipe=str(file), micro_batch=5), tmp_path / "other", NoProgress())
-    again = job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
+        job.run(plan(data, recipe=str(file), micro_batch=5), out=tmp_path / "other", progress=NoProgress())
+    again = job.run(plan(data, recipe=str(file), micro_batch=8), out=tmp_path / "run", progress=NoProgress())
     assert io.to_json(again.record) == io.to_json(done.record)
     file.write_text("lr = 0.06\nbatch = 16\nepochs = 1\n")
     with pytest.raises(PlanError, match="was trained by another recipe of that name"):
-        job.run(plan(data, recipe=str(file), micro_batch=8), tmp_path / "run", NoProgress())
+        job.run(plan(data, recipe=str(file), micro_batch=8), out=tmp_path / "run", progress=NoProgress())
     file.write_text("lr = 0.05\nbatch = 16\nepochs = 0\n")
     with pytest.raises(PlanError, match=r"mine\.toml is refused: lr, batch, epochs and steps must be above 0"):
-        job.run(plan(data, recipe=str(file)), tmp_path / "third", NoProgress())
+        job.run(plan(data, recipe=str(file)), out=tmp_path / "third", progress=NoProgress())
 
 
 @pytest.mark.usefixtures("quick")
 def test_workers_and_folder_change_no_weight(data: Path, tmp_path: Path) -> None:
-    job.run(plan(data), tmp_path / "one", NoProgress())
-    job.run(plan(data), tmp_path / "two", NoProgress(), runtime=RuntimeOptions(workers=2))
+    job.run(plan(data), out=tmp_path / "one", progress=NoProgress())
+    job.run(plan(data), out=tmp_path / "two", progress=NoProgress(), runtime=RuntimeOptions(workers=2))
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert all((one[name] == two[name]).all() for name in one)
 
@@ -124,29 +124,32 @@ def test_a_run_begun_with_other_images_is_not_begun_anew_unasked(data: Path, tmp
 
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        job.run(plan(data), out, StopsAtStepThree(), runtime=RuntimeOptions(save_every_s=0.0))
+        job.run(plan(data), out=out, progress=StopsAtStepThree(), runtime=RuntimeOptions(save_every_s=0.0))
     state = (out / "work" / "training.safetensors").read_bytes()
     for image in sorted((data / "disc").iterdir())[:10]:
         image.unlink()
     with pytest.raises(PlanError, match="began with other images") as caught:
-        job.run(plan(data), out, NoProgress())
+        job.run(plan(data), out=out, progress=NoProgress())
     assert "training.safetensors" in str(caught.value.hint)
     assert (out / "work" / "training.safetensors").read_bytes() == state
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path) -> None:
-    done = job.run(plan(data, schedule_fraction=0.34), tmp_path / "run", NoProgress())
+    done = job.run(plan(data, schedule_fraction=0.34), out=tmp_path / "run", progress=NoProgress())
     kept = json.loads((done.folder / "plan.json").read_text())
     del kept["plan"]["snapshots"]
     (done.folder / "plan.json").write_text(json.dumps(kept))
-    assert job.run(plan(data, schedule_fraction=0.34), done.folder, NoProgress()).record.steps == done.record.steps
+    assert (
+        job.run(plan(data, schedule_fraction=0.34), out=done.folder, progress=NoProgress()).record.steps
+        == done.record.steps
+    )
 
 
 def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path: Path, monkeypatch) -> None:
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
     monkeypatch.setattr(recipes, "recipe", lambda name: waiting)
-    record = job.run(plan(data), tmp_path / "run", NoProgress()).record
+    record = job.run(plan(data), out=tmp_path / "run", progress=NoProgress()).record
     assert record.data.validation > 0
     history = [row["top1"] for row in record.curve]
     assert record.validation == max(history)
@@ -155,14 +158,16 @@ def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path
 
 @pytest.mark.usefixtures("quick")
 def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
-    assert len(job.run(plan(data, schedule_fraction=0.34), tmp_path / "run", NoProgress()).record.curve) == 1
+    assert (
+        len(job.run(plan(data, schedule_fraction=0.34), out=tmp_path / "run", progress=NoProgress()).record.curve) == 1
+    )
     with pytest.raises(PlanError, match="share"):
         plan(data, schedule_fraction=1.5)
 
 
 @pytest.mark.usefixtures("quick")
 def test_the_last_the_best_and_each_cycles_weights_are_kept(data: Path, tmp_path: Path) -> None:
-    done = job.run(plan(data, snapshots=3, validate=True), tmp_path / "run", NoProgress())
+    done = job.run(plan(data, snapshots=3, validate=True), out=tmp_path / "run", progress=NoProgress())
     kept = sorted(file.name for file in (done.folder / "snapshots").iterdir())
     assert kept == ["1.safetensors", "2.safetensors", "3.safetensors"]
     assert done.record.snapshots == 3
@@ -187,10 +192,10 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
     seen: list[int] = []
     real = loop.train
     monkeypatch.setattr(loop, "train", lambda m, *a, **k: seen.append(len(m.model.aux)) or real(m, *a, **k))
-    done = job.run(plan(data, network="googlenet"), tmp_path / "run", NoProgress())
+    done = job.run(plan(data, network="googlenet"), out=tmp_path / "run", progress=NoProgress())
     assert seen == [2 if weight else 0]
     assert not [name for name in weights(done.folder) if name.startswith("aux.")]
-    found = evaluate.run(EvalPlan(model=str(done.folder), data=str(data)), NoProgress())
+    found = evaluate.run(EvalPlan(model=str(done.folder), data=str(data)), progress=NoProgress())
     assert found.n == 60
 
 
@@ -198,7 +203,7 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
 def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="'wandb' is not installed; pip install wandb"):
-        job.run(plan(data), tmp_path / "run", NoProgress(), runtime=RuntimeOptions(trackers=("wandb",)))
+        job.run(plan(data), out=tmp_path / "run", progress=NoProgress(), runtime=RuntimeOptions(trackers=("wandb",)))
     assert not (tmp_path / "run").exists()
     with pytest.raises(PlanError, match="known: tensorboard, wandb, mlflow"):
         RuntimeOptions(trackers=("tensorbored",))
@@ -219,8 +224,8 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
 
     runtime = RuntimeOptions(trackers=("tensorboard",), save_every_s=0)
     with pytest.raises(KeyboardInterrupt):
-        job.run(plan(data, validate=True), tmp_path / "run", Stopping(), runtime=runtime)
-    record = job.run(plan(data, validate=True), tmp_path / "run", NoProgress(), runtime=runtime).record
+        job.run(plan(data, validate=True), out=tmp_path / "run", progress=Stopping(), runtime=runtime)
+    record = job.run(plan(data, validate=True), out=tmp_path / "run", progress=NoProgress(), runtime=runtime).record
     assert len(record.resumes) == 1
     told = EventAccumulator(str(tmp_path / "run" / "trackers" / "striate"))
     told.Reload()
@@ -233,10 +238,10 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
 
 def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=2, whiten=True))
-    whole = job.run(plan(data), tmp_path / "whole", NoProgress())
+    whole = job.run(plan(data), out=tmp_path / "whole", progress=NoProgress())
     with pytest.raises(KeyboardInterrupt):
-        job.run(plan(data), tmp_path / "parts", Stopping(), runtime=RuntimeOptions(save_every_s=0))
-    assert job.run(plan(data), tmp_path / "parts", NoProgress()).record.resumes
+        job.run(plan(data), out=tmp_path / "parts", progress=Stopping(), runtime=RuntimeOptions(save_every_s=0))
+    assert job.run(plan(data), out=tmp_path / "parts", progress=NoProgress()).record.resumes
     one, two = weights(whole.folder), weights(tmp_path / "parts")
     assert all((one[name] == two[name]).all() for name in one)
     filters = one["stem.conv.weight"]
@@ -248,7 +253,7 @@ def test_a_network_that_cannot_be_whitened_is_refused_before_anything_is_decoded
 ) -> None:
     monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, whiten=True))
     with pytest.raises(PlanError, match="could be whitened"):
-        job.run(plan(data, network="mlp"), tmp_path / "run", NoProgress())
+        job.run(plan(data, network="mlp"), out=tmp_path / "run", progress=NoProgress())
     assert not (tmp_path / "run").exists()
 
 
@@ -291,12 +296,12 @@ def test_twenty_kills_change_no_bit(tmp_path: Path, workers: int) -> None:
 @pytest.mark.usefixtures("quick")
 def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(step_memory, "free_bytes", lambda device: 20_000_000)
-    record = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "run", NoProgress()).record
+    record = job.run(plan(data, epochs=1, precision="float32"), out=tmp_path / "run", progress=NoProgress()).record
     assert record.micro_batches[0].step == 0
     assert 1 < record.micro_batches[0].images < 16
     assert "16 images at a time do not fit into memory" in (tmp_path / "run" / "log.jsonl").read_text()
     monkeypatch.setattr(step_memory, "free_bytes", lambda device: 4_000_000_000)
-    roomy = job.run(plan(data, epochs=1, precision="float32"), tmp_path / "roomy", NoProgress()).record
+    roomy = job.run(plan(data, epochs=1, precision="float32"), out=tmp_path / "roomy", progress=NoProgress()).record
     assert [each.images for each in roomy.micro_batches] == [16]
 
 
@@ -304,6 +309,6 @@ def test_a_memory_too_small_for_the_batch_is_recorded(data: Path, tmp_path: Path
 @pytest.mark.parametrize("native", [True, False])
 def test_precision_is_what_the_device_computes_in(data: Path, tmp_path: Path, monkeypatch, native: bool) -> None:
     monkeypatch.setattr("striate.jobs.train_steps.native_bf16", lambda device: native)
-    record = job.run(plan(data, epochs=1, precision="auto"), tmp_path / "run", NoProgress()).record
+    record = job.run(plan(data, epochs=1, precision="auto"), out=tmp_path / "run", progress=NoProgress()).record
     assert record.precision == ("bf16" if native else "float32")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["plan"]["precision"] == "auto"

@@ -34,7 +34,7 @@ QUICK = Recipe(lr=0.02, batch=12, epochs=2, source="test")
 
 def refit(data: Path, backbone: str | Path, out: Path) -> fit.FitOutcome:
     plan = FitPlan(data=str(data), backbone=str(backbone), engine="torch", work_s=1e-5, scratch=False)
-    return fit.run(plan, out, NoProgress())
+    return fit.run(plan, out=out, progress=NoProgress())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         patch.setenv("STRIATE_HOME", str(folder / "home"))
         patch.setenv("STRIATE_OFFLINE", "1")
         patch.setattr(recipes, "recipe", lambda name: QUICK)
-        run = training.run(TrainPlan(network="lenet5", data=str(first), recipe="quick"), folder / "run", NoProgress())
+        run = training.run(
+            TrainPlan(network="lenet5", data=str(first), recipe="quick"), out=folder / "run", progress=NoProgress()
+        )
         done = refit(second, run.folder, folder / "fitted")
         yield SimpleNamespace(folder=folder, second=second, run=run.folder, fitted=done.folder, record=done.record)
 
@@ -101,10 +103,12 @@ def test_every_way_to_name_a_folder_gives_the_same_network(place: SimpleNamespac
 
 
 def test_other_verbs_take_a_folder(place: SimpleNamespace) -> None:
-    score = evaluate.run(EvalPlan(model=str(place.fitted), data=str(place.second), engine="torch"), NoProgress())
+    score = evaluate.run(
+        EvalPlan(model=str(place.fitted), data=str(place.second), engine="torch"), progress=NoProgress()
+    )
     assert score.n == 36
     image = str(place.second / "b" / "100.png")
-    (row,) = predict.run(PredictPlan(model=str(place.run), images=(image,)), NoProgress())
+    (row,) = predict.run(PredictPlan(model=str(place.run), images=(image,)), progress=NoProgress())
     assert {each["label"] for each in row["predictions"]} == {"bars", "disc", "stairs"}
     assert show.run(str(place.run)).totals.params == sum(
         p.numel() for p in striate.create_model(str(place.run)).parameters()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def features(
     with command(debug=debug) as session:
         from striate.jobs import features as job
 
-        record = job.run(plan, out=out, progress=session.progress)
+        record = session.run(partial(job.run, out=out), plan)
     if json:
         print_json(record)
         return

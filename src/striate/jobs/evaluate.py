@@ -27,7 +27,7 @@ from striate.tasks.classify.task import Classification
 from striate.weights.trained import IMAGES
 
 
-def run(plan: EvalPlan, progress: ProgressCallback | None = None, cancel: CancelToken | None = None) -> Any:
+def run(plan: EvalPlan, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None) -> Any:
     """Score runs and published models, and what they come to together.
 
     A published model's outputs are matched to the data's labels by synset, name or number.

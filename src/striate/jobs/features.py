@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.atomic import write_bytes
+from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import pick
 from striate.core.errors import DataError, PlanError
-from striate.core.events import ProgressCallback
+from striate.core.events import NoProgress, ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.column import CategoryColumn
 from striate.data.image_index import ImageIndex
@@ -83,21 +84,25 @@ def require_format(path: Path) -> None:
         raise PlanError(f"{path} is not a format for features", hint=f"name a file that ends in {' or '.join(FORMATS)}")
 
 
-def run(plan: FeaturesPlan, *, out: Path, progress: ProgressCallback) -> FeaturesRecord:
+def run(
+    plan: FeaturesPlan, *, out: Path, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+) -> FeaturesRecord:
     """Extract features and write them to a file.
 
     Args:
         plan: The model, the images, and the stage.
         out: The file, ``.npz`` or ``.npy``.
-        progress: Receives phases and steps.
+        progress: Receives phases and steps; None reports none.
+        cancel: Asks the job to stop at its next step; None never asks.
 
     Raises:
+        JobCancelled: `cancel` asked to stop.
         DataError: There is no such data, or none of its images can be read.
         PlanError: The file has another ending.
         UnknownModelError: There is no such network, or it has no such stage.
     """
     require_format(out)
-    return extract(plan, progress=progress).save(out)
+    return extract(plan, progress=CancelPoints(progress or NoProgress(), cancel or CancelToken())).save(out)
 
 
 def extract(plan: FeaturesPlan, *, progress: ProgressCallback) -> Features:

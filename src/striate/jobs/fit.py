@@ -102,6 +102,7 @@ class _Model:
 
 def run(
     plan: FitPlan,
+    *,
     out: Path | None = None,
     progress: ProgressCallback | None = None,
     cancel: CancelToken | None = None,

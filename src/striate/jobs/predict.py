@@ -15,7 +15,7 @@ from striate.tasks.classify.ensemble import Ensemble
 
 
 def run(
-    plan: PredictPlan, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+    plan: PredictPlan, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
 ) -> list[dict[str, Any]]:
     """A row for every image: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
 

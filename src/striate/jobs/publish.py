@@ -22,7 +22,7 @@ FILES = (trained.WEIGHTS, trained.CARD, run_folder.METRICS, model_card.NAME)
 
 
 def run(
-    plan: PublishPlan, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+    plan: PublishPlan, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
 ) -> PublishRecord:
     """Write weights, ``model.json``, figures and a model card; nothing in them names a file or folder of this machine.
 

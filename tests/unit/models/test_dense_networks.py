@@ -181,7 +181,9 @@ def test_what_needs_one_answer_an_image_refuses_dense_networks(tmp_path: Path) -
     with pytest.raises(PlanError, match=match):
         open_model("unet")
     with pytest.raises(PlanError, match=match):
-        train.run(TrainPlan(network="unet", data="digits", recipe="lenet_short"), tmp_path / "run", NoProgress())
+        train.run(
+            TrainPlan(network="unet", data="digits", recipe="lenet_short"), out=tmp_path / "run", progress=NoProgress()
+        )
     assert not (tmp_path / "run").exists()
 
 

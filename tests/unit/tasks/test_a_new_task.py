@@ -60,7 +60,7 @@ def test_an_unknown_task_is_refused_with_the_nearest_name(task: None) -> None:
 
 def test_a_regression_is_trained_used_and_evaluated(task: None, data: Path, tmp_path: Path) -> None:
     plan = TrainPlan(task="regress", network="lenet5", data=str(data), recipe=str(data.with_name("short.toml")))
-    run = train.run(plan, tmp_path / "run", NoProgress())
+    run = train.run(plan, out=tmp_path / "run", progress=NoProgress())
     losses = [row["loss"] for row in run.record.curve]
     assert losses[-1] < 0.5 * losses[0]
 
@@ -73,17 +73,17 @@ def test_a_regression_is_trained_used_and_evaluated(task: None, data: Path, tmp_
     assert len(rows) == metrics["test"]["n"] == run.record.data.test
     errors = [abs(float(row["label"]) - float(row["prediction"])) for row in rows]
     assert np.mean(errors) == pytest.approx(metrics["test"]["mae"], abs=1e-5)
-    again = train.run(plan, tmp_path / "run", NoProgress())
+    again = train.run(plan, out=tmp_path / "run", progress=NoProgress())
     assert again.record == run.record
 
     file = rows[0]["file"]
     asked = PredictPlan(model=str(run.folder), images=(str(data.with_name(file)), str(data.with_name("none.png"))))
-    found, missing = predict.run(asked, NoProgress())
+    found, missing = predict.run(asked, progress=NoProgress())
     assert found["predictions"][0]["value"] == pytest.approx(float(rows[0]["prediction"]), abs=1e-3)
     assert "cannot be read" in missing["error"]
 
-    score = evaluate.run(EvalPlan(model=str(run.folder), data=str(data)), NoProgress())
+    score = evaluate.run(EvalPlan(model=str(run.folder), data=str(data)), progress=NoProgress())
     assert score.n == 160
     assert score.mae == pytest.approx(run.record.test.mae, abs=0.1)
     with pytest.raises(PlanError, match="not a classifier"):
-        evaluate.run(EvalPlan(model=str(run.folder), data=str(data), tta="mirror"), NoProgress())
+        evaluate.run(EvalPlan(model=str(run.folder), data=str(data), tta="mirror"), progress=NoProgress())
