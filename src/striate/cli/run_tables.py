@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from striate import tasks
 from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.durations import format_duration
 from striate.core.words import count, interval, percent, plural, printable, storage
@@ -16,7 +17,6 @@ from striate.records.results import (
     Candidate,
     EvalRecord,
     FitRecord,
-    LayerProbe,
     ModelScore,
     Score,
     TrainRecord,
@@ -25,20 +25,23 @@ from striate.records.verbs import FeaturesRecord, PublishRecord
 from striate.report.findings import judged_on
 from striate.report.verdict import is_winner, judge, name_of
 
+if TYPE_CHECKING:
+    from striate.tasks.base import Task
+
 FEW_FILES = 5
 MANY_CLASSES = 40
 
 
 def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) -> None:
     """Print a finished `fit`: candidates, layer probes, test metrics, summary, and the path of the report."""
-    console, verdict = open_console(), judge(record)
+    console, verdict, task = open_console(), judge(record), tasks.get(record.task)
     if finished_before:
         console.print(f"This run had already finished. Results from {folder}:")
     tabulate(
         console,
         f"Candidates, {judged_on(record)}",
-        ("", "candidate", "top-1", "95 % interval", "epochs", "time"),
-        [_candidate(each, chosen=is_winner(each, record)) for each in record.candidates],
+        ("", "candidate", task.metric_title, "95 % interval", "epochs", "time"),
+        [_candidate(task, each, chosen=is_winner(each, record)) for each in record.candidates],
         numbers=(2, 3, 4, 5),
     )
     for each in record.candidates:
@@ -48,8 +51,8 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
         tabulate(
             console,
             "Layer probes, cross-validated on the training images",
-            ("layer", "channels", "top-1", "95 % interval", ""),
-            [_depth(point, record.chosen.reused_stages) for point in record.depth],
+            ("layer", "channels", task.metric_title, "95 % interval", ""),
+            [_depth(task, point, record.chosen.reused_stages) for point in record.depth],
             numbers=(1, 2, 3),
         )
     _score_lines(console, record.test)
@@ -64,23 +67,24 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
     console.print(f"next:   striate predict {folder} IMAGE", soft_wrap=True)
 
 
-def _candidate(candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
+def _candidate(task: type[Task], candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
     mark, name = ("*" if chosen else ""), name_of(candidate)
     if candidate.validation is None:
         return (mark, name, "skipped", "-", "-", "-")
     return (
         mark,
         name,
-        percent(candidate.validation.top1),
-        interval(candidate.validation.top1_interval),
+        task.format(task.value(candidate.validation)),
+        task.format_interval(task.interval(candidate.validation)),
         count(candidate.epochs) if candidate.epochs else "-",
         format_duration(candidate.seconds),
     )
 
 
-def _depth(point: LayerProbe, reused: Sequence[str]) -> tuple[str, ...]:
+def _depth(task: type[Task], point: Any, reused: Sequence[str]) -> tuple[str, ...]:
     state = "frozen" if point.stage in reused else ""
-    return (point.stage, count(point.channels), percent(point.top1), interval(point.top1_interval), state)
+    value, ends = task.format(task.value(point)), task.format_interval(task.interval(point))
+    return (point.stage, count(point.channels), value, ends, state)
 
 
 def show_train(record: TrainRecord, folder: Path) -> None:

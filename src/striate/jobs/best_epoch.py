@@ -13,7 +13,7 @@ from torch import Tensor
 from striate.cache.decoded import Decoded
 from striate.models.pixels import PixelNetwork
 from striate.records.recipes import Augment
-from striate.tasks.base import Targets, Task, value
+from striate.tasks.base import Targets, Task
 from striate.training import checkpoint
 from striate.training.ranks import Ranks
 
@@ -54,7 +54,7 @@ class BestEpoch:
         with torch.inference_mode():
             mine = [each.float().numpy() for each in self._outputs()]
         outputs = [each for part in self._ranks.gather(mine) for each in part]
-        found = value(self._task, self._task.score(np.concatenate(outputs), self._targets))
+        found = self._task.value(self._task.score(np.concatenate(outputs), self._targets))
         if self._ranks.first and found > self._so_far():
             checkpoint.write(self.file, self._network.model.state_dict(), {self._task.metric: found})
         self._ranks.wait()

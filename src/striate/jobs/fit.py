@@ -33,7 +33,6 @@ from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord
 from striate.sizing import measure
-from striate.tasks.base import value
 from striate.transfer.budget import Budget
 from striate.transfer.context import TransferContext
 from striate.transfer.explain import reason
@@ -270,7 +269,7 @@ def record(
     run_files.write(claim.folder, found, rows, data.index)
     io.write(claim.folder / run_folder.METRICS, found)  # last: it says that the run is finished
     run_folder.finish(claim.folder)
-    extracted.context.progress.record("finished", {f"test_{data.task.metric}": value(data.task, found.test)})
+    extracted.context.progress.record("finished", {f"test_{data.task.metric}": data.task.value(found.test)})
     return found
 
 

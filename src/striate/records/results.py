@@ -273,12 +273,12 @@ class FitRecord:
     """Everything that ``metrics.json`` holds.
 
     Args:
-        task: Name of the task, which defines the type of the scores.
+        task: Name of the task, which defines the types of the scores and the probes.
         test: The winner on the test images.
         validation: The winner on the validation images.
         chosen: The winner.
         candidates: Every way that was tried or skipped.
-        depth: Probe accuracy by feature layer.
+        depth: The linear probe of every feature layer, each of the task's `probe_type`.
         data: What went in.
         cost: Totals of the sizing engine for the chosen network.
         engine: What ran the cached pass, and how well it agreed with eager float32.
@@ -293,7 +293,7 @@ class FitRecord:
     validation: Any
     chosen: Chosen
     candidates: tuple[Candidate, ...]
-    depth: tuple[LayerProbe, ...]
+    depth: tuple[Any, ...]
     data: DataSummary
     cost: dict[str, Any]
     engine: dict[str, Any]

@@ -8,11 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from striate.core.words import interval, percent, plural, printable
-from striate.records.results import Bin, LayerProbe
+from striate.core.words import percent, plural, printable
+from striate.records.results import Bin
+
+if TYPE_CHECKING:
+    from striate.tasks.base import Task
 
 MAX_LEVEL_LABELS = 6
 MAX_DOTS = 60
@@ -42,36 +47,37 @@ class Scale:
     def ticks(self) -> list[float]:
         """At most six round values from end to end."""
         span = self.high - self.low
-        step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.25, 0.5) if span / s <= 5 + 1e-9)
+        step = next(s for s in chain((0.02, 0.05, 0.1, 0.2, 0.25, 0.5), _round_steps()) if span / s <= 5 + 1e-9)
         return [round(self.low + i * step, 4) for i in range(int(span / step + 1e-9) + 1)]
 
 
-def around(fractions: Sequence[float], *, start: float = 0.0, stop: float = 100.0) -> Scale:
-    """The scale that contains all `fractions`, with ends at multiples of 0.1 that are at least 0.2 apart."""
-    low = math.floor(10 * min(fractions, default=0.0) + 1e-9) / 10
-    high = math.ceil(10 * max(fractions, default=1.0) - 1e-9) / 10
+def around(values: Sequence[float], *, start: float = 0.0, stop: float = 100.0) -> Scale:
+    """The scale that contains all `values`, with ends at multiples of 0.1 that are at least 0.2 apart."""
+    low = math.floor(10 * min(values, default=0.0) + 1e-9) / 10
+    high = math.ceil(10 * max(values, default=1.0) - 1e-9) / 10
     if high - low < 0.2:
         low, high = (high - 0.2, high) if high > 0.5 else (low, low + 0.2)
-    return Scale(low=round(max(low, 0.0), 1), high=round(min(high, 1.0), 1), start=start, stop=stop)
+    return Scale(low=round(low, 1), high=round(high, 1), start=start, stop=stop)
 
 
-def depth(points: Sequence[LayerProbe], reused: Sequence[str], above: str) -> Markup:
-    """Accuracy of the linear probes by depth, with the cut between frozen and other stages.
+def depth(task: type[Task], points: Sequence[Any], reused: Sequence[str], above: str) -> Markup:
+    """The metric of the linear probes by depth, with the cut between frozen and other stages.
 
     Args:
-        points: The probes, from the input to the head.
+        task: The task, which defines the metric.
+        points: The probes, from the input to the head, each of the task's `probe_type`.
         reused: The frozen stages.
         above: What happened to the stages above the cut, such as ``"trained"``.
     """
     width, height, left, right, top, bottom = 420.0, 250.0, 44.0, 12.0, 26.0, 36.0
-    y = around([end for p in points for end in p.top1_interval], start=height - bottom, stop=top)
+    y = around([end for p in points for end in task.interval(p)], start=height - bottom, stop=top)
     gap = (width - left - right) / max(len(points), 1)
     xs = [left + gap * (i + 0.5) for i in range(len(points))]
-    parts = [_levels(y, left, width - right)]
-    band = [f"{x:.1f},{y(p.top1_interval[1])}" for x, p in zip(xs, points, strict=True)]
-    band += [f"{x:.1f},{y(p.top1_interval[0])}" for x, p in reversed(list(zip(xs, points, strict=True)))]
+    parts = [_levels(y, left, width - right, task.format)]
+    band = [f"{x:.1f},{y(task.interval(p)[1])}" for x, p in zip(xs, points, strict=True)]
+    band += [f"{x:.1f},{y(task.interval(p)[0])}" for x, p in reversed(list(zip(xs, points, strict=True)))]
     parts.append(Markup('<polygon class="band" points="{}"/>').format(" ".join(band)))
-    line = " ".join(f"{x:.1f},{y(p.top1)}" for x, p in zip(xs, points, strict=True))
+    line = " ".join(f"{x:.1f},{y(task.value(p))}" for x, p in zip(xs, points, strict=True))
     parts.append(Markup('<polyline class="line" points="{}"/>').format(line))
     kept = sum(p.stage in reused for p in points)
     if 0 < kept < len(points):
@@ -82,11 +88,20 @@ def depth(points: Sequence[LayerProbe], reused: Sequence[str], above: str) -> Ma
         parts.append(
             Markup(
                 '<circle class="{}" cx="{:.1f}" cy="{}" r="4.5"><title>{}: {}, 95 % interval {}</title></circle>'
-            ).format(kind, x, y(point.top1), printable(point.stage), percent(point.top1), interval(point.top1_interval))
+            ).format(
+                kind,
+                x,
+                y(task.value(point)),
+                printable(point.stage),
+                task.format(task.value(point)),
+                task.format_interval(task.interval(point)),
+            )
         )
         parts.append(_label(printable(point.stage), x, height - bottom + 18, slanted=slanted))
-    says = "; ".join(f"{p.stage} {percent(p.top1)}" for p in points)
-    return _svg(width, height + (26 if slanted else 0), "Layer probes", f"Accuracy: {says}.", parts)
+    says = "; ".join(f"{p.stage} {task.format(task.value(p))}" for p in points)
+    return _svg(
+        width, height + (26 if slanted else 0), "Layer probes", f"{task.metric_title.capitalize()}: {says}.", parts
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +206,7 @@ def reliability(bins: Sequence[Bin]) -> Markup:
     x = Scale(low=0.0, high=1.0, start=left, stop=side - 12)
     y = Scale(low=0.0, high=1.0, start=side - bottom, stop=top)
     most = max((b.n for b in bins), default=1)
-    parts = [_levels(y, left, side - 12)]
+    parts = [_levels(y, left, side - 12, lambda tick: f"{100 * tick:.0f}")]
     for tick in x.ticks():
         parts.append(
             Markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{:.0f}</text>').format(
@@ -233,12 +248,12 @@ def reliability(bins: Sequence[Bin]) -> Markup:
     return _svg(side, side, "Reliability diagram", f"{says}.", parts)
 
 
-def _levels(y: Scale, left: float, right: float) -> Markup:
+def _levels(y: Scale, left: float, right: float, form: Callable[[float], str]) -> Markup:
     rows = [
         Markup(
             '<line class="grid" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>'
-            '<text class="tick" x="{3}" y="{4}" text-anchor="end">{5:.0f}</text>'
-        ).format(left, right, y(tick), left - 7, y(tick) + 4, 100 * tick)
+            '<text class="tick" x="{3}" y="{4}" text-anchor="end">{5}</text>'
+        ).format(left, right, y(tick), left - 7, y(tick) + 4, form(tick))
         for tick in y.ticks()
     ]
     return Markup("").join(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from striate import tasks
 from striate.core.words import percent, plural, sentence, span
 from striate.records.results import Candidate, ClassScore, FitRecord, Score, TrainRecord
 from striate.report.verdict import is_winner, name_of
@@ -48,22 +49,24 @@ def judged_on(record: FitRecord) -> str:
 
 def on_candidates(record: FitRecord) -> str:
     """The lead of the selected candidate, and whether it is larger than the confidence interval."""
-    done = [c for c in record.candidates if c.validation is not None]
+    task, done = tasks.get(record.task), [c for c in record.candidates if c.validation is not None]
     winner = next((c for c in done if is_winner(c, record)), None)
     others = [c for c in done if c is not winner]
     if winner is None or winner.validation is None or not others:
         skipped = sum(c.status == "skipped" for c in record.candidates)
         return f"One candidate was evaluated and {skipped} skipped." if skipped else "One candidate was evaluated."
-    best = max(others, key=_top1)
-    lead = 100 * (_top1(winner) - _top1(best))
-    if abs(lead) < 0.05:
-        compared = f"has the same validation accuracy as {_with_article(best)}"
+    best = max(others, key=lambda each: task.value(each.validation))
+    second = task.value(best.validation)
+    lead = task.value(winner.validation) - second
+    difference = task.format_difference(abs(lead))
+    if difference == task.format_difference(0.0):
+        compared = f"has the same validation {task.metric_title} as {_with_article(best)}"
     else:
-        compared = f"is {abs(lead):.1f} percentage points {'ahead of' if lead > 0 else 'behind'} {_with_article(best)}"
-    low, high = winner.validation.top1_interval
+        compared = f"is {difference} {'ahead of' if lead > 0 else 'behind'} {_with_article(best)}"
+    low, high = task.interval(winner.validation)
     certainty = (
         "This is within the 95 % confidence interval, so these images cannot show which of the two is better."
-        if low <= _top1(best) <= high
+        if low <= second <= high
         else "This is outside the 95 % confidence interval."
     )
     return sentence(f"{_with_article(winner)} {compared}. {certainty}")
@@ -73,10 +76,6 @@ def _with_article(candidate: Candidate) -> str:
     return f"the {name_of(candidate)}" if candidate.strategy == "head" else name_of(candidate)
 
 
-def _top1(candidate: Candidate) -> float:
-    return candidate.validation.top1 if candidate.validation is not None else 0.0
-
-
 def above_the_cut(record: FitRecord) -> str:
     """What happened to the stages above the cut."""
     return {"head": "removed", "finetune": "trained", "scratch": "trained"}[record.chosen.strategy]
@@ -84,13 +83,16 @@ def above_the_cut(record: FitRecord) -> str:
 
 def on_depth(record: FitRecord) -> str:
     """The best layer for a linear probe, and the stages that the selected model keeps frozen."""
-    best = max(record.depth, key=lambda point: point.top1)
+    task = tasks.get(record.task)
+    best = max(record.depth, key=task.value)
     kept = record.chosen.reused_stages
     if record.chosen.strategy == "scratch" or not kept:
         use = "The selected model keeps no pretrained stage frozen."
     else:
         use = f"The selected model keeps the {'stage' if len(kept) == 1 else 'stages'} {span(kept)} frozen."
-    return f"The linear probe on {best.stage} is the most accurate ({percent(best.top1)}). {use}"
+    return (
+        f"The linear probe on {best.stage} has the highest {task.metric_title} ({task.format(task.value(best))}). {use}"
+    )
 
 
 def on_confusion(record: FitRecord | TrainRecord) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from striate import tasks
 from striate.core import words
 from striate.core.atomic import write_text
 from striate.records.recipes import title
@@ -53,6 +54,7 @@ def render(
         .get_template("training.html" if isinstance(record, TrainRecord) else "report.html")
         .render(
             record=record,
+            task=tasks.get(record.task),
             findings=findings,
             charts=charts,
             scored_by=pages().select_template([f"scores/{record.task}.html", "scores/default.html"]),
@@ -71,10 +73,11 @@ def render(
 
 def _of_fitting(record: FitRecord) -> dict[str, Any]:
     """The variables that only the report of a fitted classifier uses."""
+    task = tasks.get(record.task)
     validated = [c.validation for c in record.candidates if c.validation is not None]
     return {
         "verdict": verdict.judge(record),
-        "scale": charts.around([end for score in validated for end in score.top1_interval]),
+        "scale": charts.around([end for score in validated for end in task.interval(score)]),
         "candidates": [(c, verdict.is_winner(c, record)) for c in record.candidates],
         "curves": [c for c in record.candidates if c.curve],
         "name_of": verdict.name_of,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from striate import tasks
-from striate.core.words import percent, plural, sentence
+from striate.core.words import plural, sentence
 from striate.records.recipes import title
 from striate.records.results import Candidate, DataIssue, FitRecord, Summary, TrainRecord
 
@@ -32,11 +32,13 @@ class Verdict:
 def judge(record: FitRecord) -> Verdict:
     """The summary of a fitted classifier."""
     choice = f"Selected: {record.chosen.backbone}, {name_of(_winner(record))}. {sentence(record.chosen.reason)}"
-    more = []
-    if record.test.top1_interval[1] < record.validation.top1 - 0.02:
+    task, more = tasks.get(record.task), []
+    validated = task.value(record.validation)
+    if task.interval(record.test)[1] < validated - 0.02:
         more.append(
-            f"Validation accuracy ({percent(record.validation.top1)}) is above the confidence interval of test "
-            "accuracy. Either the selection overfitted the validation images, or the test images differ from them."
+            f"Validation {task.metric_title} ({task.format(validated)}) is above the confidence interval of test "
+            f"{task.metric_title}. Either the selection overfitted the validation images, or the test images differ "
+            "from them."
         )
     note = sentence(f"Pretrained weights: {record.chosen.note}") if record.chosen.note else ""
     return _judge(record.task, record.test, record.data.issues, choice, note, more)

@@ -35,19 +35,22 @@ def get(name: str) -> type[Task]:
 
 
 def record(kind: type[T], value: dict[str, Any]) -> T:
-    """A `FitRecord` or `TrainRecord` from JSON; its task defines the type of the scores.
+    """A `FitRecord` or `TrainRecord` from JSON; its task defines the types of the scores and the probes.
 
     Raises:
         TypeError: A key is unknown or missing, or a value is not of its type.
         PlanError: There is no task of the name in ``task``.
     """
-    score = get(value.get("task", "classify")).score_type
+    task = get(value.get("task", "classify"))
+    score = task.score_type
 
     def read(row: dict[str, Any], key: str) -> dict[str, Any]:
         found = row.get(key)
         return row | {key: io.from_json(score, found)} if isinstance(found, dict) else row
 
     value = read(read(value, "test"), "validation")
+    if "depth" in value:
+        value = value | {"depth": [io.from_json(task.probe_type, row) for row in value["depth"]]}
     if "candidates" in value:
         value = value | {"candidates": [read(each, "validation") for each in value["candidates"]]}
     return io.from_json(kind, value)

@@ -40,7 +40,12 @@ class Probe(Protocol):
         ...
 
     def row(self, layer: str, channels: int) -> Any:
-        """The record of the probe of a layer with this many features."""
+        """The record of the probe, a `Task.probe_type`.
+
+        Args:
+            layer: Name of the feature layer.
+            channels: Number of features.
+        """
         ...
 
 
@@ -66,6 +71,9 @@ class Task(ABC):
     score_type: ClassVar[type]
     """The record that `score` returns; ``metrics.json`` holds it under ``test`` and ``validation``. Its fields include
     `metric`, the interval of the metric (``top1_interval``), ``loss`` and ``n``."""
+    probe_type: ClassVar[type]
+    """The record that `Probe.row` returns; ``metrics.json`` holds it under ``depth``. Its fields include ``stage`` (the
+    name of the layer), ``channels`` (the number of features), ``loss``, `metric` and the interval of the metric."""
 
     # ------------------------------------------------------------------ data
 
@@ -225,9 +233,32 @@ class Task(ABC):
             issues: What is known about the data.
         """
 
-    def format(self, value: float) -> str:
+    @final
+    @classmethod
+    def value(cls, score: Any) -> float:
+        """The metric in a `score_type` or a `probe_type`; higher is better."""
+        return float(getattr(score, cls.metric))
+
+    @final
+    @classmethod
+    def interval(cls, score: Any) -> tuple[float, float]:
+        """The 95 % interval of the metric in a `score_type` or a `probe_type`."""
+        return getattr(score, f"{cls.metric}_interval")
+
+    @classmethod
+    def format(cls, value: float) -> str:
         """A value of the metric, for people."""
         return f"{value:.3f}"
+
+    @classmethod
+    def format_interval(cls, ends: tuple[float, float]) -> str:
+        """An interval of the metric, for people."""
+        return f"{cls.format(ends[0])} to {cls.format(ends[1])}"
+
+    @classmethod
+    def format_difference(cls, difference: float) -> str:
+        """A difference of two values of the metric, at least 0, for people."""
+        return f"{difference:.3f}"
 
     @classmethod
     def mistakes(cls, rows: Sequence[Any]) -> Sequence[Any]:
@@ -243,13 +274,3 @@ class Task(ABC):
     @abstractmethod
     def linear(self, features: Tensor, targets: Targets, probe: Probe) -> tuple[Tensor, Tensor]:
         """Fit that head on all samples: weight ``[outputs, d]`` and bias ``[outputs]`` for raw features."""
-
-
-def value(task: Task, score: Any) -> float:
-    """The figure by which scores are compared; higher is better."""
-    return float(getattr(score, task.metric))
-
-
-def interval(task: Task, score: Any) -> tuple[float, float]:
-    """The 95 % interval of that figure."""
-    return getattr(score, f"{task.metric}_interval")

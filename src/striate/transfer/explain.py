@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from striate.tasks.base import Task, interval
+from striate.tasks.base import Task
 from striate.transfer.candidates.base import Result
 from striate.transfer.policy import Choice
 
@@ -33,5 +33,5 @@ def reason(choice: Choice) -> str:
 
 def _half_width(task: Task, result: Result) -> float:
     """Half the width of the 95 % interval of the metric."""
-    low, high = interval(task, result.record.validation)
+    low, high = task.interval(result.record.validation)
     return (high - low) / 2

@@ -1,4 +1,4 @@
-"""A task is one folder: a regression is trained, used and evaluated without any change to another file."""
+"""A task is one folder: a regression is trained, fine-tuned, used and evaluated without any change to another file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image
 from striate import tasks
 from striate.core.errors import PlanError
 from striate.core.events import NoProgress
-from striate.jobs import evaluate, predict, train
-from striate.records.plans import EvalPlan, PredictPlan, TrainPlan
+from striate.jobs import evaluate, fit, predict, train
+from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainPlan
 
 EXAMPLE = Path(__file__).parent / "example"
 RECIPE = """
@@ -87,3 +87,27 @@ def test_a_regression_is_trained_used_and_evaluated(task: None, data: Path, tmp_
     assert score.mae == pytest.approx(run.record.test.mae, abs=0.1)
     with pytest.raises(PlanError, match="not a classifier"):
         evaluate.run(EvalPlan(model=str(run.folder), data=str(data), tta="mirror"), progress=NoProgress())
+
+
+def test_a_regression_is_fitted_by_transfer_learning(task: None, data: Path, tmp_path: Path) -> None:
+    plan = FitPlan(task="regress", data=str(data), backbone="lenet5", engine="torch", work_s=0.06)
+    run = fit.run(plan, out=tmp_path / "run", progress=NoProgress())
+
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    done = [each for each in metrics["candidates"] if each["status"] == "done"]
+    assert metrics["validation"]["r2"] == max(each["validation"]["r2"] for each in done) > 0.5
+    assert {each["strategy"] for each in metrics["candidates"]} == {"head", "finetune", "scratch"}
+    assert metrics["test"]["r2"] > 0.5
+    assert [set(row) >= {"stage", "channels", "loss", "r2", "r2_interval"} for row in metrics["depth"]] == [True] * 4
+    again = fit.run(plan, out=tmp_path / "run", progress=NoProgress())
+    assert again.finished_before
+    assert again.record == run.record
+
+    report = (run.folder / "report.html").read_text()
+    assert "mean absolute error" in report
+    assert f"has the highest r2 ({max(row.r2 for row in run.record.depth):.3f})" in report
+    rows = list(csv.DictReader((run.folder / "predictions.csv").read_text().splitlines()))
+    assert len(rows) == metrics["test"]["n"] == metrics["data"]["test"]
+    asked = PredictPlan(model=str(run.folder), images=(str(data.with_name(rows[0]["file"])),))
+    (found,) = predict.run(asked, progress=NoProgress())
+    assert found["predictions"][0]["value"] == pytest.approx(float(rows[0]["prediction"]), abs=1e-3)

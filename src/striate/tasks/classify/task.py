@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.core import words
 from striate.core.errors import DataError
-from striate.core.words import percent
 from striate.data.image_index import ImageIndex
 from striate.data.source import PixelSource
 from striate.data.split import Splits, Strata
 from striate.records.recipes import Augment, Recipe
-from striate.records.results import DataIssue, Prediction, Score, Summary
+from striate.records.results import DataIssue, LayerProbe, Prediction, Score, Summary
 from striate.tasks.base import Task
 from striate.tasks.classify import labels, metrics, probe, report
 from striate.tasks.classify.loss import CrossEntropy
@@ -37,6 +37,7 @@ class Classification(Task):
     metric: ClassVar[str] = "top1"
     metric_title: ClassVar[str] = "accuracy"
     score_type: ClassVar[type] = Score
+    probe_type: ClassVar[type] = LayerProbe
 
     @classmethod
     def read(cls, index: ImageIndex) -> tuple[Self, np.ndarray]:
@@ -185,9 +186,20 @@ class Classification(Task):
         """Accuracy with its interval, the majority-class baseline, calibration, and warnings."""
         return report.summary(score, issues)
 
-    def format(self, value: float) -> str:
+    @classmethod
+    def format(cls, value: float) -> str:
         """A percentage."""
-        return percent(value)
+        return words.percent(value)
+
+    @classmethod
+    def format_interval(cls, ends: tuple[float, float]) -> str:
+        """A range of percentages."""
+        return words.interval(ends)
+
+    @classmethod
+    def format_difference(cls, difference: float) -> str:
+        """Percentage points."""
+        return f"{100 * difference:.1f} percentage points"
 
     @classmethod
     def mistakes(cls, rows: Sequence[Prediction]) -> Sequence[Prediction]:

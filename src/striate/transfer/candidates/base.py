@@ -17,7 +17,6 @@ from striate.models.network import ImageModel
 from striate.records import results
 from striate.records.recipes import Recipe
 from striate.records.sizes import LayerRow
-from striate.tasks.base import value
 from striate.training.batches import steps_an_epoch
 from striate.training.loop import Trained
 from striate.transfer.budget import Estimate, estimate_training
@@ -82,7 +81,7 @@ class Result:
     @property
     def value(self) -> float:
         """The task's metric on the validation images; higher is better."""
-        return value(self.candidate.context.task, self.record.validation)
+        return self.candidate.context.task.value(self.record.validation)
 
     @property
     def loss(self) -> float:
@@ -106,7 +105,7 @@ def judged(candidate: Candidate, record: results.Candidate, outputs: np.ndarray)
     task, targets = context.task, context.targets[context.sets.held_out]
     temperature = task.calibrate(outputs, targets)
     score = task.score(outputs, targets, temperature=temperature)
-    facts = {"strategy": record.strategy, task.metric: value(task, score), "loss": score.loss}
+    facts = {"strategy": record.strategy, task.metric: task.value(score), "loss": score.loss}
     context.progress.record("candidate", facts)
     return Result(candidate=candidate, record=dataclasses.replace(record, validation=score), temperature=temperature)
 

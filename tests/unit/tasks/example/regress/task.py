@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,23 +41,28 @@ class Row:
     prediction: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ridge:
-    """A probe and its mean squared error on held-out samples."""
+    """Ridge regression on the features of one layer, and how well it predicts held-out samples."""
 
-    loss: float
+    penalty: float
+    loss: float = 0.0
+    r2: float = 0.0
+    r2_interval: tuple[float, float] = (0.0, 0.0)
+    stage: str = ""
+    channels: int = 0
+
+    def row(self, layer: str, channels: int) -> Ridge:
+        return replace(self, stage=layer, channels=channels)
 
 
-@final
 class MeanSquaredError(nn.Module):
     """Outputs ``[n, 1]`` and targets ``[n]`` to a scalar."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The mean squared error."""
         return nn.functional.mse_loss(outputs[:, 0], targets)
 
 
-@final
 @dataclass(frozen=True, slots=True)
 class Regression(Task):
     """One number per image."""
@@ -67,12 +72,12 @@ class Regression(Task):
     metric_title: ClassVar[str] = "r2"
     column: ClassVar[str] = "target"
     score_type: ClassVar[type] = RegressionScore
+    probe_type: ClassVar[type] = Ridge
     outputs: ClassVar[int] = 1  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @classmethod
     def read(cls, index: ImageIndex) -> tuple[Regression, np.ndarray]:
-        task = cls()
-        return task, task.targets(index)
+        return cls(), cls().targets(index)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any]) -> Regression:
@@ -112,27 +117,26 @@ class Regression(Task):
 
     @classmethod
     def summary(cls, score: RegressionScore, issues: Sequence[DataIssue]) -> Summary:
-        figures = (("Mean absolute error", f"{score.mae:.3f}"), ("R2", f"{score.r2:.3f}"))
+        mae, title = f"{score.mae:.3f}", "mean absolute error"
         evidence = f"The 95 % confidence interval is {score.mae_interval}, from {plural(score.n, 'test image')}."
-        headline = f"Mean absolute error: {score.mae:.3f}"
-        return Summary(
-            figure=f"{score.mae:.3f}",
-            title="mean absolute error",
-            headline=headline,
-            evidence=evidence,
-            figures=figures,
-        )
+        figures = ((title.capitalize(), mae), ("R2", f"{score.r2:.3f}"))
+        return Summary(figure=mae, title=title, headline=f"{title}: {mae}", evidence=evidence, figures=figures)
 
     def probe(self, features: Tensor, targets: np.ndarray, *, seed: int) -> Ridge:
-        half = len(features) // 2
-        weight, bias = self.linear(features[:half], targets[:half], Ridge(0.0))
-        outputs = features[half:] @ weight.T + bias
-        return Ridge(self.score(outputs.numpy(), targets[half:]).loss)
+        fold, found = np.arange(len(targets)) % 4, list[Ridge]()
+        for penalty in (1e-3, 1e-2, 1e-1, 1.0):
+            ridge, outputs = Ridge(penalty=penalty), np.empty((len(targets), 1))
+            for each in range(4):
+                weight, bias = self.linear(features[fold != each], targets[fold != each], ridge)
+                outputs[fold == each] = features[fold == each] @ weight.T + bias
+            score = self.score(outputs, targets)
+            found.append(replace(ridge, loss=score.loss, r2=score.r2, r2_interval=score.r2_interval))
+        return min(found, key=lambda ridge: ridge.loss)
 
     def linear(self, features: Tensor, targets: np.ndarray, probe: Ridge) -> tuple[Tensor, Tensor]:
         x, y = features.double(), torch.from_numpy(targets).double()
         centre, mean = x.mean(0), y.mean()
-        gram = (x - centre).T @ (x - centre) + 1e-2 * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+        gram = (x - centre).T @ (x - centre) + probe.penalty * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
         weight = torch.linalg.solve(gram, (x - centre).T @ (y - mean))
         return weight.float()[None], (mean - centre @ weight).float()[None]
 
