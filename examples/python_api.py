@@ -12,7 +12,7 @@ from striate.sklearn import ImageFeatures
 pixels, labels = load_digits(return_X_y=True)
 images = list((pixels[:200].reshape(-1, 8, 8) * 255 / 16).astype("uint8"))  # paths, bytes and PIL images work too
 
-print(striate.check("digits")["issues"])
+print(striate.check("digits").issues)
 
 classifier = striate.load("lenet5:mnist")  # a run folder, NAME:WEIGHTS or hub:OWNER/NAME
 print(classifier.predict(images[0], top=3))  # one image: the most probable classes

@@ -104,9 +104,9 @@ def test_evaluate_and_predict_take_a_run_a_folder_and_a_classifier(run: striate.
     assert run.classifier.score(data) == pytest.approx(found.top1)
     file = next(data.rglob("*.png"))
     rows = striate.predict(run, [file, "nowhere.png"], top=2)
-    assert [row["label"] for row in rows[0]["predictions"]] == [row["label"] for row in run.predict(file, top=2)]
-    assert "nowhere.png" in rows[1]["error"]
-    assert striate.predict(run, file)[0]["file"] == str(file)
+    assert [row["label"] for row in rows[0].predictions] == [row["label"] for row in run.predict(file, top=2)]
+    assert "nowhere.png" in rows[1].error
+    assert striate.predict(run, file)[0].file == str(file)
 
 
 def test_fit_goes_on_from_a_run(run: striate.Run, data: Path) -> None:
@@ -119,8 +119,7 @@ def test_fit_goes_on_from_a_run(run: striate.Run, data: Path) -> None:
 
 def test_check_counts(data: Path) -> None:
     found = striate.check(data)
-    counts = found["classes"] if isinstance(found, dict) else found.classes
-    assert sum(counts.values()) == len(list(data.rglob("*.png")))
+    assert sum(found.classes.values()) == len(list(data.rglob("*.png")))
 
 
 def test_features_of_a_stage(run: striate.Run, data: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from striate.core.events import NoProgress
 from striate.jobs import fit, show
 from striate.models import entries
 from striate.models.lenet import LeNet, LeNetSpec
-from striate.records.plans import FitPlan
+from striate.records.plans import FitPlan, ShowPlan
 from striate.weights import create_model, load_state_dict, save_state
 
 
@@ -270,7 +270,7 @@ def test_show_answers_or_refuses_enormous_and_tiny_images(family: str) -> None:
     for side in (1, 1_000_000, 10**9):
         refused = None
         try:
-            totals = show.run(entry.name, (entry.input[0], side, side)).totals
+            totals = show.run(ShowPlan(name=entry.name, input=(entry.input[0], side, side))).totals
         except (InputShapeError, PlanError) as error:
             refused = error
         else:

@@ -9,6 +9,7 @@ from striate.jobs import bench, keras_table
 from striate.models import REGISTRY
 from striate.records import zoo
 from striate.records.io import to_json
+from striate.records.plans import BenchPlan
 
 KERAS = {  # totals that Keras 3.15.1 prints for its own networks
     "Xception": 22910480, "VGG16": 138357544, "VGG19": 143667240, "ResNet50": 25636712, "ResNet50V2": 25613800,
@@ -39,7 +40,7 @@ class Recorded:
 
 def test_bench_times_both_steps_and_says_what_the_contract_names() -> None:
     heard = Recorded()
-    rows = bench.run(["lenet5", "mlp"], "cpu", 2, heard, seconds=0.0)
+    rows = bench.run(BenchPlan(names=("lenet5", "mlp"), device="cpu", batch=2, seconds=0.0), progress=heard)
     assert (heard.phases, heard.steps) == ([("timing", 2)], [1, 2])
     for row, name in zip(rows, ("lenet5", "mlp"), strict=True):
         assert {"name", "device", "batch", "forward_ms", "step_ms", "images_per_s"} <= set(to_json(row))
@@ -60,9 +61,9 @@ def test_without_names_every_family_is_there_once_by_its_lightest() -> None:
 
 def test_bench_refuses_what_cannot_be() -> None:
     with pytest.raises(UnknownModelError):
-        bench.run(["lenet6"], "cpu")
+        bench.run(BenchPlan(names=("lenet6",), device="cpu"))
     with pytest.raises(PlanError, match="at least 1 image"):
-        bench.run(["lenet5"], "cpu", 0)
+        BenchPlan(names=("lenet5",), batch=0)
 
 
 def test_the_table_holds_the_21_networks_and_says_which_are_missing() -> None:

@@ -81,7 +81,7 @@ def test_the_command_python_and_prediction_agree(runs: Path, tta: str | None) ->
     each_one = [striate.load(model, tta=tta).predict_proba(files) for model in models]
     assert p == pytest.approx(np.mean(each_one, axis=0))
     asked = PredictPlan(model=str(models[0]), also=(str(models[1]),), tta=tta, images=(str(files[0]),))
-    named = {each["label"]: each["probability"] for each in predict.run(asked, progress=NoProgress())[0]["predictions"]}
+    named = {each["label"]: each["probability"] for each in predict.run(asked, progress=NoProgress())[0].predictions}
     assert [named[name] for name in both.classes] == pytest.approx(list(p[0]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.draws import draws_from
 from striate.core.errors import JobCancelled
 from striate.core.events import NoProgress
-from striate.jobs import train
+from striate.jobs import bench, check, models, predict, show, train
 from striate.jobs.job import Job
 from striate.records import recipes
-from striate.records.plans import TrainPlan
+from striate.records.io import to_json
+from striate.records.plans import BenchPlan, CheckPlan, ModelsPlan, PredictPlan, ShowPlan, TrainPlan
 from striate.records.recipes import Recipe
 
 
@@ -106,3 +108,43 @@ def test_a_held_token_leaves_the_moment_to_the_block() -> None:
         cancel.check()
     with pytest.raises(JobCancelled):
         cancel.check()
+
+
+def _plans(tmp_path: Path) -> dict[str, tuple[Any, Any]]:
+    data = draw(tmp_path / "data", 2)
+    image = str(next(data.rglob("*.png")))
+    return {
+        "check": (check.run, CheckPlan(data=str(data))),
+        "predict": (predict.run, PredictPlan(model="lenet5:mnist", images=(image, "nowhere.png"))),
+        "models": (models.run, ModelsPlan(family="lenet", weights=True)),
+        "show": (show.run, ShowPlan(name="lenet5")),
+        "bench": (bench.run, BenchPlan(names=("lenet5",), device="cpu", batch=1, seconds=0.0)),
+    }
+
+
+@pytest.mark.parametrize("verb", ["check", "predict", "models", "show", "bench"])
+def test_every_verb_is_a_job_with_a_frozen_plan_and_frozen_records(verb: str, tmp_path: Path) -> None:
+    run, plan = _plans(tmp_path)[verb]
+    found = Job(run, plan).run()
+    records = found if isinstance(found, tuple) else (found,)
+    assert records
+    for each in (plan, *records):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(each, dataclasses.fields(each)[0].name, None)
+    assert run(plan) == found or verb == "bench"  # progress and cancel may be left out; times differ
+
+
+@pytest.mark.parametrize("verb", ["check", "predict", "bench"])
+def test_a_verb_that_takes_long_can_be_cancelled(verb: str, tmp_path: Path) -> None:
+    run, plan = _plans(tmp_path)[verb]
+    job = Job(run, plan)
+    job.cancel()
+    with pytest.raises(JobCancelled):
+        job.run()
+
+
+def test_json_leaves_out_what_did_not_happen(tmp_path: Path) -> None:
+    checked = to_json(check.run(_plans(tmp_path)["check"][1]))
+    assert set(checked) == {"classes", "images", "issues"}
+    good, bad = to_json(predict.run(_plans(tmp_path)["predict"][1]))
+    assert (set(good), set(bad)) == ({"file", "predictions"}, {"file", "predictions", "error"})

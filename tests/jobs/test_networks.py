@@ -15,10 +15,17 @@ from striate.jobs import models, show
 from striate.models import REGISTRY
 from striate.records import zoo as table
 from striate.records.io import to_json
+from striate.records.plans import ModelsPlan, ShowPlan
 
 
 def test_listing_networks_needs_no_torch() -> None:
-    code = "import sys; from striate.jobs import models; models.run(None, True); assert 'torch' not in sys.modules"
+    code = """
+import sys
+from striate.jobs import models
+from striate.records.plans import ModelsPlan
+models.run(ModelsPlan(weights=True))
+assert "torch" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
@@ -30,10 +37,11 @@ def test_show_does_not_load_the_compiler() -> None:
     code = """
 import sys
 from striate.jobs import show
+from striate.records.plans import ShowPlan
 for heavy, names in (("sympy", "resnet50 vgg16 mobilenet_v2 googlenet"),
                      ("torch._dynamo", "xception efficientnet_b0 convnext_tiny")):
     for name in names.split():
-        show.run(name)
+        show.run(ShowPlan(name=name))
         assert heavy not in sys.modules, f"{name} loads {heavy}"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
@@ -62,14 +70,14 @@ def test_a_network_of_shapes_only_is_the_network() -> None:
 
 def test_depth_and_file_size_are_of_what_is_stored() -> None:
     """Depth as Keras counts it: 53 convolutions, 53 normalisations, one dense layer."""
-    totals = show.run("resnet50").totals
+    totals = show.run(ShowPlan(name="resnet50")).totals
     stored = REGISTRY.get("resnet50").create().state_dict().values()
     assert totals.depth == 53 + 53 + 1
     assert totals.file_bytes == sum(tensor.nbytes for tensor in stored)
 
 
 def test_stages_add_up_to_the_totals() -> None:
-    record = show.run("mobilenet_v2")
+    record = show.run(ShowPlan(name="mobilenet_v2"))
     assert [row.name for row in record.stages] == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
     for field in ("weights", "units", "connections", "macs"):
         assert sum(getattr(row, field) for row in record.stages) == getattr(record.totals, field)
@@ -78,7 +86,7 @@ def test_stages_add_up_to_the_totals() -> None:
 
 
 def test_every_row_has_what_the_contract_names() -> None:
-    rows = models.run()
+    rows = to_json(models.run(ModelsPlan()))
     assert {row["name"] for row in rows} == set(REGISTRY)
     for row in rows:
         promised = {"name", "family", "year", "paper", "input", "params", "macs", "units", "stages", "weights"}
@@ -88,15 +96,15 @@ def test_every_row_has_what_the_contract_names() -> None:
 
 
 def test_a_family_can_be_asked_for() -> None:
-    rows = models.run("cifar_resnet", weights=True)
+    rows = to_json(models.run(ModelsPlan(family="cifar_resnet", weights=True)))
     assert len(rows) == 10
     assert {row["family"] for row in rows} == {"cifar_resnet"}
     tags = {row["name"]: [each["tag"] for each in row["weights"]] for row in rows}
     assert tags["resnet20_cifar"]
     assert not tags["plain110_cifar"]
-    assert tags == {row["name"]: row["weights"] for row in models.run("cifar_resnet")}
+    assert tags == {row.name: list(row.weights) for row in models.run(ModelsPlan(family="cifar_resnet"))}
     with pytest.raises(UnknownModelError, match="did you mean vgg"):
-        models.run("vggs")
+        models.run(ModelsPlan(family="vggs"))
 
 
 def test_networks_are_found_by_alias_and_near_misses_are_offered() -> None:
@@ -106,7 +114,7 @@ def test_networks_are_found_by_alias_and_near_misses_are_offered() -> None:
 
 
 def test_show_answers_for_another_input_and_other_classes() -> None:
-    record = show.run("mobilenetv2_100", (4, 160, 128), 7)
+    record = show.run(ShowPlan(name="mobilenetv2_100", input=(4, 160, 128), classes=7))
     assert (record.name, record.input, record.classes) == ("mobilenet_v2", (4, 160, 128), 7)
     assert record.layers[-1].output == (7,)
     assert record.totals.stride == (32, 32)
@@ -117,10 +125,10 @@ def test_show_answers_for_another_input_and_other_classes() -> None:
 
 def test_show_says_what_a_network_cannot_take() -> None:
     with pytest.raises(InputShapeError, match="below 32"):
-        show.run("vgg16", (3, 31, 64))
+        show.run(ShowPlan(name="vgg16", input=(3, 31, 64)))
     with pytest.raises(InputShapeError, match="above 28"):
-        show.run("mlp", (1, 32, 32))
+        show.run(ShowPlan(name="mlp", input=(1, 32, 32)))
     with pytest.raises(PlanError, match="channels, height and width must be at least 1"):
-        show.run("vgg16", (0, 64, 64))
+        show.run(ShowPlan(name="vgg16", input=(0, 64, 64)))
     with pytest.raises(PlanError, match="classes must be a whole number from 1"):
-        show.run("vgg16", classes=0)
+        show.run(ShowPlan(name="vgg16", classes=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -12,9 +13,9 @@ from PIL import Image
 
 from drawings import draw
 from striate.core.errors import PlanError, UnknownModelError
-from striate.core.events import NoProgress
 from striate.jobs import check
-from striate.records.plans import PreviewPlan
+from striate.records.io import dumps, to_json
+from striate.records.plans import CheckPlan, PreviewPlan
 from striate.report.sheet import Row, sheet
 
 
@@ -25,18 +26,19 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("recipe", "network"), [("modern", "resnet20_cifar"), ("lenet_short", "lenet5")])
 def test_a_sheet_is_drawn_beside_the_audit(data: Path, tmp_path: Path, recipe: str, network: str) -> None:
-    plan, out = PreviewPlan(recipe=recipe, network=network), tmp_path / "sheet.png"
-    found = check.run(data, None, NoProgress(), preview=plan, out=out)
-    assert found["augmented"] == str(out)
-    assert json.loads(json.dumps(found))["images"] == 18
+    out = tmp_path / "sheet.png"
+    plan = PreviewPlan(recipe=recipe, network=network, out=str(out))
+    found = check.run(CheckPlan(data=str(data), preview=plan))
+    assert found.augmented == str(out)
+    assert json.loads(dumps(found))["images"] == 18
     before = out.read_bytes()
     with Image.open(out) as image:
         assert image.format == "PNG"
         assert image.width > 8 * 128
         assert image.height > 9 * 128
-    check.run(data, None, NoProgress(), preview=plan, out=out)
+    check.run(CheckPlan(data=str(data), preview=plan))
     assert out.read_bytes() == before
-    check.run(data, None, NoProgress(), preview=PreviewPlan(recipe=recipe, network=network, seed=1), out=out)
+    check.run(CheckPlan(data=str(data), preview=dataclasses.replace(plan, seed=1)))
     assert out.read_bytes() != before
 
 
@@ -44,17 +46,17 @@ def test_without_a_network_images_keep_their_size_and_the_file_is_named_after_bo
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    found = check.run(data, None, NoProgress(), preview=PreviewPlan(recipe="cifar_short", passes=2))
-    assert found["augmented"] == "data-cifar_short.png"
+    found = check.run(CheckPlan(data=str(data), preview=PreviewPlan(recipe="cifar_short", passes=2)))
+    assert found.augmented == "data-cifar_short.png"
     assert (tmp_path / "data-cifar_short.png").is_file()
-    assert "augmented" not in check.run(data, None, NoProgress())
+    assert "augmented" not in to_json(check.run(CheckPlan(data=str(data))))
 
 
 def test_an_unknown_recipe_or_network_is_named_before_anything_is_decoded(data: Path) -> None:
     with pytest.raises(PlanError, match="modren"):
-        check.run(data / "not there", None, NoProgress(), preview=PreviewPlan(recipe="modren"))
+        check.run(CheckPlan(data=str(data / "not there"), preview=PreviewPlan(recipe="modren")))
     with pytest.raises(UnknownModelError, match="resnet21"):
-        check.run(data / "not there", None, NoProgress(), preview=PreviewPlan(recipe="modern", network="resnet21"))
+        check.run(CheckPlan(data=str(data / "not there"), preview=PreviewPlan(recipe="modern", network="resnet21")))
 
 
 def test_images_stand_on_the_sheet_as_they_are() -> None:

@@ -24,7 +24,7 @@ from striate.core.events import NoProgress
 from striate.jobs import evaluate, fit, predict, show
 from striate.jobs import train as training
 from striate.records import recipes
-from striate.records.plans import EvalPlan, FitPlan, PredictPlan, TrainPlan
+from striate.records.plans import EvalPlan, FitPlan, PredictPlan, ShowPlan, TrainPlan
 from striate.records.recipes import Recipe
 from striate.weights import hub, open_model
 from striate.weights.fetch import digest
@@ -109,8 +109,8 @@ def test_other_verbs_take_a_folder(place: SimpleNamespace) -> None:
     assert score.n == 36
     image = str(place.second / "b" / "100.png")
     (row,) = predict.run(PredictPlan(model=str(place.run), images=(image,)), progress=NoProgress())
-    assert {each["label"] for each in row["predictions"]} == {"bars", "disc", "stairs"}
-    assert show.run(str(place.run)).totals.params == sum(
+    assert {each["label"] for each in row.predictions} == {"bars", "disc", "stairs"}
+    assert show.run(ShowPlan(name=str(place.run))).totals.params == sum(
         p.numel() for p in striate.create_model(str(place.run)).parameters()
     )
 

@@ -20,8 +20,10 @@ import striate
 from striate.cli import options
 from striate.cli.app import app
 from striate.core.errors import DataError, PlanError
+from striate.records.io import from_json
 from striate.records.plans import EvalPlan, FitPlan, PredictPlan, RuntimeOptions, TrainPlan
 from striate.records.results import Difference, FitRecord
+from striate.records.verbs import CheckRecord, PredictRecord
 
 HERE = [sys.executable, "-m", "striate"]
 
@@ -280,7 +282,7 @@ def test_predict_reports_unreadable_images(job):
         },
         {"file": "b.jpg", "predictions": [], "error": "b.jpg is text"},
     ]
-    calls = job("predict", rows)
+    calls = job("predict", from_json(tuple[PredictRecord, ...], rows))
     invoke("predict", "runs/x", "a.jpg", "--with", "runs/y", "--tta", "shift")
     assert calls.pop()[0][0] == PredictPlan(model="runs/x", also=("runs/y",), tta="shift", images=("a.jpg",))
     result = invoke("predict", "runs/x", "a.jpg", "b.jpg", "--top", "2")
@@ -290,7 +292,7 @@ def test_predict_reports_unreadable_images(job):
     assert "b.jpg" not in result.stdout
     assert result.stderr == "error: b.jpg is text\n"
     assert json.loads(invoke("predict", "runs/x", "a.jpg", "--json").stdout) == rows
-    rows.pop()
+    job("predict", from_json(tuple[PredictRecord, ...], rows[:1]))
     assert invoke("predict", "runs/x", "a.jpg").exit_code == 0
 
 
@@ -300,7 +302,7 @@ def test_check_lists_issues(job):
         "images": 1312,
         "issues": [{"kind": "unreadable", "files": [f"{i}.jpg" for i in range(9)], "detail": "9 cannot be read."}],
     }
-    job("check", found)
+    job("check", from_json(CheckRecord, found))
     result = invoke("check", "photos")
     assert "1,312 images, 2 classes" in result.stdout
     assert "unreadable: 9 cannot be read." in result.stdout
@@ -361,7 +363,7 @@ def script(tmp_path: Path, body: str) -> dict[str, str]:
 
 
 def test_unexpected_errors_print_a_traceback_only_with_debug(tmp_path):
-    environment = script(tmp_path, "def run(data, root, progress, **how): raise ZeroDivisionError('by nothing')")
+    environment = script(tmp_path, "def run(plan, progress, cancel): raise ZeroDivisionError('by nothing')")
     quiet = run_it("check", "x", env=environment)
     assert quiet.returncode == 1
     assert quiet.stderr.splitlines() == [
@@ -375,7 +377,7 @@ def test_unexpected_errors_print_a_traceback_only_with_debug(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_exit_with_130(tmp_path, number):
-    body = "def run(data, root, progress, **how):\n    import time\n    progress.phase('asleep')\n    time.sleep(90)"
+    body = "def run(plan, progress, cancel):\n    import time\n    progress.phase('asleep')\n    time.sleep(90)"
     process = subprocess.Popen(
         [*HERE, "check", "x"], env=script(tmp_path, body), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from striate.cli.app import app
 from striate.jobs import show
+from striate.records.plans import ShowPlan
 from striate.records.sizes import SizeRecord
 from striate.report import figures
 from striate.report.figures import Bubble
@@ -25,7 +26,7 @@ def invoke(*arguments: str):
 
 @pytest.fixture(scope="module")
 def vgg16() -> SizeRecord:
-    return show.run("vgg16")
+    return show.run(ShowPlan(name="vgg16"))
 
 
 def drawn(svg: str) -> ET.Element:

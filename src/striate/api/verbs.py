@@ -22,6 +22,7 @@ from striate.jobs.classifier import TrainedClassifier
 from striate.jobs.features import Features
 from striate.models import ImageModel
 from striate.records.plans import (
+    CheckPlan,
     EngineName,
     EvalPlan,
     FeaturesPlan,
@@ -32,6 +33,7 @@ from striate.records.plans import (
     TrainPlan,
 )
 from striate.records.results import EvalRecord, FitRecord, TrainRecord
+from striate.records.verbs import CheckRecord, PredictRecord
 
 Model = str | Path | Run[Any] | TrainedClassifier
 """``NAME:WEIGHTS``, a run's folder, a `Run`, or a loaded classifier."""
@@ -245,8 +247,8 @@ def predict(
     top: int = 5,
     device: str | None = None,
     progress: ProgressCallback | None = None,
-) -> list[dict[str, Any]]:
-    """Classify image files; a file that cannot be read becomes a row with an error.
+) -> tuple[PredictRecord, ...]:
+    """Classify image files; a file that cannot be read becomes a record with an error.
 
     `striate.load(model).predict(images)` takes images in any form and raises instead.
 
@@ -261,7 +263,7 @@ def predict(
         progress: Receives progress; None reports none.
 
     Returns:
-        A row per image: ``file``, ``predictions`` (each ``label`` and ``probability``), and ``error`` if it failed.
+        A record per image: `file`, `predictions` (each ``label`` and ``probability``), and `error` or None.
 
     Raises:
         CheckpointError: A model cannot be used.
@@ -280,9 +282,7 @@ def predict(
 
 
 @checked_arguments
-def check(
-    data: str | Path, *, root: str | Path | None = None, progress: ProgressCallback | None = None
-) -> dict[str, Any]:
+def check(data: str | Path, *, root: str | Path | None = None, progress: ProgressCallback | None = None) -> CheckRecord:
     """Check labelled images before training: classes, unreadable files, duplicates, contradicting labels.
 
     Args:
@@ -291,12 +291,12 @@ def check(
         progress: Receives progress; None reports none.
 
     Returns:
-        ``classes`` (name to number of images), ``images`` and ``issues``.
+        `classes` (name to number of images), `images` and `issues`.
 
     Raises:
         DataError: The data cannot be used at all.
     """
-    return check_job.run(str(data), _text(root), progress or NoProgress())
+    return check_job.run(CheckPlan(data=str(data), root=_text(root)), progress=progress)
 
 
 @checked_arguments

@@ -6,8 +6,11 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Debug, Device, Json, Plot
+from striate.cli.options import Debug, Device, Json, Plot, asked, defaults
 from striate.cli.session import command, print_json
+from striate.records.plans import BenchPlan
+
+_DEFAULT = defaults(BenchPlan)
 
 
 def bench(
@@ -15,17 +18,19 @@ def bench(
         list[str] | None,
         typer.Argument(help="Networks. Default: the smallest one of each family.", metavar="NAME"),
     ] = None,
-    device: Device = None,
-    batch: Annotated[int, typer.Option(help="Batch size.", metavar="N", min=1)] = 8,
+    device: Device = _DEFAULT.device,
+    batch: Annotated[int, typer.Option(help="Batch size.", metavar="N", min=1)] = _DEFAULT.batch,
     plot: Plot = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Measure inference and training speed on this machine."""
+    with asked():
+        plan = BenchPlan(names=tuple(names or ()), device=device, batch=batch)
     with command(debug=debug) as session:
         from striate.jobs import bench as job
 
-        rows = job.run(names or (), device, batch, session.progress)
+        rows = session.run(job.run, plan)
         if plot is not None:
             from striate.cli.figures import accuracy_against_cost
 

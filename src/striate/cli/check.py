@@ -9,7 +9,7 @@ import typer
 
 from striate.cli.options import Data, Debug, Json, Root
 from striate.cli.session import command, print_json
-from striate.records.plans import PreviewPlan
+from striate.records.plans import CheckPlan, PreviewPlan
 
 
 def check(
@@ -43,14 +43,16 @@ def check(
         raise typer.BadParameter("--network and --out are only allowed with --augment RECIPE")
     if out is not None and out.suffix.lower() != ".png":
         raise typer.BadParameter(f"{out} does not end in .png; the sheet is a PNG image", param_hint="--out")
-    preview = None if augment is None else PreviewPlan(recipe=augment, network=network)
+    preview = (
+        None if augment is None else PreviewPlan(recipe=augment, network=network, out=None if out is None else str(out))
+    )
     with command(debug=debug) as session:
         from striate.jobs import check as job
 
-        found = job.run(data, root, session.progress, preview=preview, out=out)
+        record = session.run(job.run, CheckPlan(data=data, root=root, preview=preview))
     if json:
-        print_json(found)
+        print_json(record)
         return
     from striate.cli.run_tables import show_check
 
-    show_check(found)
+    show_check(record)

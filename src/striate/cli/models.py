@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from striate.cli.options import Debug, Json, Plot
 from striate.cli.session import command, print_json
+from striate.records.plans import ModelsPlan
+from striate.records.zoo import ModelRecord
 
 
 def models(
@@ -28,14 +29,14 @@ def models(
     if table is not None:
         _check_keras(json=json, debug=debug)
         return
-    with command(debug=debug):
+    with command(debug=debug) as session:
         from striate.jobs import models as job
 
-        rows = job.run(family, weights)
+        rows = session.run(job.run, ModelsPlan(family=family, weights=weights))
         if plot is not None:
             from striate.cli.figures import accuracy_against_cost
 
-            accuracy_against_cost(plot, [(row["name"], row["macs"], _top1(row), row["params"]) for row in rows])
+            accuracy_against_cost(plot, [(row.name, row.macs, _top1(row), row.params) for row in rows])
     if json:
         print_json(rows)
         return
@@ -46,9 +47,9 @@ def models(
         typer.echo(f"\nchart: {plot}")
 
 
-def _top1(row: Mapping[str, Any]) -> float | None:
-    best = row["published"]
-    return best["top1"] if best and best["dataset"].startswith("imagenet") else None
+def _top1(row: ModelRecord) -> float | None:
+    best = row.published
+    return best.top1 if best and best.dataset.startswith("imagenet") else None
 
 
 def _check_keras(*, json: bool, debug: bool) -> None:

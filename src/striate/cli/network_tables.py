@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,13 +11,14 @@ from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.words import compact, count, percent, plural, storage
 from striate.records.bench import BenchRow
 from striate.records.sizes import MemoryRecord, SizeRecord
+from striate.records.zoo import ModelRecord, PublishedAccuracy
 from striate.report.largest import largest
 
 if TYPE_CHECKING:
     from striate.jobs.keras_table import KerasRow
 
 
-def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
+def show_models(rows: Sequence[ModelRecord], *, weights: bool) -> None:
     """Print the networks, or with `weights` the pretrained weights of each."""
     console = open_console()
     if weights:
@@ -29,14 +30,14 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
         ("network", "task", "year", "file", "params", "depth", "MACs", "top-1", "top-5", "weights", "dataset"),
         [
             (
-                row["name"],
-                row["task"],
-                str(row["year"]),
-                storage(row["file_bytes"]),
-                compact(row["params"]),
-                str(row["depth"]),
-                compact(row["macs"]),
-                *_published(row["published"]),
+                row.name,
+                row.task,
+                str(row.year),
+                storage(row.file_bytes),
+                compact(row.params),
+                str(row.depth),
+                compact(row.macs),
+                *_published(row.published),
             )
             for row in rows
         ],
@@ -50,27 +51,27 @@ def show_models(rows: Sequence[Mapping[str, Any]], *, weights: bool) -> None:
     )
 
 
-def _published(best: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+def _published(best: PublishedAccuracy | None) -> tuple[str, str, str, str]:
     if best is None:
         return ("-", "-", "-", "-")
-    top5 = "-" if best["top5"] is None else f"{best['top5']:.1f} %"
-    return (f"{best['top1']:.1f} %", top5, f"{best['source']} {best['weights']}", best["dataset"])
+    top5 = "-" if best.top5 is None else f"{best.top5:.1f} %"
+    return (f"{best.top1:.1f} %", top5, f"{best.source} {best.weights}", best.dataset)
 
 
-def _show_weights(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
-    listed = [(row["name"], each) for row in rows for each in row["weights"]]
+def _show_weights(console: Console, rows: Sequence[ModelRecord]) -> None:
+    listed = [(row.name, each) for row in rows for each in row.weights]
     tabulate(
         console,
         None,
         ("network:weights", "classes", "top-1", "measured on", "licence", "file"),
         [
             (
-                f"{name}:{each['tag']}",
-                each["labels"],
-                f"{each['metric']['top1']:.1f} %" if each["metric"] else "-",
-                each["metric"]["dataset"] if each["metric"] else "-",
-                each["licence"],
-                "bundled" if each["bundled"] else each["file"],
+                f"{name}:{each.tag}",
+                each.labels,
+                f"{each.metric.top1:.1f} %" if each.metric else "-",
+                each.metric.dataset if each.metric else "-",
+                each.licence,
+                "bundled" if each.bundled else each.file,
             )
             for name, each in listed
         ],

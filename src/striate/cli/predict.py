@@ -45,17 +45,17 @@ def predict(
     with command(debug=debug) as session:
         from striate.jobs import predict as job
 
-        rows = session.run(job.run, plan)
-    failed = [row for row in rows if row.get("error")]
+        records = session.run(job.run, plan)
+    failed = [each for each in records if each.error is not None]
     if json:
-        print_json(rows)
+        print_json(records)
     else:
         from striate.cli.run_tables import show_predictions
 
-        if len(failed) < len(rows):
-            show_predictions([row for row in rows if not row.get("error")])
-    for row in failed:
-        file, error = row["file"], str(row["error"])
+        if len(failed) < len(records):
+            show_predictions([each for each in records if each.error is None])
+    for each in failed:
+        file, error = each.file, str(each.error)
         typer.echo(f"error: {printable(error if file in error else f'{file}: {error}')}", err=True)
     if failed:
         raise typer.Exit(1)

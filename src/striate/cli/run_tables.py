@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from striate.records.results import (
     Score,
     TrainRecord,
 )
-from striate.records.verbs import FeaturesRecord, PublishRecord
+from striate.records.verbs import CheckRecord, FeaturesRecord, PredictRecord, PublishRecord
 from striate.report.findings import judged_on
 from striate.report.verdict import is_winner, judge, name_of
 
@@ -183,41 +183,41 @@ def show_features(record: FeaturesRecord) -> None:
     facts(open_console(), lines)
 
 
-def show_predictions(rows: Iterable[Mapping[str, Any]]) -> None:
+def show_predictions(records: Iterable[PredictRecord]) -> None:
     """Print a finished `predict`: one line per image and class."""
     tabulate(
         open_console(),
         None,
         ("image", "probability", "class"),
         [
-            (row["file"] if rank == 0 else "", percent(each["probability"]), each["label"])
-            for row in rows
-            for rank, each in enumerate(row["predictions"])
+            (record.file if rank == 0 else "", percent(each["probability"]), each["label"])
+            for record in records
+            for rank, each in enumerate(record.predictions)
         ],
         numbers=(1,),
     )
 
 
-def show_check(found: Mapping[str, Any]) -> None:
+def show_check(record: CheckRecord) -> None:
     """Print the classes and the issues of a dataset."""
     console = open_console()
     tabulate(
         console,
         None,
         ("class", "images"),
-        [(name, count(number)) for name, number in found["classes"].items()],
+        [(name, count(number)) for name, number in record.classes.items()],
         numbers=(1,),
     )
-    console.print(f"{plural(found['images'], 'image')}, {plural(len(found['classes']), 'class', 'classes')}")
-    if not found["issues"]:
+    console.print(f"{plural(record.images, 'image')}, {plural(len(record.classes), 'class', 'classes')}")
+    if not record.issues:
         console.print("no issues found")
-    for issue in found["issues"]:
-        files = issue["files"]
+    for issue in record.issues:
+        files = issue.files
         named = ", ".join(files[:FEW_FILES]) + (
             f" and {count(len(files) - FEW_FILES)} more" if len(files) > FEW_FILES else ""
         )
-        say(console, f"\n{issue['kind'].replace('_', ' ')}: {issue['detail']}", style="yellow")
+        say(console, f"\n{issue.kind.replace('_', ' ')}: {issue.detail}", style="yellow")
         if files:
             say(console, f"  {named}")
-    if "augmented" in found:
-        console.print(f"\naugmented images: {found['augmented']}", soft_wrap=True)
+    if record.augmented is not None:
+        console.print(f"\naugmented images: {record.augmented}", soft_wrap=True)

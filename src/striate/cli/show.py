@@ -8,6 +8,7 @@ import typer
 
 from striate.cli.options import Debug, Json, Plot, parse_shape
 from striate.cli.session import command, print_json
+from striate.records.plans import ShowPlan
 
 
 def show(
@@ -41,10 +42,10 @@ def show(
 
     Lists every layer and stage with its output shape, receptive field and output stride.
     """
-    with command(debug=debug):
+    with command(debug=debug) as session:
         from striate.jobs import show as job
 
-        size = job.run(name, input, classes, memory)
+        size = session.run(job.run, ShowPlan(name=name, input=input, classes=classes, memory=memory))
         if plot is not None:
             from striate.cli.figures import layers_of
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import cpu_threads, pick
 from striate.core.errors import PlanError
 from striate.core.events import NoProgress, ProgressCallback
@@ -15,40 +14,34 @@ from striate.jobs.models import published
 from striate.models import REGISTRY
 from striate.records import zoo
 from striate.records.bench import BenchRow
+from striate.records.plans import BenchPlan
 from striate.sizing.clock import Timing, timed
 
 
 def run(
-    names: Sequence[str] = (),
-    device: str | None = None,
-    batch: int = 8,
-    progress: ProgressCallback | None = None,
-    *,
-    seconds: float = 1.0,
-) -> list[BenchRow]:
+    plan: BenchPlan, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
+) -> tuple[BenchRow, ...]:
     """Time networks with random weights, each at the input it was made for.
 
     Args:
-        names: Networks, or aliases; empty takes the lightest classifier of every family.
-        device: As `core.device.pick` takes it; None takes the fastest available one.
-        batch: Images at a time.
+        plan: The networks, the device and the batch.
         progress: Receives progress; None reports none.
-        seconds: For about how long each of the two steps is repeated.
+        cancel: Asks the job to stop before the next network; None never asks.
 
     Raises:
+        JobCancelled: `cancel` asked to stop.
         UnknownModelError: No network has that name.
-        PlanError: The device is not here, its memory does not hold the batch, or the batch size is not positive.
+        PlanError: The device is not here, or its memory does not hold the batch.
     """
-    if batch < 1:
-        raise PlanError(f"a batch holds at least 1 image; got {batch}")
-    on, hears = pick(device), progress or NoProgress()
-    rows = [zoo.find(name) for name in names] or lightest()
-    hears.phase("timing", len(rows), "network")
+    progress = CancelPoints(progress or NoProgress(), cancel or CancelToken())
+    device = pick(plan.device)
+    rows = [zoo.find(name) for name in plan.names] or lightest()
+    progress.phase("timing", len(rows), "network")
     timings = []
     for done, row in enumerate(rows, start=1):
-        timings.append(_bench(row, on, batch, seconds))
-        hears.step(done)
-    return timings
+        timings.append(_bench(row, device, plan.batch, plan.seconds))
+        progress.step(done)
+    return tuple(timings)
 
 
 def lightest() -> list[zoo.ZooRow]:
@@ -72,7 +65,7 @@ def _bench(row: zoo.ZooRow, device: torch.device, batch: int, seconds: float) ->
             hint="give a smaller --batch",
         ) from error
     accuracy = published(row.name)
-    if accuracy is not None and not accuracy["dataset"].startswith("imagenet"):
+    if accuracy is not None and not accuracy.dataset.startswith("imagenet"):
         accuracy = None
     return BenchRow(
         name=row.name,
@@ -87,8 +80,8 @@ def _bench(row: zoo.ZooRow, device: torch.device, batch: int, seconds: float) ->
         images_per_s=batch / forward.median_s,
         params=row.params,
         macs=row.macs,
-        top1=accuracy["top1"] if accuracy else None,
-        weights=f"{accuracy['source']} {accuracy['weights']}" if accuracy else "",
+        top1=accuracy.top1 if accuracy else None,
+        weights=f"{accuracy.source} {accuracy.weights}" if accuracy else "",
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from striate.core.cancel import CancelPoints, CancelToken
@@ -11,13 +9,14 @@ from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import task_model
 from striate.jobs.classifier import members
 from striate.records.plans import PredictPlan
+from striate.records.verbs import PredictRecord
 from striate.tasks.classify.ensemble import Ensemble
 
 
 def run(
     plan: PredictPlan, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None
-) -> list[dict[str, Any]]:
-    """A row for every image: ``file``, ``predictions`` (``label``, ``probability``), and ``error`` where it failed.
+) -> tuple[PredictRecord, ...]:
+    """Predict every image; one that cannot be read has a record with an error.
 
     Args:
         plan: The models, the images, and how many names for each.
@@ -38,9 +37,9 @@ def run(
     found = [each.outputs(plan.images, progress, phase) for each, phase in zip(classifiers, phases, strict=True)]
     positions = found[0].positions  # the same for every model: decoding fails on the same images
     probabilities = dict(zip(positions.tolist(), np.exp(together.join([each.values for each in found])), strict=True))
-    return [
-        {"file": file, "predictions": together.best(probabilities[number], plan.top)}
+    return tuple(
+        PredictRecord(file=file, predictions=tuple(together.best(probabilities[number], plan.top)))
         if number in probabilities
-        else {"file": file, "predictions": [], "error": found[0].unreadable[number]}
+        else PredictRecord(file=file, predictions=(), error=found[0].unreadable[number])
         for number, file in enumerate(plan.images)
-    ]
+    )

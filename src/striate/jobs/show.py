@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from striate import models, sizing
+from striate.core.cancel import CancelToken
 from striate.core.device import shapes_only
 from striate.core.errors import PlanError
+from striate.core.events import ProgressCallback
+from striate.records.plans import ShowPlan
 from striate.records.sizes import SizeRecord
 from striate.weights import trained
 
@@ -14,29 +17,27 @@ MOST_CHANNELS, MOST_SIDE_PX, MOST_CLASSES = 2**16, 2**20, 2**20
 """Above these, byte counts of the larger networks no longer fit into 64 bits."""
 
 
-def run(
-    name: str, input: tuple[int, int, int] | None = None, classes: int | None = None, memory: str | None = None
-) -> SizeRecord:
+def run(plan: ShowPlan, *, progress: ProgressCallback | None = None, cancel: CancelToken | None = None) -> SizeRecord:
     """Measure a network without running it on data.
 
     Args:
-        name: Of the network, or an alias; the folder of a trained one, or its place on the hub.
-        input: Channels, height and width of the image, in pixels; None takes what it was made for.
-        classes: Length of the output; None takes the published one, or that of the trained network.
-        memory: An amount such as ``8GB``: the record then says what fits into it.
+        plan: The network, its input and its classes.
+        progress: Hears nothing: a network of shapes alone is measured at once.
+        cancel: Is not asked, for the same reason.
 
     Raises:
         UnknownModelError: No network has that name.
         CheckpointError: The folder holds no trained network.
         InputShapeError: The network does not take such an image.
-        PlanError: A number is below 1 or too large to count with, or `memory` is no amount.
+        PlanError: A number is below 1 or too large to count with, or the memory is no amount.
     """
+    name, classes = plan.name, plan.classes
     found = trained.find(name)
     if found is None:
         trained.require_folder(name)
     entry = models.REGISTRY.get(name if found is None else found.card.network)
     made_for = entry.input if found is None else (found.card.preprocess.in_channels, *found.card.preprocess.size)
-    shape = made_for if input is None else input
+    shape = made_for if plan.input is None else plan.input
     if min(shape) < 1:
         raise PlanError(
             f"channels, height and width must be at least 1; got {shape}", hint="give CxHxW, such as 3x224x224"
@@ -54,4 +55,4 @@ def run(
             if classes is not None:
                 model.replace_head(classes)
     size = sizing.measure(model, shape, name=entry.name)
-    return size if memory is None else replace(size, memory=sizing.fits(model, shape, memory))
+    return size if plan.memory is None else replace(size, memory=sizing.fits(model, shape, plan.memory))

@@ -21,6 +21,7 @@ from striate.data.stores import FileStore
 from striate.inference.predict import Outputs, predict_batches
 from striate.models.pixels import PixelNetwork
 from striate.records.plans import EvalPlan, PredictPlan
+from striate.records.verbs import PredictRecord
 from striate.tasks.base import Task
 from striate.weights import open_model
 from striate.weights.trained import is_model_folder, read_card
@@ -86,8 +87,8 @@ def load(model: str, device: str | None = None) -> TaskModel:
     )
 
 
-def predict(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any]]:
-    """One row per image: ``file``, ``predictions``, and ``error`` if it cannot be read.
+def predict(plan: PredictPlan, progress: ProgressCallback) -> tuple[PredictRecord, ...]:
+    """One record per image.
 
     Raises:
         PlanError: The plan asks for several models or for test-time augmentation, which only classifications have.
@@ -98,12 +99,12 @@ def predict(plan: PredictPlan, progress: ProgressCallback) -> list[dict[str, Any
     found = model.outputs(FileStore(Path(), files), range(len(files)), progress, phase="predicting")
     predictions = model.task.predictions(found.values, temperature=model.temperature, top=plan.top)
     by_position = dict(zip(found.positions.tolist(), predictions, strict=True))
-    return [
-        {"file": file, "predictions": by_position[i]}
+    return tuple(
+        PredictRecord(file=file, predictions=tuple(by_position[i]))
         if i in by_position
-        else {"file": file, "predictions": [], "error": found.unreadable[i]}
+        else PredictRecord(file=file, predictions=(), error=found.unreadable[i])
         for i, file in enumerate(plan.images)
-    ]
+    )
 
 
 def evaluate(plan: EvalPlan, positions: np.ndarray, progress: ProgressCallback) -> Any:

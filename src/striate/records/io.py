@@ -14,11 +14,15 @@ from striate.core.atomic import write_text
 
 T = TypeVar("T")
 
+OPTIONAL = {"optional": True}
+"""Metadata of a field that JSON leaves out while it is None."""
+
 
 def to_json(value: Any) -> Any:
     """A record as dicts, lists, strings and numbers; NaN and infinite values become None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: (getattr(value, f.name), f.metadata) for f in dataclasses.fields(value)}
+        return {k: to_json(v) for k, (v, facts) in fields.items() if v is not None or "optional" not in facts}
     if isinstance(value, dict):
         return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

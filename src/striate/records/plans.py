@@ -236,6 +236,7 @@ class PreviewPlan:
         classes: How many are shown at most, evenly spread.
         rows: Images in all, where that leaves one a class.
         seed: Of the choice and of the augmentation.
+        out: File of the sheet; None takes ``<data>-<recipe>.png``.
     """
 
     recipe: str
@@ -245,6 +246,76 @@ class PreviewPlan:
     classes: int = 10
     rows: int = 10
     seed: int = 0
+    out: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckPlan:
+    """Check a dataset before training.
+
+    Args:
+        task: Name of the task that the dataset is for.
+        data: A folder, manifest, archive, or the name of a standard set.
+        root: Folder with the files of a standard set; None for sets that need none.
+        preview: Which augmented images are drawn too; None draws none.
+    """
+
+    task: str = "classify"
+    data: str
+    root: str | None = None
+    preview: PreviewPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelsPlan:
+    """List the networks.
+
+    Args:
+        family: Only networks of this family; None lists all.
+        weights: Whether each network's weights are listed with everything that the catalogue says about them; else by
+            their tags alone.
+    """
+
+    family: str | None = None
+    weights: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowPlan:
+    """Measure a network without running it on data.
+
+    Args:
+        name: A network or an alias, the folder of a trained network, or ``hub:OWNER/NAME``.
+        input: Channels, height and width of the image, in pixels; None takes the network's own.
+        classes: Length of the output; None takes the published one, or that of the trained network.
+        memory: An amount such as ``8GB``; the record then says which batch and image fit into it. None asks nothing.
+    """
+
+    name: str
+    input: tuple[int, int, int] | None = None
+    classes: int | None = None
+    memory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchPlan:
+    """Time networks on this machine, each at its own input size.
+
+    Args:
+        names: Networks, or aliases; empty takes the lightest classifier of every family.
+        device: As `core.device.pick` takes it; None takes the fastest available one.
+        batch: Images at a time.
+        seconds: For about how long each of the two steps is repeated.
+    """
+
+    names: tuple[str, ...] = ()
+    device: str | None = None
+    batch: int = 8
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise PlanError(f"a batch holds at least 1 image; got {self.batch}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

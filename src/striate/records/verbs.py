@@ -1,8 +1,45 @@
-"""What `check`, `predict`, `models`, `features` and `publish` find out."""
+"""What `check`, `predict`, `features` and `publish` find out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from striate.records.io import OPTIONAL
+from striate.records.results import DataIssue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRecord:
+    """A dataset before training.
+
+    Args:
+        classes: Number of images by class name; empty for a task without classes.
+        images: Number of images.
+        issues: What a person should know about the data.
+        augmented: File of the sheet of augmented images; None without one.
+    """
+
+    classes: dict[str, int]
+    images: int
+    issues: tuple[DataIssue, ...]
+    augmented: str | None = field(default=None, metadata=OPTIONAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictRecord:
+    """The predictions for one image file.
+
+    Args:
+        file: As it was named.
+        predictions: Best first, as the task defines them: of a classification ``label`` and ``probability``. Empty if
+            the file cannot be read.
+        error: Why the file cannot be read; None if it can.
+    """
+
+    file: str
+    predictions: tuple[dict[str, Any], ...]
+    error: str | None = field(default=None, metadata=OPTIONAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

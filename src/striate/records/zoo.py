@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from striate.core.errors import UnknownModelError
 from striate.core.registry import Registry
@@ -54,6 +55,39 @@ class ZooRow:
     file_bytes: int
     stages: tuple[str, ...]
     task: str = "classify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedAccuracy:
+    """The published accuracy of a network's weights, in percent.
+
+    Args:
+        dataset: The labelled images.
+        top1: Fraction of the images whose most probable class is right.
+        top5: Fraction whose label is among the five most probable classes; None where not published.
+        weights: Tag of the weights.
+        source: Publisher of the weights.
+    """
+
+    dataset: str
+    top1: float
+    top5: float | None
+    weights: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord(ZooRow):
+    """A network with its published weights.
+
+    Args:
+        published: The first published accuracy among `weights`; None if there is none.
+        weights: Best first; empty if nothing is published. Tags, or the entries of the catalogue if they were asked
+            for.
+    """
+
+    published: PublishedAccuracy | None
+    weights: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

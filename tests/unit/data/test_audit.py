@@ -14,6 +14,8 @@ from striate.data.digest import digests
 from striate.data.index import scan
 from striate.data.split import split
 from striate.jobs import check
+from striate.records.io import dumps
+from striate.records.plans import CheckPlan
 from striate.records.results import DataIssue
 from striate.tasks.classify.task import Classification
 
@@ -123,21 +125,21 @@ def test_check_finds_what_only_decoding_shows(pets: Path) -> None:
     path.write_bytes(path.read_bytes()[:-200])  # the header is whole
     (pets / "dog/0.png").write_bytes(b"")
     (pets / "dog/notes.txt").write_text("x")
-    found = check.run(pets, None, NoProgress())
+    found = json.loads(dumps(check.run(CheckPlan(data=str(pets)))))
     assert found["classes"] == {"cat": 12, "dog": 12}
     assert found["images"] == 24
+    assert set(found) == {"classes", "images", "issues"}
     assert [issue["files"] for issue in found["issues"] if issue["kind"] == "skipped"] == [["dog/notes.txt"]]
     unreadable = {f: p["detail"] for p in found["issues"] if p["kind"] == "unreadable" for f in p["files"]}
     assert set(unreadable) == {"cat/0.png", "dog/0.png"}
     assert "the file is empty" in unreadable["dog/0.png"]
-    json.dumps(found, allow_nan=False)
 
 
 def test_check_of_digits() -> None:
-    found = check.run("digits", None, NoProgress())
-    assert (found["images"], found["issues"]) == (1797, [])
+    found = check.run(CheckPlan(data="digits"))
+    assert (found.images, found.issues) == (1797, ())
 
 
 def test_check_refuses_what_fit_would(tmp_path: Path) -> None:
     with pytest.raises(DataError):
-        check.run(tmp_path, None, NoProgress())
+        check.run(CheckPlan(data=str(tmp_path)))
