@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from striate.jobs.classifier import load as load
     from striate.jobs.features import Features as Features
     from striate.models.own import register_model as register_model
-    from striate.tasks.classify.ensemble import Ensemble as Ensemble
+    from striate.tasks.ensemble import Ensemble as Ensemble
     from striate.weights.create import create_model as create_model
     from striate.weights.listing import list_models as list_models
 
 _HOMES = {
-    "Ensemble": "tasks.classify.ensemble",
+    "Ensemble": "tasks.ensemble",
     "Features": "jobs.features",
     "ImageTransform": "data.transforms",
     "Run": "api.runs",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from striate import weights
+from striate import tasks, weights
 from striate.core.atomic import write_text
 from striate.core.events import NoProgress
 from striate.data.index import scan
@@ -19,7 +19,6 @@ from striate.inference.predict import predict_batches
 from striate.jobs.classifier import load
 from striate.models.pixels import PixelNetwork
 from striate.records import io
-from striate.tasks.classify.task import Classification
 from striate.weights import read_state, save_state
 from striate.weights.fetch import digest
 from striate.weights.trained import read_card, rebuild
@@ -66,7 +65,7 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
     outputs = predict_batches(
         classifier, card.preprocess, index, test, width=len(card.classes), progress=NoProgress(), phase="", batch=100
     )
-    task = Classification(card.classes)
+    task = tasks.get(card.task).from_card({"classes": card.classes})
     top1 = task.score(outputs.values, task.targets(index)[outputs.positions]).top1
     pre = card.preprocess
     entry = "\n".join(

@@ -19,7 +19,8 @@ from striate.data.tta import canvas
 from striate.inference.predict import WORTH_COMPILING, ImageList, Outputs, predict_batches
 from striate.models.pixels import PixelNetwork
 from striate.records.tta import NO_TTA, TTAPolicy, tta_policy
-from striate.tasks.classify.ensemble import Ensemble, Predictor, log_mean_of_views
+from striate.tasks.ensemble import Ensemble, Predictor
+from striate.tasks.probabilities import log_mean_of_views
 from striate.weights import open_model
 from striate.weights.labels import LabelSet
 from striate.weights.trained import SNAPSHOTS

@@ -10,20 +10,22 @@ from typing import Any
 
 import numpy as np
 
+from striate import tasks
 from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import pick
 from striate.core.errors import DataError
 from striate.core.events import NoProgress, ProgressCallback
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, scan
+from striate.data.labels import numbers
 from striate.inference import predict as running
 from striate.jobs import task_model
 from striate.jobs.classifier import TrainedClassifier, members
 from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, ModelScore, Score
-from striate.tasks.classify.ensemble import Ensemble, log_mean_of_views
-from striate.tasks.classify.metrics import paired_difference, score, wilson
-from striate.tasks.classify.task import Classification
+from striate.tasks.ensemble import Ensemble
+from striate.tasks.intervals import paired_difference, wilson
+from striate.tasks.probabilities import log_mean_of_views
 from striate.weights.trained import IMAGES
 
 
@@ -42,13 +44,14 @@ def run(plan: EvalPlan, *, progress: ProgressCallback | None = None, cancel: Can
         PlanError: The models do not know the same classes, or cannot look at images as asked.
     """
     progress = CancelPoints(progress or NoProgress(), cancel or CancelToken())
-    if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
+    kind = tasks.get(task_model.task_of(plan.model))
+    if not kind.averages:
         return task_model.evaluate(plan, _part(plan, scan(plan.data, root=plan.root)), progress)
     named = (plan.model, *plan.also)
     classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
     together = Ensemble(classifiers)
     index = scan(plan.data, root=plan.root)
-    targets = Classification(together.classes).targets(index, together.place)
+    task, targets = kind.from_card({"classes": together.classes}), numbers(index, together.classes, together.place)
     positions = _part(plan, index)
     trained_on = _trained_on(classifiers, index, positions, progress)
     looks = [_looked(each, index, positions, plan, progress) for each in classifiers]
@@ -66,7 +69,7 @@ def run(plan: EvalPlan, *, progress: ProgressCallback | None = None, cancel: Can
         for look, name in enumerate(tta)
         if len(classifiers) > 1
     ]
-    scores = [score(way.log_p, labels, together.classes) for way in (*singles, *joined)]
+    scores = [task.score(way.log_p, labels) for way in (*singles, *joined)]
     first = singles[0].right(labels)
     rows = [
         _standing(way, found, None if way is singles[0] else paired_difference(way.right(labels), first))

@@ -19,12 +19,12 @@ from striate.data.column import CategoryColumn
 from striate.data.image_index import ImageIndex
 from striate.data.image_list import ImageList, flat_folder
 from striate.data.index import scan
+from striate.data.labels import class_column
 from striate.inference.layer_features import LayerFeatures
 from striate.inference.predict import predict_batches
 from striate.models import ImageModel
 from striate.records.plans import EngineName, FeaturesPlan
 from striate.records.verbs import FeaturesRecord
-from striate.tasks.classify.labels import class_column
 from striate.weights import open_model
 
 FORMATS = (".npz", ".npy")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from striate import tasks
 from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.events import NoProgress, ProgressCallback
 from striate.jobs import task_model
 from striate.jobs.classifier import members
 from striate.records.plans import PredictPlan
 from striate.records.verbs import PredictRecord
-from striate.tasks.classify.ensemble import Ensemble
+from striate.tasks.ensemble import Ensemble
 
 
 def run(
@@ -28,7 +29,7 @@ def run(
         PlanError: The models do not know the same classes.
     """
     progress = CancelPoints(progress or NoProgress(), cancel or CancelToken())
-    if task_model.task_of(plan.model) != "classify":  # others are neither ensembled nor augmented at test time
+    if not tasks.get(task_model.task_of(plan.model)).averages:
         return task_model.predict(plan, progress)
     named = (plan.model, *plan.also)
     classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)

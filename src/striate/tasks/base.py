@@ -75,6 +75,10 @@ class Task(ABC):
     """The record that `Probe.row` returns; ``metrics.json`` holds it under ``depth``. Its fields include ``stage`` (the
     name of the layer), ``channels`` (the number of features), ``loss``, `metric` and the interval of the metric."""
 
+    averages: ClassVar[bool] = False
+    """Whether outputs are logits of classes: several models, and several views of an image, are then averaged as
+    probabilities, and a score is computed from log-probabilities as from logits."""
+
     # ------------------------------------------------------------------ data
 
     @classmethod

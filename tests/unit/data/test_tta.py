@@ -14,8 +14,7 @@ from striate.data.decode import decode
 from striate.data.tta import canvas, see
 from striate.records.plans import EvalPlan, PredictPlan
 from striate.records.tta import NO_TTA, VIEWS, TTAPolicy, View, tta_policy
-from striate.tasks.classify.ensemble import log_mean, log_mean_of_views
-from striate.tasks.classify.metrics import log_softmax
+from striate.tasks.probabilities import log_mean, log_mean_of_views, log_softmax
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 3), dtype=np.uint8)
 

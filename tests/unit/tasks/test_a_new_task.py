@@ -110,4 +110,4 @@ def test_a_regression_is_fitted_by_transfer_learning(task: None, data: Path, tmp
     assert len(rows) == metrics["test"]["n"] == metrics["data"]["test"]
     asked = PredictPlan(model=str(run.folder), images=(str(data.with_name(rows[0]["file"])),))
     (found,) = predict.run(asked, progress=NoProgress())
-    assert found["predictions"][0]["value"] == pytest.approx(float(rows[0]["prediction"]), abs=1e-3)
+    assert found.predictions[0]["value"] == pytest.approx(float(rows[0]["prediction"]), abs=1e-3)

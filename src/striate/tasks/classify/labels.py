@@ -1,16 +1,16 @@
-"""Class labels: read from the annotations of a data set, and checked."""
+"""Class labels of a data set that a classifier is trained on, checked."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from striate.core.errors import DataError
 from striate.data.column import CategoryColumn
-from striate.data.image_index import LABEL, ImageIndex
-from striate.data.layout import TEST, TRAIN, VALIDATION, natural
+from striate.data.image_index import ImageIndex
+from striate.data.labels import class_column, listed
+from striate.data.layout import TEST, TRAIN, VALIDATION
 from striate.data.split import Splits
 from striate.records.results import DataIssue
 
@@ -19,27 +19,6 @@ IMBALANCE = 5
 
 SMALL_CLASS = 10
 """Classes with fewer images than this are reported."""
-
-_SHOWN = 5
-
-
-def class_column(index: ImageIndex) -> CategoryColumn:
-    """The class names of a data set in order, and the class of each image.
-
-    Raises:
-        DataError: There is no label column, an image has no label, or class names differ only in case.
-    """
-    column = index.annotation(LABEL)
-    if not isinstance(column, CategoryColumn):
-        column = CategoryColumn.of(column, order=natural)
-    if "" in column.values:
-        missing = [index.names[int(i)] for i in np.flatnonzero(column.codes == column.values.index(""))]
-        raise DataError(
-            f"{index.source} has {len(missing)} images without a label: {_listed(missing)}",
-            hint="give them a label, or remove them",
-        )
-    refuse_likeness(column.values)
-    return column
 
 
 def training_column(index: ImageIndex) -> CategoryColumn:
@@ -60,48 +39,9 @@ def training_column(index: ImageIndex) -> CategoryColumn:
     if empty:
         what = "no image" if index.splits is None else "no training image"
         raise DataError(
-            f"{index.source} has classes with {what}: {_listed(empty)}", hint="add images, or remove the class folder"
+            f"{index.source} has classes with {what}: {listed(empty)}", hint="add images, or remove the class folder"
         )
     return column
-
-
-def refuse_likeness(classes: Iterable[str]) -> None:
-    """Refuse classes whose names differ only in case or in how accents are encoded.
-
-    Raises:
-        DataError: Two do.
-    """
-    seen: dict[str, str] = {}
-    for name in classes:
-        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if other != name:
-            raise DataError(
-                f"classes {other!r} and {name!r} differ only in case or accents",
-                hint="give both the same name if they are one class, or distinct names if they are two",
-            )
-
-
-def match(found: Sequence[str], classes: Sequence[str], place: Callable[[str], int | None]) -> np.ndarray:
-    """The output of a trained model that each class of a data set means, int64 ``[found]``.
-
-    Args:
-        found: The class names of the data.
-        classes: Those of the model.
-        place: From a class name to its output; None if the model does not know it.
-
-    Raises:
-        DataError: The model does not know a class, or two classes mean the same output.
-    """
-    places = {name: place(name) for name in found}
-    unknown = [repr(name) for name, output in places.items() if output is None]
-    if unknown:
-        known = ", ".join(map(repr, classes[:_SHOWN])) + (", ..." if len(classes) > _SHOWN else "")
-        raise DataError(
-            f"the model does not know the class {_listed(unknown)}", hint=f"rename the classes; it knows {known}"
-        )
-    if len(set(places.values())) < len(places):
-        raise DataError("two classes of the data mean the same class of the model", hint="merge them")
-    return np.array(list(places.values()), dtype=np.int64)
 
 
 def issues(
@@ -136,9 +76,3 @@ def issues(
         if missing:
             detail = f"the {name} set has no image of {', '.join(missing)}"
             yield DataIssue(kind="small_class", files=(), detail=detail)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -14,7 +14,7 @@ from striate.core.seed import generator
 from striate.data.folds import fold_of
 from striate.records.results import LayerProbe
 from striate.tasks.classify.logistic import Linear, fit
-from striate.tasks.classify.metrics import wilson
+from striate.tasks.intervals import wilson
 
 CS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 FOLDS = 5

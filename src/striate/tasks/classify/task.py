@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from striate.core import words
 from striate.core.errors import DataError
 from striate.data.image_index import ImageIndex
+from striate.data.labels import numbers
 from striate.data.source import PixelSource
 from striate.data.split import Splits, Strata
 from striate.records.recipes import Augment, Recipe
@@ -20,6 +21,7 @@ from striate.records.results import DataIssue, LayerProbe, Prediction, Score, Su
 from striate.tasks.base import Task
 from striate.tasks.classify import labels, metrics, probe, report
 from striate.tasks.classify.loss import CrossEntropy
+from striate.tasks.probabilities import log_softmax
 
 
 @final
@@ -37,6 +39,7 @@ class Classification(Task):
     metric: ClassVar[str] = "top1"
     metric_title: ClassVar[str] = "accuracy"
     score_type: ClassVar[type] = Score
+    averages: ClassVar[bool] = True
     probe_type: ClassVar[type] = LayerProbe
 
     @classmethod
@@ -59,19 +62,14 @@ class Classification(Task):
         """The class names."""
         return {"classes": list(self.classes)}
 
-    def targets(self, index: ImageIndex, place: Callable[[str], int | None] | None = None) -> np.ndarray:
+    def targets(self, index: ImageIndex) -> np.ndarray:
         """The class number of every image, int64 ``[n]``.
-
-        Args:
-            index: The images.
-            place: From a class name of the data to the number of a class; None takes the class of that name.
 
         Raises:
             DataError: A class of the data is not among the task's, or two mean the same.
         """
-        column = labels.class_column(index)
         own = {name: number for number, name in enumerate(self.classes)}
-        return labels.match(column.values, self.classes, place or own.get)[column.codes]
+        return numbers(index, self.classes, own.get)
 
     def strata(self, targets: np.ndarray) -> Strata:
         """The classes."""
@@ -159,7 +157,7 @@ class Classification(Task):
 
     def predictions(self, outputs: np.ndarray, *, temperature: float = 1.0, top: int = 5) -> list[list[dict[str, Any]]]:
         """The likeliest classes of each image: ``label`` and ``probability``."""
-        probabilities = np.exp(metrics.log_softmax(outputs / temperature))
+        probabilities = np.exp(log_softmax(outputs / temperature))
         orders = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         return [
             [{"label": self.classes[i], "probability": float(row[i])} for i in order]
@@ -170,7 +168,7 @@ class Classification(Task):
         self, names: Sequence[str], outputs: np.ndarray, targets: np.ndarray, *, temperature: float = 1.0
     ) -> list[Prediction]:
         """Label, predicted class and its probability for each image."""
-        log_p = metrics.log_softmax(outputs / temperature)
+        log_p = log_softmax(outputs / temperature)
         return [
             Prediction(
                 file=name,

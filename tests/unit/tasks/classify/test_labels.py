@@ -8,6 +8,7 @@ import pytest
 from striate.core.errors import DataError
 from striate.data.column import TextColumn
 from striate.data.image_index import ImageIndex
+from striate.data.labels import numbers
 from striate.data.stores import ArrayStore
 from striate.tasks.classify.task import Classification
 
@@ -34,9 +35,9 @@ def test_labels_are_matched_to_the_classes_of_a_model() -> None:
     with pytest.raises(DataError, match=r"does not know the class 'fox'.*it knows 'cat', 'dog', 'eel'"):
         task.targets(index(["fox", "dog"]))
     synsets = {"n1": 2, "n2": 0}
-    assert task.targets(index(["n1", "n2"]), synsets.get).tolist() == [2, 0]
+    assert numbers(index(["n1", "n2"]), task.classes, synsets.get).tolist() == [2, 0]
     with pytest.raises(DataError, match="mean the same class of the model"):
-        task.targets(index(["n1", "n2"]), lambda name: 1)
+        numbers(index(["n1", "n2"]), task.classes, lambda name: 1)
 
 
 def test_data_without_labels_is_refused() -> None:

@@ -8,6 +8,8 @@ from scipy.stats import binomtest
 from sklearn import metrics as peer
 
 from striate.tasks.classify import metrics
+from striate.tasks.intervals import wilson
+from striate.tasks.probabilities import log_softmax
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 
@@ -28,7 +30,7 @@ def test_metrics_agree_with_scikit_learn(case) -> None:
     assert score.top5 == pytest.approx(peer.top_k_accuracy_score(labels, logits, k=5))
     assert score.balanced_accuracy == pytest.approx(peer.balanced_accuracy_score(labels, guess))
     assert score.macro_f1 == pytest.approx(peer.f1_score(labels, guess, average="macro"))
-    assert score.loss == pytest.approx(peer.log_loss(labels, np.exp(metrics.log_softmax(logits))))
+    assert score.loss == pytest.approx(peer.log_loss(labels, np.exp(log_softmax(logits))))
     assert (np.array(score.confusion) == peer.confusion_matrix(labels, guess)).all()
     precision, recall, f1, n = peer.precision_recall_fscore_support(labels, guess)
     for i, row in enumerate(score.per_class):
@@ -47,7 +49,7 @@ def test_a_class_without_images_is_left_out_of_means(case) -> None:
 def test_temperature_scaling_finds_the_temperature_that_was_applied(case) -> None:
     rng = np.random.default_rng(1)
     logits = rng.normal(size=(20000, 4)) * 2
-    p = np.exp(metrics.log_softmax(logits))
+    p = np.exp(log_softmax(logits))
     labels = (p.cumsum(1) > rng.random((20000, 1))).argmax(1)
     assert metrics.fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.05)
     assert metrics.score(logits * 3, labels, NAMES[:4]).ece > 0.1
@@ -61,9 +63,9 @@ def test_images_that_are_all_correct_keep_the_temperature_near_one() -> None:
 def test_wilson_interval_agrees_with_scipy() -> None:
     for correct, n in ((0, 10), (5, 10), (397, 400), (7, 7)):
         found = binomtest(correct, n).proportion_ci(method="wilson")
-        assert metrics.wilson(correct, n) == pytest.approx((found.low, found.high), abs=1e-7)
+        assert wilson(correct, n) == pytest.approx((found.low, found.high), abs=1e-7)
 
 
 def test_wilson_interval_agrees_with_published_values() -> None:
-    assert metrics.wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
-    assert metrics.wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-3)
+    assert wilson(5, 10) == pytest.approx((0.2366, 0.7634), abs=1e-3)

@@ -18,36 +18,12 @@ from striate.core.errors import DataError, PlanError
 from striate.data.image_index import LABEL
 from striate.data.index import scan
 from striate.data.transforms import ImageLike
-from striate.tasks.classify.metrics import log_softmax
+from striate.tasks.probabilities import log_mean
 
 _BATCH = 32
 """Images that are in memory at a time."""
 Prediction = dict[str, Any]
 """``label`` and ``probability`` of one class."""
-
-
-def log_mean(log_p: np.ndarray, weights: Sequence[float]) -> np.ndarray:
-    """The logarithm of the weighted mean of probabilities.
-
-    Args:
-        log_p: Log-probabilities, ``[k, n, classes]``.
-        weights: Of each of the k; they add up to 1.
-
-    Returns:
-        ``[n, classes]``.
-    """
-    return np.logaddexp.reduce(log_p + np.log(weights)[:, None, None], axis=0)
-
-
-def log_mean_of_views(logits: np.ndarray, weights: Sequence[float], temperature: float) -> np.ndarray:
-    """The log-probabilities of one network with test-time augmentation.
-
-    Args:
-        logits: ``[k, n, classes]`` for k copies of each image.
-        weights: The weight of each copy; they add up to 1.
-        temperature: What logits are divided by.
-    """
-    return log_mean(np.stack([log_softmax(each / temperature) for each in logits]), weights)
 
 
 class Predictor(ABC):

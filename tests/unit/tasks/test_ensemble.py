@@ -9,8 +9,8 @@ import pytest
 
 from striate.core.errors import PlanError
 from striate.data.transforms import ImageLike
-from striate.tasks.classify.ensemble import Ensemble, Predictor
-from striate.tasks.classify.metrics import paired_difference, wilson
+from striate.tasks.ensemble import Ensemble, Predictor
+from striate.tasks.intervals import paired_difference, wilson
 
 
 class Sure(Predictor):
