@@ -105,7 +105,7 @@ def test_evaluate_and_predict_take_a_run_a_folder_and_a_classifier(run: striate.
     file = next(data.rglob("*.png"))
     rows = striate.predict(run, [file, "nowhere.png"], top=2)
     assert [row["label"] for row in rows[0].predictions] == [row["label"] for row in run.predict(file, top=2)]
-    assert "nowhere.png" in rows[1].error
+    assert "nowhere.png" in str(rows[1].error)
     assert striate.predict(run, file)[0].file == str(file)
 
 

@@ -161,7 +161,7 @@ def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
     assert (
         len(job.run(plan(data, schedule_fraction=0.34), out=tmp_path / "run", progress=NoProgress()).record.curve) == 1
     )
-    with pytest.raises(PlanError, match="share"):
+    with pytest.raises(PlanError, match="schedule_fraction"):
         plan(data, schedule_fraction=1.5)
 
 

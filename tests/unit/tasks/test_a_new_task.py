@@ -80,7 +80,7 @@ def test_a_regression_is_trained_used_and_evaluated(task: None, data: Path, tmp_
     asked = PredictPlan(model=str(run.folder), images=(str(data.with_name(file)), str(data.with_name("none.png"))))
     found, missing = predict.run(asked, progress=NoProgress())
     assert found.predictions[0]["value"] == pytest.approx(float(rows[0]["prediction"]), abs=1e-3)
-    assert "cannot be read" in missing.error
+    assert "cannot be read" in str(missing.error)
 
     score = evaluate.run(EvalPlan(model=str(run.folder), data=str(data)), progress=NoProgress())
     assert score.n == 160
