@@ -194,7 +194,7 @@ def test_there_is_no_such_run(place: Path, tmp_path: Path) -> None:
     said = predict(place, tmp_path / "nothing")
     assert str(tmp_path / "nothing") in said
     said = refusal("train", "--resume", tmp_path / "nothing")
-    assert "no run to go on with" in said
+    assert "no run to resume" in said
 
 
 # ---------------------------------------------------------------------- states, numbers and images that cannot be
