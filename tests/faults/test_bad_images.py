@@ -39,7 +39,7 @@ def png_header(width: int, height: int) -> bytes:
     [
         (b"", "the file is empty"),
         (b"<html>404 not found</html>", "text, not an image"),
-        (b"\x00\x01\x02" * 50, "no image of a known format"),
+        (b"\x00\x01\x02" * 50, "not an image in a known format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text, not an image"),
     ],
 )

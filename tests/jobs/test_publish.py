@@ -135,7 +135,7 @@ def refusal(**plan: Any) -> StriateError:
 
 
 def test_what_cannot_be_published_is_refused(runs: SimpleNamespace, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="without a licence; say --licence"):
+    with pytest.raises(PlanError, match=r"need a licence.*use --licence"):
         PublishPlan(run=str(runs.train))
     with pytest.raises(PlanError, match="only a repository"):
         PublishPlan(run=str(runs.train), licence="mit", private=True)

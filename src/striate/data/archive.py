@@ -1,7 +1,7 @@
-"""What a tar or zip holds, read in place; nothing is ever unpacked over the user's files.
+"""The members of tar and zip archives, read in place; nothing is unpacked next to the user's files.
 
-Archives come from strangers, so a member whose path would leave the archive, a link, a device, and an archive that
-would unpack to more than it plausibly holds are refused.
+Archives may come from untrusted sources. Members whose path would leave the archive, links, devices and archives that
+would unpack to an implausible size are refused.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MAX_MEMBERS = 5_000_000
 """Archives with more members are refused."""
 
 MAX_RATIO = 100
-"""An archive may unpack to this many times its size; images are packed already, so honest ones come nowhere near."""
+"""An archive may unpack to this many times its size. Images are compressed already, so real ones stay far below it."""
 
 FREE_BYTES = 1 << 30
-"""This many bytes are always allowed, whatever the ratio."""
+"""This many bytes are always allowed, at any ratio."""
 
 _CHUNK = 1 << 20
 _TAR_ERRORS = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError)
@@ -40,19 +40,19 @@ _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 def listing(path: Path) -> Listing:
-    """What the archive at `path` holds.
+    """List the members of the archive at `path`.
 
     Raises:
-        DataError: It is damaged, hostile, or packed in a way that is not read here.
+        DataError: It is damaged, hostile, or compressed with an unsupported method.
     """
     try:
         return _zip(path) if path.name.lower().endswith(".zip") else _tar(path)
     except (*_TAR_ERRORS, zipfile.BadZipFile) as error:
-        raise DataError(f"the archive {path} cannot be read: {error}", hint="fetch or pack it again") from error
+        raise DataError(f"the archive {path} cannot be read: {error}", hint="download or create it again") from error
 
 
 def _checked(path: Path, name: str) -> str:
-    """The member's path, cleaned of leading ``./``; refused when it would leave the archive."""
+    """The path of a member without a leading ``./``; a path that would leave the archive is refused."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")) or "\0" in name:
         raise DataError(
@@ -68,7 +68,7 @@ def _refuse_bomb(path: Path, members: int, unpacked: int) -> None:
     if unpacked > max(FREE_BYTES, MAX_RATIO * packed):
         raise DataError(
             f"the archive {path} would unpack to {unpacked:,} bytes or more, from {packed:,}",
-            hint="this is how archives are made that fill a disk; unpack it yourself if you trust it",
+            hint="it may be a decompression bomb; unpack it yourself if you trust it",
         )
 
 
@@ -76,7 +76,7 @@ def _refuse_twins(path: Path, files: Sequence[str]) -> None:
     if len(set(files)) < len(files):
         seen: set[str] = set()
         twin = next(name for name in files if name in seen or seen.add(name))
-        raise DataError(f"the archive {path} has two members called {twin!r}", hint="pack it again")
+        raise DataError(f"the archive {path} has two members called {twin!r}", hint="create it again")
 
 
 def _tar(path: Path) -> Listing:
@@ -95,7 +95,8 @@ def _tar(path: Path) -> Listing:
                 places.append((member.offset_data, member.size))
             else:
                 raise DataError(
-                    f"the archive {path} holds a link, device or sparse file: {name!r}", hint="pack plain files only"
+                    f"the archive {path} holds a link, device or sparse file: {name!r}",
+                    hint="archive regular files only",
                 )
     _refuse_twins(path, files)
     table = np.array(places, dtype=np.int64).reshape(-1, 2)
@@ -109,12 +110,12 @@ def _tar(path: Path) -> Listing:
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := archive.next()) is not None:
         yield member
-        # tarfile would keep about a kilobyte for each of them
+        # tarfile would keep about a kilobyte per member
         archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _unpacked(path: Path) -> Path:
-    """The tar within a compressed one, unpacked once into the cache and kept until the archive changes."""
+    """The decompressed tar, written once to the cache and kept until the archive changes."""
     found = path.stat()
     owner = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
     state = hashlib.sha256(f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}".encode()).hexdigest()[:16]
@@ -135,8 +136,8 @@ def _copy(path: Path, source: IO[bytes] | gzip.GzipFile | lzma.LZMAFile, target:
     while True:
         try:
             chunk = source.read(_CHUNK)
-        except _TAR_ERRORS as error:  # caught here, lest it look like a failure to write
-            raise DataError(f"the archive {path} is damaged: {error}", hint="fetch or pack it again") from error
+        except _TAR_ERRORS as error:  # caught here so that it is not reported as a failure to write
+            raise DataError(f"the archive {path} is damaged: {error}", hint="download or create it again") from error
         if not chunk:
             return
         done += len(chunk)
@@ -158,11 +159,13 @@ def _zip(path: Path) -> Listing:
             if member.is_dir():
                 folders.add(name)
             elif kind not in (0, stat.S_IFREG):
-                raise DataError(f"the archive {path} holds a link or device: {name!r}", hint="pack plain files only")
+                raise DataError(
+                    f"the archive {path} holds a link or device: {name!r}", hint="archive regular files only"
+                )
             elif member.flag_bits & 1 or member.compress_type not in _ZIP_METHODS:
                 raise DataError(
-                    f"the archive {path} holds {name!r}, which is encrypted or packed in an unusual way",
-                    hint="pack it again without a password, stored or deflated",
+                    f"the archive {path} holds {name!r}, which is encrypted or compressed with an unsupported method",
+                    hint="create it again without a password, stored or deflated",
                 )
             else:
                 files.append(name)

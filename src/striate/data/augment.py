@@ -1,8 +1,8 @@
 """Augmentation of a batch of training images, with random draws keyed by seed, epoch and sample.
 
-Images stay bytes wherever a step only copies pixels. What bends them is one affine resampling; it and what changes
-colours work in floats, on a few images at a time, which stay in the processor's cache. A column of draws belongs to
-each purpose; a new purpose takes new columns, so that older recipes give the images that they gave.
+Steps that only copy pixels work on bytes. All other geometric changes are one affine resampling; it and the colour
+changes work on floats, a few images at a time, so that the values stay in the processor's cache. Each purpose has its
+own columns of draws. A new purpose takes new columns, so that older recipes still give the same images.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ _COLUMNS = 29
 _CROP, _HUE, _LIGHTING, _ERASE, _PAINT, _PAD = slice(12, 14), 14, slice(15, 18), 18, slice(21, 26), slice(27, 29)
 _COMPONENTS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))
 _DEVIATIONS = (0.2175**0.5, 0.0188**0.5, 0.0045**0.5)
-"""Principal components of ImageNet's colours, red, green and blue down, and their deviations, of values from 0 to 1."""
+"""Principal components of ImageNet's colours (rows: red, green, blue) and their standard deviations, for values from 0
+to 1."""
 _ERASED_AREA, _ERASED_ASPECT = (0.02, 0.4), 1 / 0.3
 _FRAMES: dict[str, Literal["edge", "symmetric"]] = {"border": "edge", "reflection": "symmetric"}
-"""NumPy's names for frames that hang on the image."""
+"""NumPy's names of the padding modes that repeat pixels of the image."""
 _THREADED = 1 << 14
-"""Values of an image from which on threads cut images out; below it most of the time goes in Python itself."""
+"""Threads crop images with at least this many values; smaller images spend most of the time in Python itself."""
 
 
 def augment(
@@ -50,13 +51,13 @@ def augment(
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
-        recipe: What varies, and how much. What it mixes is left to `data.mix`.
-        seed: Of the run.
-        epoch: Of the run; another epoch draws other values.
-        samples: Whole numbers that name the images, ``[n]``. An image's draws depend on its own number alone.
-        size: Height and width of the result of a recipe that crops, in pixels; None keeps that of `pixels`.
-        proportions: Width over height that each image had before it was stretched to `pixels`, ``[n]``; a recipe that
-            crops takes that back. None where none was stretched.
+        recipe: The augmentation; `data.mix` applies mixup and CutMix.
+        seed: Random seed of the run.
+        epoch: The epoch; every epoch draws other values.
+        samples: Integers that identify the images, ``[n]``. The draws for an image depend on its own integer alone.
+        size: Height and width of the result in pixels, if the recipe crops; None keeps those of `pixels`.
+        proportions: Width over height of each image before it was stretched to `pixels`, ``[n]``; cropping undoes the
+            stretching. None if no image was stretched.
 
     Returns:
         uint8, ``[n, *size, channels]``.
@@ -98,13 +99,13 @@ def augment(
 
 
 def _cut(pixels: Tensor, tall: np.ndarray, wide: np.ndarray, place: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Cut a part out of every image, and draw it to `size`: antialiased where that makes it smaller.
+    """Crop a part of every image and resize it to `size`, with antialiasing if it becomes smaller.
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
-        tall: The part's height as a fraction of the image's, ``[n]``.
-        wide: Its width.
-        place: Where it lies across and down, in [0, 1): ``[n, 2]``.
+        tall: Height of the part as a fraction of the image's height, ``[n]``.
+        wide: Width of the part as a fraction of the image's width, ``[n]``.
+        place: Horizontal and vertical position of the part, in [0, 1): ``[n, 2]``.
         size: Height and width of the result.
     """
     n, height, width, channels = pixels.shape
@@ -132,7 +133,7 @@ def _cut(pixels: Tensor, tall: np.ndarray, wide: np.ndarray, place: np.ndarray, 
 
 
 def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Mirror and warp: bytes if pixels only move, else floats."""
+    """Flip and warp. The result is bytes if pixels only move, otherwise floats."""
     if _bends(recipe):
         affine = _affine(recipe, draws, x.shape[1] / x.shape[2])
         if recipe.padding_mode != "mean":
@@ -147,7 +148,7 @@ def _placed(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
-    """Cut a window of an image's own size out of the image in a frame.
+    """Crop a random window of the original size from the padded image.
 
     Source:
         Lee et al. 2014, Deeply-Supervised Nets (arXiv 1409.5185), section 3.2; He et al. 2015, section 4.2.
@@ -168,7 +169,7 @@ def _shifted(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
 
 
 def _outside(recipe: Augment, channels: int) -> Tensor:
-    """The colour that lies outside, ``[channels]``."""
+    """The padding colour, ``[channels]``."""
     mean = 255 * torch.tensor(IMAGENET_MEAN)
     if recipe.padding_mode == "zeros":
         return torch.zeros(channels)
@@ -215,16 +216,16 @@ def _coloured(x: Tensor, recipe: Augment, draws: Tensor) -> Tensor:
         luma = grey(x)
         x = x.sub_(luma).mul_(1 + recipe.saturation * signed[:, 9:10]).add_(luma)
     if recipe.hue and three:
-        x = (_turned(recipe, draws) @ x.flatten(2)).view_as(x)
+        x = (_hue_rotations(recipe, draws) @ x.flatten(2)).view_as(x)
     if recipe.pca_lighting and three:
         x = x.add_(_noise(recipe, draws)[:, :, None, None])
     return x
 
 
-def _turned(recipe: Augment, draws: Tensor) -> Tensor:
-    """Matrices that turn the hues about the grey axis, ``[n, 3, 3]``.
+def _hue_rotations(recipe: Augment, draws: Tensor) -> Tensor:
+    """Matrices that rotate the hues about the grey axis, ``[n, 3, 3]``.
 
-    They keep the mean of the channels, not their luma, and are far cheaper than a way through HSV.
+    They keep the mean of the channels, not their luma, and are much cheaper than a conversion to HSV.
     """
     angle = (2 * draws[:, _HUE] - 1) * math.radians(recipe.hue)
     # Rodrigues' formula about (1, 1, 1) / sqrt 3
@@ -235,7 +236,7 @@ def _turned(recipe: Augment, draws: Tensor) -> Tensor:
 
 
 def _noise(recipe: Augment, draws: Tensor) -> Tensor:
-    """What is added along the colours' principal components, ``[n, 3]``.
+    """The noise along the principal components of the colours, ``[n, 3]``.
 
     Source:
         Krizhevsky et al. 2012, section 4.1.
@@ -245,23 +246,23 @@ def _noise(recipe: Augment, draws: Tensor) -> Tensor:
 
 
 def _erase(x: Tensor, rows: np.ndarray, tall: np.ndarray, wide: np.ndarray, draws: np.ndarray) -> None:
-    """Paint a rectangle of one random colour over some of the images, in place.
+    """Fill a rectangle in some of the images with one random colour, in place.
 
     Args:
         x: uint8, ``[n, h, w, channels]``.
         rows: Which images, ``[k]``.
-        tall: The rectangle's height as a fraction of the image's, ``[k]``.
-        wide: Its width.
-        draws: Where it lies down and across, and its colour, in [0, 1): ``[k, 5]``.
+        tall: Height of each rectangle as a fraction of the image's height, ``[k]``.
+        wide: Width of each rectangle as a fraction of the image's width, ``[k]``.
+        draws: Vertical and horizontal position of each rectangle, and its colour, in [0, 1): ``[k, 5]``.
 
     Source:
-        Zhong et al. 2017, Random Erasing Data Augmentation (arXiv 1708.04896), Algorithm 1 and section 4.2, one colour
-        a rectangle.
+        Zhong et al. 2017, Random Erasing Data Augmentation (arXiv 1708.04896), Algorithm 1 and section 4.2, with
+        one colour per rectangle.
     """
     _, height, width, channels = x.shape
     top, left = (1 - tall) * draws[:, 0], (1 - wide) * draws[:, 1]
-    shares = np.stack([top, top + tall, left, left + wide], 1)
-    boxes = (shares * (height, height, width, width)).round().astype(int).tolist()
+    fractions = np.stack([top, top + tall, left, left + wide], 1)
+    boxes = (fractions * (height, height, width, width)).round().astype(int).tolist()
     colour = torch.from_numpy((255 * draws[:, 2 : 2 + min(3, channels)]).round().astype(np.uint8))
     colour = colour.repeat(1, -(-channels // 3))[:, :channels]
     for k, i in enumerate(rows.tolist()):

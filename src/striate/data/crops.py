@@ -1,4 +1,4 @@
-"""How large a random part of an image is: area and ratio are drawn until the part lies within the image."""
+"""The size of a random crop: area and aspect ratio are drawn until the crop fits into the image."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def sides(
     *key: Key,
     relative: np.ndarray | float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Height and width of a part of every image, as fractions of the image's, ``[n]`` each.
+    """Height and width of a random crop of every image, as fractions of the image's sides, ``[n]`` each.
 
     Args:
-        areas: Least and largest area, as fractions.
-        aspect: Largest width over height, and height over width; their logarithm is drawn evenly.
-        samples: Whole numbers that name the images, ``[n]``.
-        key: What is drawn: seed, purpose, epoch.
-        relative: The image's width over height, if ratios are not relative to its sides, ``[n]``.
+        areas: Smallest and largest area, as fractions of the image's area.
+        aspect: Largest width over height, and height over width; its logarithm is drawn uniformly.
+        samples: Integers that identify the images, ``[n]``.
+        key: Key of the random draws: seed, purpose, epoch.
+        relative: Width over height of each image, ``[n]``, if aspect ratios are absolute; 1 if they are relative to it.
 
     Source:
-        Szegedy et al. 2014 (arXiv 1409.4842), section 6, and Zhong et al. 2017 (arXiv 1708.04896), Algorithm 1. Of ten
-        parts the first that lies within the image counts; where none does, one of them is cut to the image.
+        Szegedy et al. 2014 (arXiv 1409.4842), section 6, and Zhong et al. 2017 (arXiv 1708.04896), Algorithm 1. The
+        first of ten crops that fits into the image is used; if none fits, one of them is clipped to the image.
     """
 
     def drawn(chances: np.ndarray, relative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

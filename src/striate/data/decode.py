@@ -1,11 +1,11 @@
-"""From encoded bytes to the pixels that a network takes.
+"""Decoding: encoded bytes to the pixels that a network takes.
 
-What becomes of unusual images: turned as their EXIF orientation says; transparency composited on white; palettes and
-CMYK to RGB; 16-bit grey divided by 257 (16-bit colour keeps its high byte, as Pillow reads it); of animations the first
-frame. Nothing else is changed, and Pillow's own limits and settings are left alone.
+Unusual images are handled as follows. The EXIF orientation is applied. Transparency is composited on white. Palettes
+and CMYK become RGB. 16-bit grey is divided by 257; 16-bit colour keeps its high byte, as Pillow reads it. An animation
+gives its first frame. Nothing else is changed, and Pillow's own limits and settings are left alone.
 
-The resize is the one that the published weights were made with (torchvision's on Pillow: the whole image to the
-shorter side, then the centre crop), though only what the crop keeps is ever computed.
+The resize is the one that the published weights were trained with: torchvision's on Pillow, which resizes the shorter
+side and then crops the centre. Only the pixels that the crop keeps are computed.
 """
 
 from __future__ import annotations
@@ -23,21 +23,19 @@ from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
 
 MAX_PIXELS = 64_000_000
-"""Images with more pixels than this are refused by their header; decoded in colour it is 192 MB."""
+"""Images with more pixels are refused before they are decoded; in colour, this many take 192 MB."""
 
 _EXACT_GAP = 3.0
-"""A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size while this many decoded pixels go into one of the result.
-
-On detailed photos the mean difference to the full decode is then 0.45 of 255 (99 % of values within 3).
-"""
+"""A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if this many decoded pixels remain for each output pixel, along
+each side. On detailed photos, the mean difference to the full decode is then 0.45 of 255 (99 % of values within 3)."""
 
 _FAST_GAP = 1.5
-"""The same for the fast resize: a mean difference of 1.2 to 1.5 of 255."""
+"""The same for the fast resize, with a mean difference of 1.2 to 1.5 of 255."""
 
-# EPS is left out on purpose: Pillow hands it to Ghostscript, which executes it.
+# EPS is left out on purpose: Pillow passes it to Ghostscript, which executes it.
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
-# What Pillow raises on damaged files, by experience with its readers.
+# The exceptions that Pillow's readers raise on damaged files.
 _DAMAGE = (
     OSError,
     SyntaxError,
@@ -63,7 +61,7 @@ _FILTERS = {
 }
 
 _ORIENTATION = 274
-_TURNS = {  # EXIF orientation: swap the axes, then mirror left to right, then top to bottom
+_TURNS = {  # EXIF orientation: swap the axes, then flip left to right, then top to bottom
     2: (False, True, False),
     3: (False, True, True),
     4: (False, False, True),
@@ -82,12 +80,12 @@ RawImage = bytes | np.ndarray | Image.Image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageInfo:
-    """What an image's header says.
+    """The contents of an image's header.
 
     Args:
-        width: In pixels, as stored (before any turning).
+        width: In pixels, as stored, before the EXIF orientation is applied.
         height: In pixels, as stored.
-        mode: Pillow's name for the kind of pixels: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, ...
+        mode: Pillow's name of the pixel type: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, ...
         format: ``JPEG``, ``PNG``, ...
         frames: More than 1 for an animation.
         orientation: EXIF orientation, 1 (upright) to 8.
@@ -104,18 +102,18 @@ class ImageInfo:
 
     @property
     def shown(self) -> tuple[int, int]:
-        """Width and height in pixels once it is turned upright."""
+        """Width and height in pixels after the EXIF orientation is applied."""
         return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
 
 
 def probe(raw: RawImage) -> ImageInfo:
-    """Read an image's header; no pixel is decoded, so no size is too large.
+    """Read an image's header. No pixel is decoded, so images of any size are allowed.
 
     Args:
-        raw: As `decode` takes it; an array's format is "".
+        raw: As in `decode`; the format of an array is "".
 
     Raises:
-        ImageError: The bytes are no image that can be read here.
+        ImageError: The bytes are not an image in a supported format.
     """
     pil_image = _opened(raw)
     try:
@@ -124,7 +122,7 @@ def probe(raw: RawImage) -> ImageInfo:
             height=pil_image.height,
             mode=pil_image.mode,
             format=pil_image.format or "",
-            # A phone's MPO holds a second view or a depth map, and TIFF counts pages: neither moves.
+            # The second frame of a phone's MPO is a view or a depth map, and TIFF counts pages: neither is animated.
             frames=1 if pil_image.format in ("MPO", "TIFF") else int(getattr(pil_image, "n_frames", 1)),
             orientation=_orientation(pil_image),
             transparent=_transparent(pil_image),
@@ -134,26 +132,27 @@ def probe(raw: RawImage) -> ImageInfo:
 
 
 def decode(raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode an image and bring it to the network's size.
+    """Decode an image and resize it to the network's input size.
 
     Args:
         raw: Encoded bytes, uint8 pixels ``[h, w]`` or ``[h, w, 3]``, or a PIL image.
-        preprocess: Size, crop, filter and channel order; its mean and std are left to the network's engine.
-        fast: Decode JPEGs at the smallest size that is still 1.5 times what is needed, and let large images
-            be averaged down before the filter. Quicker on large images, and off by 1 to 2 of 255 in the mean there.
+        preprocess: Size, crop, interpolation and channel order; its mean and std are not applied here.
+        fast: Whether to decode JPEGs at the smallest size that is still 1.5 times the output size, and to average large
+            images down before the interpolation. This is faster for large images and changes their values by 1 to 2 of
+            255 on average.
         max_pixels: Images with more pixels are refused before they are decoded.
 
     Shape:
         uint8 ``[height, width, channels]``, contiguous, channels in the network's order.
 
     Raises:
-        ImageError: The image is empty, damaged, too large, or of a kind that is not read here.
+        ImageError: The image is empty, damaged, too large, or in a format that is not supported.
     """
     pil_image = _opened(raw)
     _refuse_size(pil_image, max_pixels)
     try:
         if pil_image.format == "TIFF":
-            pil_image.load()  # Pillow turns this format itself, and then forgets the orientation
+            pil_image.load()  # Pillow applies the orientation of this format itself, and then forgets it
         turn = _TURNS.get(_orientation(pil_image), _UPRIGHT)
         size, box = _window(preprocess, *pil_image.size, turn)
         box = _draft(pil_image, size, box, _FAST_GAP if fast else _EXACT_GAP)
@@ -177,11 +176,11 @@ def to_pixels(pil_image: Image.Image) -> np.ndarray:
 
 
 def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:
-    """A small JPEG of an image, turned upright, in its own proportions.
+    """A small JPEG of an image, with its EXIF orientation applied and its aspect ratio kept.
 
     Args:
-        raw: As `decode` takes it.
-        side: Its longer side in pixels, at least 1; proportions beyond 8 to 1 are squeezed to that.
+        raw: As in `decode`.
+        side: The longer side in pixels, at least 1. Aspect ratios beyond 8 to 1 are reduced to 8 to 1.
 
     Raises:
         ImageError: As `decode` does.
@@ -204,8 +203,8 @@ def _opened(raw: RawImage) -> Image.Image:
 def _refuse_size(pil_image: Image.Image, max_pixels: int) -> None:
     if pil_image.width * pil_image.height > max_pixels:
         raise ImageError(
-            f"the image is {pil_image.width} x {pil_image.height} px, above the {max_pixels:,} pixels that are decoded",
-            hint="make it smaller",
+            f"the image is {pil_image.width} x {pil_image.height} px, above the {max_pixels:,} pixels that are allowed",
+            hint="resize it first",
         )
 
 
@@ -217,16 +216,16 @@ def _open(raw: bytes) -> Image.Image:
     except Image.UnidentifiedImageError as error:
         if raw[:64].isascii() and b"\0" not in raw[:64]:
             raise ImageError("the file holds text, not an image") from error
-        raise ImageError("the file is no image of a known format, or its header is damaged") from error
+        raise ImageError("the file is not an image in a known format, or its header is damaged") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"the image is far too large to decode: {error}", hint="make it smaller") from error
+        raise ImageError(f"the image is far too large to decode: {error}", hint="resize it first") from error
     except _DAMAGE as error:
         raise ImageError(f"the image's header is damaged: {error}") from error
 
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Of the formats wanted, those that this build of Pillow reads."""
+    """The supported formats that this build of Pillow can read."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -243,10 +242,10 @@ def _transparent(pil_image: Image.Image) -> bool:
 def _window(
     preprocess: Preprocess, width: int, height: int, turn: tuple[bool, bool, bool]
 ) -> tuple[tuple[int, int], Box]:
-    """Where the result lies in the stored image.
+    """The part of the stored image that becomes the result.
 
     Returns:
-        Width and height of the result, and its box in pixels of the image; both before turning.
+        Width and height of the result, and its box in pixels of the image, both before the orientation is applied.
     """
     swap, mirror_x, mirror_y = turn
     out_h, out_w = preprocess.size
@@ -271,23 +270,23 @@ def _window(
 
 
 def _draft(pil_image: Image.Image, size: tuple[int, int], box: Box, gap: float) -> Box:
-    """Have a JPEG decoded at a part of its size, as small as leaves `gap` decoded pixels for one of the result.
+    """Let Pillow decode a JPEG at the smallest size with at least `gap` decoded pixels per output pixel on each side.
 
     Returns:
-        The box in pixels of what will be decoded.
+        The box in pixels of the decoded image.
     """
     scale = min((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1]) / gap
     if scale < 2 or pil_image.format not in ("JPEG", "MPO"):
         return box
     width = pil_image.width
     pil_image.draft(None, (int(pil_image.width / scale), int(pil_image.height / scale)))
-    part = round(width / pil_image.width)  # 2, 4 or 8; the last row and column may stand for fewer pixels than that
+    part = round(width / pil_image.width)  # 2, 4 or 8; the last row and column may cover fewer pixels
     right, bottom = min(box[2] / part, pil_image.width), min(box[3] / part, pil_image.height)
     return box[0] / part, box[1] / part, right, bottom
 
 
 def _plain(pil_image: Image.Image, *, grey: bool) -> Image.Image:
-    """The image in 8-bit grey or RGB without transparency; grey stays grey even for a network that takes colour."""
+    """The image in 8-bit grey or RGB without transparency. Grey stays grey even for a network that takes colour."""
     if pil_image.mode.startswith("I"):
         levels = np.asarray(pil_image).astype(np.int64)
         return Image.fromarray(((np.clip(levels, 0, 65535) + 128) // 257).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""The identity of images: what their bytes are, whatever they are called."""
+"""The identity of images: the sha256 of their bytes, whatever their names."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _CHUNK = 64
 def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | None = None) -> tuple[str, ...]:
     """The sha256 of every image's bytes.
 
-    Digests are remembered in the cache folder. An image is read again unless its stamp (size, inode, times of writing
-    and of any change) is the same as then, and its last change was at least two seconds old when it was read: a file
-    that changes twice within the grain of the file system's clock is thus never treated as unchanged.
+    The cache folder keeps the digests. An image is read again unless its stamp (size, inode, mtime and ctime) is
+    unchanged and its last change was at least two seconds old when it was read. A file that changes twice within the
+    resolution of the file system's clock is therefore never treated as unchanged.
 
     Args:
         index: The images.
         progress: Receives the number of files done.
-        threads: Reading threads; None takes one a processor.
+        threads: Number of reading threads; None takes one per processor.
 
     Returns:
-        For each image 64 hexadecimal digits, over the shape as well for arrays; "" for an image that cannot be read.
+        64 hexadecimal digits per image; "" for an image that cannot be read. Those of an array include its shape.
     """
     progress.phase("hashing files", len(index), "image")
     memory = _Memory(index)
@@ -68,7 +68,7 @@ def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | Non
 
 
 def digest(index: ImageIndex, i: int) -> str:
-    """The sha256 of image `i`, read now; "" when it cannot be read."""
+    """The sha256 of image `i`, which is read now; "" if it cannot be read."""
     try:
         raw = index.read(i)
     except ImageError:
@@ -79,11 +79,11 @@ def digest(index: ImageIndex, i: int) -> str:
 
 
 def write_set(path: Path, digests: Iterable[str]) -> None:
-    """Keep which images something has seen: 8 bytes an image, whole or not at all.
+    """Write a set of images to a file, atomically, with 8 bytes per image.
 
     Args:
         path: A ``.npy`` file in a folder that exists.
-        digests: Theirs.
+        digests: sha256 of each image.
 
     Raises:
         StorageError: The file cannot be written.
@@ -93,10 +93,10 @@ def write_set(path: Path, digests: Iterable[str]) -> None:
 
 
 def count_in_set(path: Path, digests: Iterable[str]) -> int:
-    """How many images are among those that `write_set` kept.
+    """How many images are in a set that `write_set` wrote.
 
-    64 bits of a digest are compared; among ten million images on either side two are mistaken for one with a chance
-    of 1 in 180,000.
+    Only 64 bits of each digest are compared. With ten million images on both sides, the probability of a false match
+    is 1 in 180,000.
 
     Raises:
         CheckpointError: The file is damaged.
@@ -104,13 +104,13 @@ def count_in_set(path: Path, digests: Iterable[str]) -> int:
     try:
         kept = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        hint = "remove it; then nothing is known of the images that were seen"
+        hint = "remove it; it is then unknown which images were used for training"
         raise CheckpointError(f"{path} is damaged: {error}", hint=hint) from error
     return int(np.isin(_beginnings(digests), kept).sum())
 
 
 def _beginnings(digests: Iterable[str]) -> np.ndarray:
-    """The first 64 bits of each digest; those that are "" have none."""
+    """The first 64 bits of each digest; empty digests are left out."""
     return np.array([int(each[:16], 16) for each in digests if each], dtype=np.uint64)
 
 
@@ -124,7 +124,7 @@ def _key(name: str, stamp: str) -> tuple[int, int]:
 
 
 class _Memory:
-    """Digests found earlier for the same source: 48 bytes an image, in one file that is replaced whole."""
+    """Earlier digests of the same source: 48 bytes per image, in one file that is replaced atomically."""
 
     def __init__(self, index: ImageIndex) -> None:
         place = f"{index.kind}\0{Path(index.source).expanduser().resolve()}"
@@ -132,23 +132,23 @@ class _Memory:
         self._table = self._load()
 
     def _load(self) -> np.ndarray:
-        """Rows of key and digest, ordered by the key's first half; empty where there are none or they are damaged."""
+        """Rows of key and digest, sorted by the first half of the key; empty if the file is missing or damaged."""
         try:
             table = np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # only time is lost: every image is then read
+        except (OSError, ValueError, EOFError):  # nothing is lost but time: every image is read again
             return np.zeros((0, 6), dtype=np.uint64)
         right = table.ndim == 2 and table.shape[1] == 6 and table.dtype == np.uint64
         return table if right else np.zeros((0, 6), dtype=np.uint64)
 
     def find(self, key: tuple[int, int]) -> str | None:
-        """The digest kept under `key`."""
+        """The digest of `key`; None if it is unknown."""
         row = int(np.searchsorted(self._table[:, 0], np.uint64(key[0])))
         if row < len(self._table) and (int(self._table[row, 0]), int(self._table[row, 1])) == key:
             return self._table[row, 2:].tobytes().hex()
         return None
 
     def save(self, keys: np.ndarray, found: list[str]) -> None:
-        """Keep the digests whose key is not `_UNKEPT`, in place of what was kept."""
+        """Replace the file by the digests whose key is not `_UNKEPT`."""
         rows = np.array([i for i in range(len(found)) if found[i] and keys[i].any()], dtype=np.int64)
         table = np.zeros((len(rows), 6), dtype=np.uint64)
         table[:, :2] = keys[rows]

@@ -1,4 +1,4 @@
-"""What a folder holds."""
+"""The files in a folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from striate.data.stores import FileStore, Store
 
 
 def listing(root: Path) -> Listing:
-    """The files and folders below `root`; links are followed, though never in a circle.
+    """The files and folders below `root`; links are followed unless they form a cycle.
 
     Raises:
-        DataError: A folder may not be read, or a name is not UTF-8.
+        DataError: A folder cannot be read, or a name is not UTF-8.
     """
     files: list[str] = []
     folders: set[str] = set()
@@ -39,7 +39,7 @@ def listing(root: Path) -> Listing:
         except OSError as error:
             raise DataError(
                 f"the folder {root / below} cannot be read: {error.strerror or error}",
-                hint="give yourself permission to read it, or choose another",
+                hint="change its permissions, or choose another folder",
             ) from error
 
     def choose(rows: Sequence[int]) -> Store:

@@ -1,4 +1,4 @@
-"""What the headers of all images say, in a few bytes an image."""
+"""The image headers of a dataset, in a few bytes per image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = 64
 
 
 class Trait(enum.IntFlag):
-    """What is unusual about an image."""
+    """An unusual property of an image."""
 
     CMYK = enum.auto()
     DEEP = enum.auto()
@@ -29,12 +29,12 @@ class Trait(enum.IntFlag):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Headers:
-    """A row for every image of an index; zeros for one whose header cannot be read.
+    """One row per image of an index; zeros if the header cannot be read.
 
     Args:
-        width: In pixels, upright, int32 ``[n]``.
-        height: In pixels, upright, int32 ``[n]``.
-        traits: Sums of `Trait`, uint8 ``[n]``.
+        width: In pixels, after the EXIF orientation, int32 ``[n]``.
+        height: In pixels, after the EXIF orientation, int32 ``[n]``.
+        traits: Combinations of `Trait`, uint8 ``[n]``.
     """
 
     width: np.ndarray
@@ -42,12 +42,12 @@ class Headers:
     traits: np.ndarray
 
     def middle_side(self, positions: np.ndarray) -> float | None:
-        """The median of the shorter sides of some images, in pixels; None where no header could be read."""
+        """The median of the shorter sides of some images, in pixels; None if no header could be read."""
         sides = np.minimum(self.width[positions], self.height[positions])
         return float(np.median(sides[sides > 0])) if sides.any() else None
 
     def proportions(self, positions: np.ndarray) -> np.ndarray:
-        """Width over height of some images, float32 ``[n]``; 1 where the header could not be read."""
+        """Width over height of some images, float32 ``[n]``; 1 if the header could not be read."""
         return (np.maximum(self.width[positions], 1) / np.maximum(self.height[positions], 1)).astype(np.float32)
 
 
@@ -56,7 +56,7 @@ def headers(index: ImageIndex, *, threads: int | None = None) -> Headers:
 
     Args:
         index: The images.
-        threads: Reading threads; None takes one a processor.
+        threads: Number of reading threads; None takes one per processor.
     """
     width, height = np.zeros(len(index), np.int32), np.zeros(len(index), np.int32)
     traits = np.zeros(len(index), np.uint8)

@@ -1,4 +1,4 @@
-"""From what the user names to an index of annotated images."""
+"""From the data argument of a command to an index of annotated images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FORMS = "give a folder with one folder per class, a .csv or .parquet manifest, 
 
 
 def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
-    """Find the images of a data set and what is said about them. What a task demands of them, the task checks.
+    """Find the images of a dataset and their annotations. The task checks whether the annotations suffice.
 
     Args:
         data: A folder, a manifest, an archive, or (as a string) the name of a standard set; ``./digits`` is a folder.
         root: The folder with the files of a standard set; None for ``digits``, which needs none.
 
     Raises:
-        DataError: There is no such data, or it cannot be read.
+        DataError: The data does not exist or cannot be read.
     """
     if isinstance(data, str) and data in standard.NAMES:
         return standard.load(data, None if root is None else Path(root))

@@ -1,7 +1,7 @@
-"""From the names of files to classes and splits: one rule for folders and archives.
+"""From file names to classes and splits: one rule for folders and archives.
 
-An image's class is the folder it lies in, directly below the root, or below ``train/``, ``val/``, ``test/`` (in any of
-the usual spellings). A folder that alone wraps all of this is entered.
+The class of an image is the folder directly below the root, or directly below ``train/``, ``val/`` or ``test/`` (in any
+of the usual spellings). A single folder around all of this is entered.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ SPLITS: Mapping[str, str] = {
     "test_set": TEST,
     "testing_set": TEST,
 }
-"""The spellings of splits, in lower case."""
+"""The known names of split folders, in lower case."""
 
 _ENDINGS = ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .avif"
 
 IMAGES = frozenset(_ENDINGS.split())
-"""Endings of the names of images, in lower case."""
+"""Extensions of image files, in lower case."""
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".zip")
-"""Endings of the names of archives, in lower case."""
+"""Extensions of archives, in lower case."""
 
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Files and folders of a source, and the way to those that are chosen.
+    """The files and folders of a source, and a way to read some of the files.
 
     Args:
         files: Paths with slashes.
@@ -61,14 +61,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What the names say.
+    """The classes and splits of a source.
 
     Args:
-        rows: Positions, among the given files, of the images that have a class; ordered by name.
-        labels: The class of each.
-        splits: The split of each; None where the names tell of none.
-        classes: Every class folder that was seen, in natural order, empty ones too.
-        skipped: Names that were left out, each with the reason.
+        rows: Positions of the images that have a class among the given files, sorted by name.
+        labels: The class of each image.
+        splits: The split of each image; None if there are no split folders.
+        classes: All class folders in natural order, including empty ones.
+        skipped: The files that were left out, each with the reason.
     """
 
     rows: list[int]
@@ -79,7 +79,7 @@ class Layout:
 
 
 def natural(name: str) -> tuple[object, ...]:
-    """A key that sorts ``"2"`` before ``"10"``, and letters whatever their case.
+    """A sort key that puts ``"2"`` before ``"10"`` and ignores case.
 
     Example:
         >>> sorted(["10", "9", "b2", "B10"], key=natural)
@@ -90,29 +90,30 @@ def natural(name: str) -> tuple[object, ...]:
 
 
 def is_image(name: str) -> bool:
-    """Whether a name ends as those of images do."""
+    """Whether a file name has the extension of an image."""
     return PurePosixPath(name).suffix.lower() in IMAGES
 
 
 def is_archive(name: str) -> bool:
-    """Whether a name ends as those of archives do."""
+    """Whether a file name has the extension of an archive."""
     return name.lower().endswith(ARCHIVES)
 
 
 def is_clutter(part: str) -> bool:
-    """Whether a file or folder of this name is what systems leave about: hidden, or a store of thumbnails."""
+    """Whether a file or folder of this name is hidden or was left by the operating system, such as ``Thumbs.db``."""
     return part.startswith(".") or part.lower() in _CLUTTER
 
 
 def name_splits(found: Collection[str]) -> dict[str, str]:
-    """What each found split serves as: a ``val`` without a ``test`` is the test split.
+    """The role of each split: a validation split without a test split is the test split.
 
     Raises:
-        DataError: There are splits, and none is for training.
+        DataError: There is no training split.
     """
     if TRAIN not in found:
         raise DataError(
-            f"the data has {' and '.join(sorted(found))} but nothing to train on", hint="add a train folder or split"
+            f"the data has a split {' and '.join(sorted(found))} but no split for training",
+            hint="add a train folder or split",
         )
     roles = {split: split for split in found}
     if VALIDATION in found and TEST not in found:
@@ -125,7 +126,7 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
 
     Args:
         files: Paths within the source, with slashes.
-        folders: Folders within the source, those without files too.
+        folders: Folders within the source, including empty ones.
 
     Raises:
         DataError: There is no image in any class folder.
@@ -138,9 +139,9 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
         packed = next((files[i] for i in rows if is_archive(files[i])), None)
         raise DataError(
             "there is no image" if packed is None else f"there is no image, but the archive {packed}",
-            hint=f"images end in one of {', '.join(sorted(IMAGES))}; put them in class folders"
+            hint=f"the extension of an image is one of {', '.join(sorted(IMAGES))}; put images in class folders"
             if packed is None
-            else "name the archive itself in place of its folder, or unpack it",
+            else "give the path of the archive itself instead of its folder, or unpack it",
         )
     known = {f for f in folders if not any(map(is_clutter, f.split("/")))} | holding
     base = _enter(holding)
@@ -148,7 +149,9 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
     splits = _split_folders(base, tops, holding)
     homes = dict(_homes(base, tops, splits, known))
     if not any(folder in homes for folder in holding):
-        raise DataError("the images lie in no class folder", hint="make one folder per class and put them there")
+        raise DataError(
+            "the images are not in class folders", hint="create one folder per class and move the images there"
+        )
 
     kept: list[int] = []
     labels: list[str] = []
@@ -162,9 +165,9 @@ def arrange(files: Sequence[str], folders: Collection[str]) -> Layout:
             labels.append(home[0])
             sides.append(home[1])
         elif home is not None:
-            skipped[name] = "its name does not end as those of readable images do"
+            skipped[name] = "it does not have the extension of a supported image format"
         elif is_image(name):
-            skipped[name] = "it lies in no class folder"
+            skipped[name] = "it is not in a class folder"
     return Layout(
         rows=kept,
         labels=labels,
@@ -183,7 +186,7 @@ def _join(base: str, part: str) -> str:
 
 
 def _below(base: str, folder: str) -> str | None:
-    """The path of `folder` seen from `base`; None unless it lies below."""
+    """The path of `folder` relative to `base`; None if it is not below it."""
     if not base:
         return folder or None
     return folder[len(base) + 1 :] if folder.startswith(base + "/") else None
@@ -194,7 +197,7 @@ def _children(base: str, folders: Iterable[str]) -> set[str]:
 
 
 def _enter(holding: set[str]) -> str:
-    """The folder where classes or splits lie: past folders that wrap everything and hold no image themselves."""
+    """The folder that contains the classes or splits: single folders without images of their own are entered."""
     base = ""
     while base not in holding:
         children = _children(base, holding)
@@ -206,7 +209,7 @@ def _enter(holding: set[str]) -> str:
 
 
 def _split_folders(base: str, tops: set[str], holding: set[str]) -> dict[str, str]:
-    """Folders that are splits: with class folders in them, and nothing else beside them or two of them at least."""
+    """The split folders: they contain class folders, and there are at least two of them or no other folders."""
     full = _children(base, holding)
     found = {
         top: SPLITS[top.lower()]
@@ -219,7 +222,7 @@ def _split_folders(base: str, tops: set[str], holding: set[str]) -> dict[str, st
 def _homes(
     base: str, tops: set[str], splits: Mapping[str, str], known: Iterable[str]
 ) -> Iterable[tuple[str, tuple[str, str]]]:
-    """For each folder with a class: its path, and its class and split ("" where there are none)."""
+    """The path, class and split ("" without splits) of each folder that belongs to a class."""
     for folder in known:
         below = _below(base, folder)
         parts = below.split("/") if below else []

@@ -1,4 +1,4 @@
-"""Images of two classes in one, with labels in the same proportion."""
+"""mixup and CutMix: two images in one, with the labels in the same proportion."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from striate.data.pixels import in_parts
 from striate.records.recipes import Augment
 
 _PARTS = 128
-"""Weights of blended images are multiples of 1 / this number; 255 times it still fits into 16 bits."""
+"""The weights of blended images are multiples of 1 / this number; 255 times this number fits into 16 bits."""
 
 
 def mix(
     pixels: Tensor, labels: Tensor, recipe: Augment, *, classes: int, seed: int, epoch: int, samples: np.ndarray
 ) -> tuple[Tensor, Tensor]:
-    """Mix each image of a batch with another of it: the first with the last, and so on.
+    """Mix each image of a batch with another image of the batch: the first with the last, and so on.
 
     Args:
         pixels: uint8, ``[n, h, w, channels]``.
         labels: int64, ``[n]``.
-        recipe: Its ``mixup`` and ``cutmix``; with both, each batch takes one of them by an even draw.
+        recipe: Its ``mixup`` and ``cutmix``; with both, each batch takes one of them, each with probability 0.5.
         classes: Number of classes.
-        seed: Of the run.
-        epoch: Of the run.
-        samples: Whole numbers that name the images, ``[n]``; the first keys the batch's draws.
+        seed: Random seed of the run.
+        epoch: The epoch.
+        samples: Integers that identify the images, ``[n]``; the first one keys the draws of the batch.
 
     Returns:
         uint8 images, and the fraction of every class, ``[n, classes]``.
@@ -38,21 +38,21 @@ def mix(
     draw = generator(seed, "mix", epoch, int(samples[0]))
     blends = bool(recipe.mixup) and (not recipe.cutmix or draw.random() < 0.5)
     strength = recipe.mixup if blends else recipe.cutmix
-    share = float(draw.beta(strength, strength))
+    fraction = float(draw.beta(strength, strength))
     if blends:
-        weight = round(_PARTS * share)
-        mixed, share = _blended(pixels, weight), weight / _PARTS
+        weight = round(_PARTS * fraction)
+        mixed, fraction = _blended(pixels, weight), weight / _PARTS
     else:
         _, height, width, _ = pixels.shape
-        tall, wide = round(height * (1 - share) ** 0.5), round(width * (1 - share) ** 0.5)
+        tall, wide = round(height * (1 - fraction) ** 0.5), round(width * (1 - fraction) ** 0.5)
         top, left = int(draw.integers(0, height - tall + 1)), int(draw.integers(0, width - wide + 1))
         mixed = pixels.clone()
         mixed[:, top : top + tall, left : left + wide] = pixels[:, top : top + tall, left : left + wide].flip(0)
-        share = 1 - tall * wide / (height * width)
-    shares, rows, own = np.zeros((len(labels), classes), np.float32), np.arange(len(labels)), labels.numpy()
-    shares[rows, own] = share
-    shares[rows, own[::-1]] += 1 - share
-    return mixed, torch.from_numpy(shares)
+        fraction = 1 - tall * wide / (height * width)
+    fractions, rows, own = np.zeros((len(labels), classes), np.float32), np.arange(len(labels)), labels.numpy()
+    fractions[rows, own] = fraction
+    fractions[rows, own[::-1]] += 1 - fraction
+    return mixed, torch.from_numpy(fractions)
 
 
 def _blended(pixels: Tensor, weight: int) -> Tensor:

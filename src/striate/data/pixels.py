@@ -9,23 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey: ITU-R 601."""
+"""Weights of red, green and blue in the luma of ITU-R 601."""
 _AT_ONCE = 1 << 19
-"""Bytes that each processor works on at a time: half a MB, and a few times that beside."""
+"""Bytes of input that each processor works on at a time: half a MB; temporary values take a few times as much."""
 
 
 def in_parts(step: Callable[..., Tensor], x: Tensor, *others: Tensor, value_bytes: int = 4) -> Tensor:
-    """Bytes by a step from bytes, a few images at a time, so that what is between stays in the processor's cache.
+    """Apply a step to bytes, a few images at a time, so that temporary values stay in the processor's cache.
 
     Args:
-        step: Some images, and what belongs to them of `others`, to as many images of the same size.
+        step: Maps some images and the matching rows of `others` to the same number of images of the same size.
         x: uint8, ``[n, h, w, channels]``.
         others: As long as `x`.
-        value_bytes: Of a value while the step works on it; floats have 4.
+        value_bytes: Bytes per value inside the step; 4 for floats.
     """
     count, each = len(x), max(2, torch.get_num_threads() * _AT_ONCE // max(1, x[:1].numel() * value_bytes))
     out = torch.empty(x.shape, dtype=torch.uint8)
-    # never a lone image, but where there is no other: sums over one alone may run in another order
+    # never a single image unless there is only one: sums over a single image may run in another order
     for start in range(0, max(1, count - 1), each):
         part = slice(start, count if start + each >= count - 1 else start + each)
         out[part] = step(x[part], *(each_of[part] for each_of in others))
@@ -33,17 +33,17 @@ def in_parts(step: Callable[..., Tensor], x: Tensor, *others: Tensor, value_byte
 
 
 def to_floats(x: Tensor) -> Tensor:
-    """float32 ``[n, channels, h, w]``, the order in memory as it was; floats are given back as they are."""
+    """float32 ``[n, channels, h, w]``, with the memory layout unchanged; floats are returned as they are."""
     return x if x.is_floating_point() else x.permute(0, 3, 1, 2).float()
 
 
 def to_planes(x: Tensor) -> Tensor:
-    """float32 ``[n, channels, h, w]``, a channel after the other in memory; floats are given back as they are."""
-    return x if x.is_floating_point() else x.permute(0, 3, 1, 2).contiguous().float()  # bytes are the quicker to turn
+    """float32 ``[n, channels, h, w]``, one channel after the other in memory; floats are returned as they are."""
+    return x if x.is_floating_point() else x.permute(0, 3, 1, 2).contiguous().float()  # transposing bytes is faster
 
 
 def to_bytes(x: Tensor) -> Tensor:
-    """uint8 ``[n, h, w, channels]``, rounded and held within 0 to 255; bytes are given back as they are.
+    """uint8 ``[n, h, w, channels]``, rounded and clamped to 0 to 255; bytes are returned as they are.
 
     Floats are rounded in place.
     """
@@ -54,13 +54,13 @@ def to_bytes(x: Tensor) -> Tensor:
 
 
 def rounded(x: Tensor) -> Tensor:
-    """uint8 of floats of any shape, which are rounded in place and held within 0 to 255."""
-    # straight to uint8 the conversion is not vectorised, and takes five times as long
+    """uint8 of floats of any shape, which are rounded and clamped to 0 to 255 in place."""
+    # a direct conversion to uint8 is not vectorised and takes five times as long
     return x.round_().clamp_(0, 255).to(torch.int16).to(torch.uint8)
 
 
 def grey(x: Tensor) -> Tensor:
-    """The luma of floats, ``[n, 1, h, w]``; images without three channels have none, and stay."""
+    """The luma of floats, ``[n, 1, h, w]``; images that do not have three channels are returned as they are."""
     if x.shape[1] != len(LUMA):
         return x
     red, green, blue = x.unbind(1)
@@ -68,16 +68,16 @@ def grey(x: Tensor) -> Tensor:
 
 
 def sampled(x: Tensor, affine: Tensor, border: str) -> Tensor:
-    """Resample images by an affine map, bilinearly.
+    """Resample images by an affine map with bilinear interpolation.
 
     Args:
-        x: Floats; fastest as planes.
+        x: Floats, ``[n, channels, h, w]``; planes are fastest.
         affine: Output to input coordinates, ``[n, 2, 3]``; sides run from -1 to 1, from edge to edge.
-        border: What lies outside: ``zeros``, ``border`` or ``reflection``.
+        border: Padding mode: ``zeros``, ``border`` or ``reflection``.
     """
     across, down = _centres(x.shape[3]), _centres(x.shape[2])[:, None]
     along, below, offset = (affine[:, :, k, None, None] for k in range(3))
-    # the same sums, to the bit, as those of affine_grid, whose matrix product takes ten times as long
+    # bit-identical to affine_grid, whose matrix product takes ten times as long
     places = (along * across + below * down).add_(offset)
     grid = torch.stack(places.unbind(1), 3)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode=border, align_corners=False)

@@ -1,4 +1,4 @@
-"""RandAugment: a few operations, drawn for each image, all at one magnitude.
+"""RandAugment: a few random operations per image, all with the same magnitude.
 
 Source:
     Cubuk et al. 2019, RandAugment: Practical automated data augmentation with a reduced search space (arXiv
@@ -19,7 +19,7 @@ from striate.core.seed import Key, uniforms
 from striate.data.pixels import LUMA, grey, in_parts, rounded, to_bytes, to_planes
 
 _FILL = 128
-"""What comes in from outside an image that is moved: the middle grey of the authors' code."""
+"""Value of the pixels outside the image: the middle grey of the authors' code."""
 Operation = Callable[[Tensor, Tensor], Tensor]
 """Images, uint8 ``[n, h, w, channels]``, and a magnitude ``[n]`` from -1 to 1, to images."""
 
@@ -29,10 +29,10 @@ def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: 
 
     Args:
         x: uint8, ``[n, h, w, channels]``; changed in place.
-        number: The paper's N.
+        number: Number of operations, the paper's N.
         strength: The magnitude, the paper's M, from 0 to 10.
-        samples: Whole numbers that name the images, ``[n]``.
-        key: What is drawn: seed, purpose, epoch.
+        samples: Integers that identify the images, ``[n]``.
+        key: Key of the random draws: seed, purpose, epoch.
     """
     draws = uniforms(samples, 2 * number, *key)
     for turn in range(number):
@@ -44,7 +44,7 @@ def apply(x: Tensor, number: int, strength: float, *, samples: np.ndarray, key: 
 
 
 def _bent(x: Tensor, matrices: Tensor) -> Tensor:
-    """Resample images about their centres, by the nearest pixel, as the authors' code has Pillow do it.
+    """Transform images about their centres with nearest-neighbour resampling, as Pillow does in the authors' code.
 
     Args:
         x: Bytes of 1 to 4 channels.
@@ -66,35 +66,35 @@ def _matrices(rows: list[list[Tensor]]) -> Tensor:
 
 
 def identity(x: Tensor, strength: Tensor) -> Tensor:
-    """Nothing."""
+    """Leave images unchanged."""
     return x
 
 
 def rotate(x: Tensor, strength: Tensor) -> Tensor:
-    """Turn by up to 30 degrees."""
+    """Rotate by up to 30 degrees."""
     angle = strength * math.radians(30)
     return _bent(x, _matrices([[angle.cos(), -angle.sin()], [angle.sin(), angle.cos()]]))
 
 
 def shear_x(x: Tensor, strength: Tensor) -> Tensor:
-    """Shear across by up to 0.3."""
+    """Shear horizontally by up to 0.3."""
     one = torch.ones_like(strength)
     return _bent(x, _matrices([[one, 0.3 * strength], [0 * one, one]]))
 
 
 def shear_y(x: Tensor, strength: Tensor) -> Tensor:
-    """Shear down by up to 0.3."""
+    """Shear vertically by up to 0.3."""
     one = torch.ones_like(strength)
     return _bent(x, _matrices([[one, 0 * one], [0.3 * strength, one]]))
 
 
 def translate_x(x: Tensor, strength: Tensor) -> Tensor:
-    """Move across by up to 0.45 of the width."""
+    """Translate horizontally by up to 0.45 of the width."""
     return translate_y(x.transpose(1, 2), strength).transpose(1, 2)
 
 
 def translate_y(x: Tensor, strength: Tensor) -> Tensor:
-    """Move down by up to 0.45 of the height."""
+    """Translate vertically by up to 0.45 of the height."""
     height, out = x.shape[1], torch.full_like(x, _FILL)
     for i, down in enumerate((0.45 * height * strength).round().int().tolist()):
         if down >= 0:
@@ -105,22 +105,22 @@ def translate_y(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def _wide(values: Tensor, x: Tensor) -> Tensor:
-    """A value an image and channel as one an image, column and channel: what is added to whole rows at once."""
+    """One value per image and channel, repeated for every column, so that whole rows are computed at once."""
     return values[:, None, None, :].expand(-1, -1, x.shape[2], -1).reshape(len(x), 1, -1)
 
 
 def _blend(x: Tensor, other: Tensor, strength: Tensor) -> Tensor:
-    """Away from `other` or towards it; floats."""
+    """Extrapolate away from `other` or interpolate towards it; floats."""
     return x.sub_(other).mul_(1 + 0.9 * strength.view(-1, 1, 1, 1)).add_(other)
 
 
 def brightness(x: Tensor, strength: Tensor) -> Tensor:
-    """Towards black or away from it."""
+    """Decrease or increase the brightness."""
     return rounded(x.float().mul_(1 + 0.9 * strength.view(-1, 1, 1, 1)))
 
 
 def contrast(x: Tensor, strength: Tensor) -> Tensor:
-    """Towards the mean grey or away from it."""
+    """Decrease or increase the contrast to the mean grey."""
     y = x.float()
     means = y.flatten(2).mean(1).view(len(x), -1, x.shape[3]).mean(1)
     weights = torch.tensor(LUMA) if x.shape[3] == len(LUMA) else torch.full((x.shape[3],), 1 / x.shape[3])
@@ -128,13 +128,13 @@ def contrast(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def colour(x: Tensor, strength: Tensor) -> Tensor:
-    """Towards grey or away from it."""
+    """Decrease or increase the saturation."""
     y = to_planes(x)
     return to_bytes(_blend(y, grey(y), strength))
 
 
 def sharpness(x: Tensor, strength: Tensor) -> Tensor:
-    """Towards a blurred image or away from it; the outermost pixels stay."""
+    """Blur or sharpen; the outermost pixels stay."""
     n, height, width, channels = x.shape
     if min(height, width) < 3:
         return x
@@ -155,9 +155,9 @@ def posterize(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def solarize(x: Tensor, strength: Tensor) -> Tensor:
-    """Invert what is brighter than a threshold, which falls from 256 to 0."""
+    """Invert values above a threshold, which falls from 256 to 0."""
     threshold = (256 * (1 - strength.abs())).ceil().short().view(-1, 1, 1, 1)
-    # all bits of a negative difference's sign, by which 255 - x is an exclusive or
+    # the shift gives all ones for a negative difference, and 255 - x is an exclusive or with all ones
     return x ^ ((threshold - 1 - x) >> 15).to(torch.uint8)
 
 
@@ -171,10 +171,10 @@ def autocontrast(x: Tensor, strength: Tensor) -> Tensor:
 
 
 def equalize(x: Tensor, strength: Tensor) -> Tensor:
-    """Make every value of a channel about as common as any other, as Pillow's ``ImageOps.equalize`` does."""
+    """Equalise the histogram of every channel, as Pillow's ``ImageOps.equalize`` does."""
     n, height, width, channels = x.shape
     first = 256 * torch.arange(n * channels, dtype=torch.int32).view(n, channels)
-    places = (x.flatten(2) + _wide(first, x)).flatten()  # of every value in the table of its image and channel
+    places = (x.flatten(2) + _wide(first, x)).flatten()  # position of every value in the table of its image and channel
     counts = torch.bincount(places, minlength=256 * n * channels).view(n * channels, 256)
     values = torch.arange(256)
     brightest = counts.gather(1, (values * (counts > 0)).amax(1, keepdim=True))

@@ -1,4 +1,4 @@
-"""Where the bytes of images lie: files, a tar, a zip, or arrays. Nothing is decoded here."""
+"""The bytes of images, in files, a tar, a zip or arrays. Nothing is decoded here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from striate.core.errors import ImageError
 
 MAX_IMAGE_BYTES = 512 << 20
-"""Encoded images above this many bytes are refused before they are read."""
+"""Encoded images with more bytes are refused before they are read."""
 
 _ZIP_LOCAL_HEADER = 30
 _DEFLATED = 8
@@ -31,12 +31,12 @@ class Store(Protocol):
         ...
 
     def stamp(self, i: int) -> str:
-        """A key that changes when image `i` changes; after its last colon stands the time of change, in ns."""
+        """A key that changes when image `i` changes; it ends with a colon and the time of the last change in ns."""
         ...
 
 
 def file_stamp(path: Path) -> str:
-    """Size, inode, and the times of writing and of any change, in ns; ``gone:0`` when there is no such file."""
+    """Size, inode, mtime and ctime of a file, the times in ns; ``gone:0`` if the file does not exist."""
     try:
         found = path.stat()
     except OSError:
@@ -46,7 +46,7 @@ def file_stamp(path: Path) -> str:
 
 def _refuse_size(name: str, size: int) -> None:
     if size > MAX_IMAGE_BYTES:
-        raise ImageError(f"{name} is {size:,} bytes, above the {MAX_IMAGE_BYTES:,} that an image may have")
+        raise ImageError(f"{name} is {size:,} bytes, above the limit of {MAX_IMAGE_BYTES:,} bytes")
 
 
 @final
@@ -55,7 +55,7 @@ class FileStore:
 
     Args:
         root: The folder.
-        names: Paths of the files within it, or absolute.
+        names: Paths of the files, relative to the folder or absolute.
     """
 
     def __init__(self, root: Path, names: Sequence[str]) -> None:
@@ -68,7 +68,7 @@ class FileStore:
         path = self._root / name
         try:
             found = path.stat()
-            if not stat.S_ISREG(found.st_mode):  # opening a named pipe would wait for a writer for ever
+            if not stat.S_ISREG(found.st_mode):  # opening a named pipe would wait for a writer forever
                 raise ImageError(f"{name} is not a regular file")
             _refuse_size(name, found.st_size)
             return path.read_bytes()
@@ -76,7 +76,7 @@ class FileStore:
             raise ImageError(f"{name} cannot be read: {error.strerror or error}") from error
 
     def stamp(self, i: int) -> str:
-        """The file's own stamp."""
+        """The stamp of the file."""
         return file_stamp(self._root / self._names[i])
 
 
@@ -87,8 +87,8 @@ class TarStore:
     Args:
         path: The tar.
         names: Names of the members, for messages.
-        offsets: Where each member's bytes begin.
-        sizes: How many there are.
+        offsets: Offset of each member's first byte.
+        sizes: Size of each member in bytes.
     """
 
     def __init__(self, path: Path, names: Sequence[str], offsets: np.ndarray, sizes: np.ndarray) -> None:
@@ -105,7 +105,7 @@ class TarStore:
         return _read_range(self._path, name, int(self._offsets[i]), size)
 
     def stamp(self, i: int) -> str:
-        """Place and size of the member, and the archive's stamp."""
+        """Offset and size of the member, and the stamp of the archive."""
         return f"{self._offsets[i]}:{self._sizes[i]}:{self._stamp}"
 
 
@@ -137,18 +137,18 @@ class ZipStore:
             try:
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)
             except zlib.error as error:
-                raise ImageError(f"{name} is damaged within the archive: {error}") from error
+                raise ImageError(f"{name} is damaged inside the archive: {error}") from error
         if len(data) != size or zlib.crc32(data) != checksum:
-            raise ImageError(f"{name} is damaged within the archive: its checksum or length is wrong")
+            raise ImageError(f"{name} is damaged inside the archive: its checksum or length is wrong")
         return data
 
     def stamp(self, i: int) -> str:
-        """Place and size of the member, and the archive's stamp."""
+        """Offset and size of the member, and the stamp of the archive."""
         return f"{self._table[i, 0]}:{self._table[i, 1]}:{self._stamp}"
 
 
 def _read_range(path: Path, name: str, offset: int, size: int) -> bytes:
-    # Opened anew each time: no handle to share between threads or to close, for about 10 us.
+    # Opened again each time, which takes about 10 us: there is no handle to share between threads or to close.
     try:
         with open(path, "rb", buffering=0) as stream:
             stream.seek(offset)
@@ -167,8 +167,8 @@ class ArrayStore:
     """Decoded images in arrays.
 
     Args:
-        parts: uint8 arrays ``[n, h, w]`` or ``[n, h, w, 3]``, one after the other; memory maps will do.
-        stamp: Says when the arrays change; ends with a colon and a time in ns.
+        parts: uint8 arrays ``[n, h, w]`` or ``[n, h, w, 3]``, which are concatenated; memory maps are allowed.
+        stamp: A key that changes when the arrays change; it ends with a colon and a time in ns.
     """
 
     def __init__(self, parts: Sequence[np.ndarray], stamp: str) -> None:
@@ -189,10 +189,10 @@ class ArrayStore:
 
 @final
 class JointStore:
-    """Several stores, one after the other.
+    """Several stores, concatenated.
 
     Args:
-        stores: Each with its number of images.
+        stores: Each store and its number of images.
     """
 
     def __init__(self, stores: Sequence[tuple[Store, int]]) -> None:
@@ -209,6 +209,6 @@ class JointStore:
         return store.read(place)
 
     def stamp(self, i: int) -> str:
-        """The stamp that its store gives it."""
+        """The stamp of image `i` in the store that holds it."""
         store, place = self._find(i)
         return store.stamp(place)

@@ -1,4 +1,4 @@
-"""Images in any form to the tensors that a network takes: one callable, for any DataLoader."""
+"""One image in any form to the tensor that a network takes: a callable for any DataLoader."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ ImageLike = str | Path | bytes | np.ndarray | Image.Image
 class ImageTransform:
     """Decode, resize, crop and normalise one image as a network's weights need it.
 
-    The result equals, to the bit, what `striate` computes itself when it trains and predicts. The object can be
+    The result is bit-identical to what `striate` computes when it trains and predicts. The object can be
     pickled, so it works in the workers of a DataLoader.
 
     Args:
-        preprocess: What the weights need.
+        preprocess: The preprocessing that the weights need.
 
     Example:
         >>> from striate import weights
@@ -67,7 +67,7 @@ def read_image(image: ImageLike) -> RawImage:
         image: A path, encoded bytes, a uint8 array ``[h, w]`` or ``[h, w, 3]``, or a PIL image.
 
     Raises:
-        ImageError: The file cannot be read, or the array does not have the form of an image.
+        ImageError: The file cannot be read, or the array does not have the shape or type of an image.
     """
     if isinstance(image, bytes | Image.Image):
         return image

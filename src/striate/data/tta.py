@@ -12,18 +12,18 @@ from striate.records.tta import TTAPolicy, View
 
 
 def canvas(preprocess: Preprocess, views: TTAPolicy) -> Preprocess:
-    """How images are decoded so that all copies lie within.
+    """The preprocessing of images that contain all augmented copies.
 
-    Copies that lie beside the centre need what the centre crop leaves out: the square of the resized image's shorter
-    side. Up to 3 px less where that keeps the margins even, so that the central copy lies where the network looks
+    Copies beside the centre need pixels that the centre crop leaves out: a square with the shorter side of the resized
+    image. It is up to 3 px smaller if that keeps the margins even, so that the central copy equals the centre crop
     without augmentation.
 
     Args:
-        preprocess: The network's own.
+        preprocess: The preprocessing that the network needs.
         views: The test-time augmentation.
 
     Raises:
-        PlanError: The network takes the whole image, and nothing lies beside it.
+        PlanError: The network takes the whole image, so there are no pixels beside the centre crop.
     """
     if not views.crops:
         return preprocess
@@ -38,30 +38,30 @@ def canvas(preprocess: Preprocess, views: TTAPolicy) -> Preprocess:
 
 
 def see(pixels: np.ndarray, view: View, size: tuple[int, int]) -> np.ndarray:
-    """One copy of decoded images.
+    """One augmented copy of each decoded image.
 
     Args:
-        pixels: As `canvas` has them decoded, ``[n, height, width, channels]``.
-        view: Which copy.
+        pixels: Images decoded as `canvas` says, ``[n, height, width, channels]``.
+        view: The copy.
         size: Height and width of the network's input.
 
     Returns:
         ``[n, *size, channels]``, contiguous.
     """
     lengths = list(zip(pixels.shape[1:3], size, strict=True))
-    top, left = (round(share * (whole - part)) for share, (whole, part) in zip(view.place, lengths, strict=True))
-    seen = pixels[:, top : top + size[0], left : left + size[1]]
-    down, right = (_moved(share, length) for share, length in zip(view.shift, size, strict=True))
+    top, left = (round(fraction * (whole - part)) for fraction, (whole, part) in zip(view.place, lengths, strict=True))
+    cropped = pixels[:, top : top + size[0], left : left + size[1]]
+    down, right = (_moved(fraction, length) for fraction, length in zip(view.shift, size, strict=True))
     if down or right:
         around = [(0, 0), (abs(down),) * 2, (abs(right),) * 2, (0, 0)]
-        padded = np.pad(seen, around, mode="reflect")
+        padded = np.pad(cropped, around, mode="reflect")
         top, left = abs(down) - down, abs(right) - right
-        seen = padded[:, top : top + size[0], left : left + size[1]]
-    return np.ascontiguousarray(seen[:, :, ::-1] if view.mirror else seen)
+        cropped = padded[:, top : top + size[0], left : left + size[1]]
+    return np.ascontiguousarray(cropped[:, :, ::-1] if view.mirror else cropped)
 
 
-def _moved(share: float, length: int) -> int:
+def _moved(fraction: float, length: int) -> int:
     """A fraction of a length in whole pixels, at least one pixel unless it is 0."""
-    if share == 0:
+    if fraction == 0:
         return 0
-    return round(share * length) or (1 if share > 0 else -1)
+    return round(fraction * length) or (1 if fraction > 0 else -1)

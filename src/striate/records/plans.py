@@ -1,4 +1,4 @@
-"""What a job is asked to do. Every default of the product stands here and nowhere else."""
+"""Plans: what a job is asked to do. All defaults of the product are defined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ Precision = Literal["auto", "float32", "bf16"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitPlan:
-    """Make a classifier of labelled images by transfer, and gather the evidence.
+    """Fit a model to labelled images by transfer learning, and evaluate it.
 
     Args:
         task: Name of the task, such as ``classify``.
-        data: A folder, manifest, archive, or the name of a standard set.
-        root: Where the files of a standard set are; None for sets that need none.
-        backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None lets the
-            images decide among the available weights.
-        budget_s: Bound on the whole run in seconds; None bounds the work instead of the clock.
-        per_class: Labelled images used of each class for training and validation together; None uses all.
-        seed: Of the split and of every draw.
-        device: As `core.device.pick` takes it.
-        engine: What runs the cached pass.
-        fast_resize: Whether images are reduced by the fast filter instead of the weights' own.
-        max_unreadable: Share of images that may be unreadable before the run stops, 0 to 1.
-        scratch: Whether a network trained from scratch is among the candidates.
-        work_s: What each candidate may spend on training when no budget is given, in seconds estimated by the sizing
-            engine for a two-core machine; it fixes the number of steps, so that no result depends on the clock.
+        data: A folder, manifest, archive, or the name of a standard dataset.
+        root: Folder with the files of a standard dataset; None if it needs none.
+        backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None chooses
+            among the available weights by the images.
+        budget_s: Time limit for the whole run in seconds; None limits the work (`work_s`) instead of the time.
+        per_class: Number of labelled images of each class for training and validation together; None uses all.
+        seed: Random seed.
+        device: As in `core.device.pick`.
+        engine: The inference engine that extracts features.
+        fast_resize: Whether large images are resized with the fast filter instead of the one of the weights.
+        max_unreadable: Fraction of the images that may be unreadable before the run stops, from 0 to 1.
+        scratch: Whether training from scratch is among the candidates.
+        work_s: Work that each candidate may spend on training if there is no time limit, in seconds that the sizing
+            engine estimates for a two-core machine. It fixes the number of steps, so that no result depends on the
+            clock.
     """
 
     task: str = "classify"
@@ -58,11 +59,13 @@ class FitPlan:
 
     def __post_init__(self) -> None:
         if self.budget_s is not None and self.budget_s <= 0:
-            raise PlanError(f"a budget is above 0 seconds; got {self.budget_s}", hint="write it as 90s, 10m or 2h")
+            raise PlanError(
+                f"the budget must be above 0 seconds; got {self.budget_s}", hint="write it as 90s, 10m or 2h"
+            )
         if self.per_class is not None and self.per_class < 2:
             raise PlanError(
-                f"--per-class {self.per_class} leaves nothing to choose by: one image a class trains, one validates",
-                hint="give at least 2",
+                f"--per-class must be at least 2 (one image to train on, one to validate); got {self.per_class}",
+                hint="use --per-class 2 or more",
             )
 
 
@@ -73,20 +76,20 @@ class TrainPlan:
     Args:
         task: Name of the task, such as ``classify``.
         network: Name in the registry.
-        data: A folder, manifest, archive, or the name of a standard set.
-        root: Where the files of a standard set are.
+        data: A folder, manifest, archive, or the name of a standard dataset.
+        root: Folder with the files of a standard dataset; None if it needs none.
         recipe: Name of a recipe (``recipes/*.toml``), or a file that ends with ``.toml``.
         epochs: Number of epochs; None takes the recipe's.
-        micro_batch: Images that are run at a time, of which batch statistics are taken; None takes the recipe's.
-        schedule_fraction: Fraction of the recipe's steps; the schedule is compressed into it.
-        seed: Of weights, order and augmentation.
-        precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` where the device computes
-            in it by itself. A resumed run keeps the one that it began with.
-        validate: Whether a validation split is held back and looked at after every epoch; the best epoch's weights are
-            then the result. A ``plateau`` schedule does so anyway.
-        snapshots: Number of cosine cycles in place of the recipe's schedule, the weights after each kept; None takes
-            the recipe's.
-        device: As `core.device.pick` takes it.
+        micro_batch: Images per forward pass; batch-norm statistics are those of a micro-batch. None takes the recipe's.
+        schedule_fraction: Fraction of the recipe's steps, above 0 and at most 1; the schedule is compressed into it.
+        seed: Random seed of the weights, the order of the images and the augmentation.
+        precision: ``float32``, or ``bf16`` for the arithmetic alone; ``auto`` takes ``bf16`` if the device computes in
+            it natively. A resumed run keeps the precision that it began with.
+        validate: Whether to hold out a validation split and evaluate it after every epoch; the weights of the best
+            epoch are then the result. A ``plateau`` schedule always does so.
+        snapshots: Number of cosine cycles instead of the recipe's schedule; the weights after each cycle are kept. None
+            takes the recipe's schedule.
+        device: As in `core.device.pick`.
     """
 
     task: str = "classify"
@@ -105,28 +108,28 @@ class TrainPlan:
 
     def __post_init__(self) -> None:
         if self.snapshots is not None and self.snapshots < 2:
-            raise PlanError(f"an ensemble of snapshots takes at least 2; got {self.snapshots}")
+            raise PlanError(f"snapshots must be at least 2; got {self.snapshots}")
         if self.epochs is not None and self.epochs < 1:
-            raise PlanError(f"training takes at least 1 epoch; got {self.epochs}")
+            raise PlanError(f"epochs must be at least 1; got {self.epochs}")
         if self.micro_batch is not None and self.micro_batch < 1:
-            raise PlanError(f"a group holds at least 1 image; got {self.micro_batch}")
+            raise PlanError(f"micro_batch must be at least 1; got {self.micro_batch}")
         if not 0 < self.schedule_fraction <= 1:
             raise PlanError(f"schedule_fraction must be above 0 and at most 1; got {self.schedule_fraction}")
         if self.precision not in get_args(Precision):
-            raise PlanError(f"precision is auto, float32 or bf16; got {self.precision!r}")
+            raise PlanError(f"precision must be auto, float32 or bf16; got {self.precision!r}")
 
     def method(self) -> recipes.Recipe:
-        """The recipe as the plan changes it.
+        """The recipe with the changes of the plan.
 
         Raises:
-            PlanError: There is no such recipe, or its batch does not part into such groups.
+            PlanError: The recipe does not exist, or `micro_batch` does not divide its batch.
         """
         found = recipes.recipe(self.recipe)
         if self.micro_batch is not None:
             if found.batch % self.micro_batch:
                 raise PlanError(
-                    f"the recipe's batch of {found.batch} images does not part into groups of {self.micro_batch}",
-                    hint=f"take a divisor of {found.batch}",
+                    f"micro_batch must divide the recipe's batch of {found.batch} images; got {self.micro_batch}",
+                    hint=f"use a divisor of {found.batch}",
                 )
             found = replace(found, micro_batch=self.micro_batch)
         if self.epochs is not None:
@@ -138,14 +141,14 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeOptions:
-    """What a training run may use; another choice gives the same numbers.
+    """How a training run uses the machine; the results do not depend on it.
 
     Args:
-        workers: Processes that prepare images ahead.
-        compiled: Whether the network runs through ``torch.compile``, which rounds a little otherwise.
-        save_every_s: Seconds of work that a kill may cost.
-        trackers: Experiment trackers that log every epoch, of `TRACKERS`.
-        max_unreadable: Share of images that may be unreadable before the run stops, 0 to 1.
+        workers: Number of processes that prepare images.
+        compiled: Whether the network runs through ``torch.compile``, which rounds slightly differently.
+        save_every_s: Seconds between two saved training states, at least 0.
+        trackers: Experiment trackers that log every epoch, from `TRACKERS`.
+        max_unreadable: Fraction of the images that may be unreadable before the run stops, from 0 to 1.
     """
 
     workers: int = 0
@@ -156,29 +159,29 @@ class RuntimeOptions:
 
     def __post_init__(self) -> None:
         if self.workers < 0:
-            raise PlanError(f"there are 0 or more workers; got {self.workers}")
+            raise PlanError(f"workers must be at least 0; got {self.workers}")
         if self.save_every_s < 0:
-            raise PlanError(f"seconds between two savings are 0 or more; got {self.save_every_s}")
+            raise PlanError(f"save_every_s must be at least 0; got {self.save_every_s}")
         for name in self.trackers:
             if name not in TRACKERS:
-                raise PlanError(f"no tracker is called {name!r}", hint=f"known: {', '.join(TRACKERS)}")
+                raise PlanError(f"there is no tracker {name!r}", hint=f"known: {', '.join(TRACKERS)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalPlan:
-    """Measure a model on labelled images.
+    """Evaluate a model on labelled images.
 
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
-        also: Further models of the same classes; all are measured together, and beside that each one alone.
-        snapshots: Whether the snapshots of `model`, a run, stand in for it.
+        also: Further models of the same classes; they are evaluated as an ensemble, and each one alone.
+        snapshots: Whether to evaluate the snapshots of the run `model` instead of its final weights.
         tta: Name of a test-time augmentation (``records/tta.py``); None for none.
-        data: A folder, manifest, archive, or the name of a standard set.
-        root: Where the files of a standard set are.
-        split: Which part of the data; None takes ``test`` where the data names one, else everything.
-        device: As `core.device.pick` takes it.
-        engine: What runs the network.
-        batch: Images at a time.
+        data: A folder, manifest, archive, or the name of a standard dataset.
+        root: Folder with the files of a standard dataset; None if it needs none.
+        split: Split of the data; None takes ``test`` if the data has one, otherwise all images.
+        device: As in `core.device.pick`.
+        engine: The inference engine.
+        batch: Batch size.
     """
 
     model: str
@@ -198,16 +201,16 @@ class EvalPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictPlan:
-    """Name what is on images.
+    """Predict the classes of images.
 
     Args:
         model: A run folder or ``NAME:WEIGHTS``.
-        also: Further models of the same classes; the mean of all probabilities counts.
-        snapshots: Whether the snapshots of `model`, a run, stand in for it.
+        also: Further models of the same classes; the probabilities of all models are averaged.
+        snapshots: Whether to use the snapshots of the run `model` instead of its final weights.
         tta: Name of a test-time augmentation (``records/tta.py``); None for none.
-        images: Files.
-        top: Predictions an image.
-        device: As `core.device.pick` takes it.
+        images: Image files.
+        top: Number of predictions per image, at least 1.
+        device: As in `core.device.pick`.
     """
 
     model: str
@@ -221,7 +224,7 @@ class PredictPlan:
     def __post_init__(self) -> None:
         tta_policy(self.tta)
         if self.top < 1:
-            raise PlanError(f"--top is at least 1; got {self.top}")
+            raise PlanError(f"--top must be at least 1; got {self.top}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,13 +232,13 @@ class PreviewPlan:
     """Draw images as a recipe augments them.
 
     Args:
-        recipe: As `TrainPlan` takes it.
-        network: Whose input size they have; None takes that of the images, up to `side`.
-        side: In pixels.
-        passes: Augmented copies of each image.
-        classes: How many are shown at most, evenly spread.
-        rows: Images in all, where that leaves one a class.
-        seed: Of the choice and of the augmentation.
+        recipe: As in `TrainPlan`.
+        network: Name of the network whose input size the images get; None takes the size of the images, up to `side`.
+        side: Maximum side in pixels.
+        passes: Number of augmented copies of each image.
+        classes: Maximum number of classes, evenly spaced among all.
+        rows: Number of images in all, but at least one per class.
+        seed: Random seed of the choice of images and of the augmentation.
         out: File of the sheet; None takes ``<data>-<recipe>.png``.
     """
 
@@ -320,15 +323,15 @@ class BenchPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishPlan:
-    """Make a network available to others.
+    """Publish a network.
 
     Args:
         run: Folder of a finished run.
-        licence: Under which the weights may be used, such as ``apache-2.0``.
+        licence: Licence of the weights, such as ``apache-2.0``.
         to: ``hub:OWNER/NAME``, or a new folder; None takes ``published/<name of the run>``.
-        data_licence: Under which the images may be used; None says that it is not stated.
-        data_name: What the images are called; None takes the name of their folder or standard set.
-        private: Whether a new repository is for its owner alone; None leaves that to the owner's settings on the hub.
+        data_licence: Licence of the images; None if it is not stated.
+        data_name: Name of the dataset; None takes the name of its folder or standard dataset.
+        private: Whether a new repository is private; None takes the default of the owner's account on the hub.
     """
 
     run: str
@@ -341,11 +344,11 @@ class PublishPlan:
     def __post_init__(self) -> None:
         if not (self.licence or "").strip():
             raise PlanError(
-                "nobody may use weights without a licence",
-                hint="say --licence apache-2.0, or another that the images and the starting weights allow",
+                "the weights need a licence; without one, nobody may use them",
+                hint="use --licence apache-2.0, or another licence that the images and the initial weights allow",
             )
         if self.private is not None and not (self.to or "").startswith("hub:"):
-            raise PlanError("only a repository on the hub can be private", hint="say --to hub:OWNER/NAME")
+            raise PlanError("only a repository on the hub can be private", hint="use --to hub:OWNER/NAME")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -374,4 +377,4 @@ class FeaturesPlan:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise PlanError(f"a batch has at least 1 image; got {self.batch}")
+            raise PlanError(f"batch must be at least 1; got {self.batch}")

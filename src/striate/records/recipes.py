@@ -1,4 +1,4 @@
-"""How a network is trained: recipes, read from TOML."""
+"""Training recipes, which are read from TOML."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Augment:
     """How training images are augmented; every value is drawn again for each image and epoch.
 
     Args:
-        flip: Whether half of the images are mirrored left to right. ``alternate`` draws which half only once, and
-            mirrors the other half in every second epoch, so that two epochs show each image both ways.
-        translate: Largest translation along each side, as a fraction of it.
-        pad: Padding, as a fraction of each side, from which a window of the image's own size is cut out, by
-            whole pixels; papers on CIFAR do that, with 0.125.
-        scale: Least and largest magnification; below 1 the image shrinks and its border is drawn out.
-        rotate: Largest turn, in degrees.
+        flip: Whether each image is flipped left to right with probability 0.5. ``alternate`` draws once which half of
+            the images is flipped, and flips the other half in every second epoch, so that two epochs show each image
+            both ways.
+        translate: Largest translation, as a fraction of each side.
+        pad: Padding, as a fraction of each side, before a random crop of the original size; 0.125 in papers on CIFAR.
+        scale: Smallest and largest scale factor; below 1 the image shrinks and `padding_mode` fills the margin.
+        rotate: Largest rotation, in degrees.
         aspect_ratio: Largest change of width over height, as a factor (1.2 allows 1/1.2 to 1.2).
         shear: Largest shear, in degrees.
         brightness: Largest relative change of brightness.
         contrast: Largest relative change of contrast.
         saturation: Largest relative change of saturation.
-        hue: Largest turn of the hues, in degrees.
-        pca_lighting: Deviation of the noise along the principal components of ImageNet's colours (AlexNet's is 0.1).
-        crop_scale: Smallest and largest area of a random resized crop, as fractions of the image; None crops nothing.
-        crop_ratio: Largest width over height of that part, relative to the image's, and height over width.
-        rand_augment: Number and magnitude, from 0 to 10, of the random operations of RandAugment; None applies none.
-        random_erasing: Chance that a rectangle is painted over.
-        mixup: The Beta distribution's parameter by which pairs of images are blended; 0 blends none.
-        cutmix: That by which a rectangle of one image is laid on another; 0 lays none. With both, each batch draws.
-        padding_mode: What lies outside the image: black (``zeros``), ImageNet's mean colour, which is 0 once normalised
-            (``mean``), the outermost pixels drawn out (``border``), or the image mirrored (``reflection``).
+        hue: Largest rotation of the hues, in degrees.
+        pca_lighting: Standard deviation of the noise along ImageNet's principal colour components (AlexNet: 0.1).
+        crop_scale: Smallest and largest area of a random resized crop, as fractions of the image; None disables it.
+        crop_ratio: Largest aspect ratio of the crop relative to the image's, and of its inverse; at least 1.
+        rand_augment: Number and magnitude, from 0 to 10, of the random operations of RandAugment; None disables it.
+        random_erasing: Probability that a rectangle is erased.
+        mixup: Parameter of the Beta distribution of mixup; 0 disables it.
+        cutmix: Parameter of the Beta distribution of CutMix; 0 disables it. With both, each batch draws one of them.
+        padding_mode: Values outside the image: black (``zeros``), ImageNet's mean colour, 0 after normalisation
+            (``mean``), the nearest pixel of the image (``border``), or the mirrored image (``reflection``).
     """
 
     flip: bool | Literal["alternate"] = False
@@ -67,10 +67,10 @@ class Augment:
 
     def __post_init__(self) -> None:
         if self.flip not in (False, True, "alternate"):
-            raise ValueError(f"flip is true, false or alternate; got {self.flip!r}")
+            raise ValueError(f"flip must be true, false or alternate; got {self.flip!r}")
         if not 0 < self.scale[0] <= self.scale[1] or self.aspect_ratio < 1 or min(self.translate, self.pad) < 0:
             raise ValueError(
-                f"scale is two factors above 0, aspect_ratio at least 1, translate and pad not below 0; got {self}"
+                f"scale must be two factors above 0, aspect_ratio at least 1, translate and pad at least 0; got {self}"
             )
         if self.crop_scale is not None and not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ValueError(
@@ -92,20 +92,20 @@ class Augment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How the learning rate moves.
+    """The learning-rate schedule.
 
     Args:
-        kind: After the warm-up: ``cosine`` (half a cosine to 0), ``linear`` (straight down to `end_factor`), ``step``
+        kind: After the warm-up: ``cosine`` (half a cosine to 0), ``linear`` (linearly down to `end_factor`), ``step``
             (times `gamma` at each of `milestones`, or every `step_size`), ``plateau`` (times `gamma` when validation
-            has not improved for `patience` epochs), ``cosine_restarts`` (several half cosines; the weights at the end
-            of each are kept) or ``constant``.
+            accuracy has not improved for `patience` epochs), ``cosine_restarts`` (several half cosines; the weights at
+            the end of each are kept) or ``constant``.
         warmup: Fraction of all steps over which the learning rate rises from 0 to its peak.
-        milestones: Where it falls, as fractions of all steps.
-        step_size: Fraction of all steps from one fall to the next, in place of `milestones`.
-        gamma: What it is multiplied by there.
+        milestones: When the learning rate is reduced, as fractions of all steps.
+        step_size: Fraction of all steps between two reductions, instead of `milestones`.
+        gamma: Factor of each reduction.
         gammas: One factor for each of `milestones`, if they differ; empty takes `gamma`.
-        patience: Epochs without a new best accuracy.
-        end_factor: Share of the peak where a straight line ends.
+        patience: Epochs without a new best accuracy before a reduction.
+        end_factor: Final learning rate of kind ``linear``, as a fraction of the peak.
         cycles: Number of half cosines of kind ``cosine_restarts``.
     """
 
@@ -121,17 +121,19 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise ValueError(f"kind is one of {', '.join(_KINDS)}; got {self.kind!r}")
-        if not 0 <= self.warmup < 1 or not all(0 < place < 1 for place in self.milestones):
+            raise ValueError(f"kind must be one of {', '.join(_KINDS)}; got {self.kind!r}")
+        if not 0 <= self.warmup < 1 or not all(0 < milestone < 1 for milestone in self.milestones):
             raise ValueError(f"warmup and milestones must be fractions of all steps, below 1; got {self}")
         if (self.kind == "step") != (bool(self.milestones) != (self.step_size is not None)):
             raise ValueError("kind 'step' takes either milestones or step_size, and no other kind takes them")
         if self.step_size is not None and not 0 < self.step_size < 1:
-            raise ValueError(f"step_size is a fraction of all steps, above 0 and below 1; got {self.step_size}")
+            raise ValueError(f"step_size must be a fraction of all steps, above 0 and below 1; got {self.step_size}")
         if self.cycles < 1 or (self.cycles > 1 and self.kind != "cosine_restarts"):
-            raise ValueError(f"kind 'cosine_restarts' has 1 cycle or more, and no other kind has several; got {self}")
+            raise ValueError(f"cycles must be at least 1, and above 1 only for kind 'cosine_restarts'; got {self}")
         if self.gammas and len(self.gammas) != len(self.milestones):
-            raise ValueError(f"each of {len(self.milestones)} milestones has a gamma; got {len(self.gammas)} gammas")
+            raise ValueError(
+                f"gammas must have one factor for each of {len(self.milestones)} milestones; got {len(self.gammas)}"
+            )
 
 
 _KINDS = ("cosine", "linear", "step", "plateau", "cosine_restarts", "constant")
@@ -145,22 +147,24 @@ class Recipe:
         optimizer: ``sgd`` (with momentum), ``rmsprop`` or ``adamw``.
         lr: Peak learning rate.
         momentum: Of SGD and RMSprop.
-        nesterov: Whether SGD looks ahead by Nesterov's rule.
-        norm_bias_lr_scale: Factor of the learning rate for the biases of normalisations.
-        weight_decay: On the weights of convolutions and linear layers.
-        decay_norm_and_bias: Whether biases and normalisations decay too, as they did in papers before 2017.
-        batch: Images a step.
-        micro_batch: Images of which a normalisation takes its statistics; a divisor of `batch`, and None for all of it.
+        nesterov: Whether SGD uses Nesterov momentum.
+        norm_bias_lr_scale: Factor of the learning rate for the biases of normalisation layers.
+        weight_decay: Weight decay of the weights of convolutions and linear layers.
+        decay_norm_and_bias: Whether weight decay also applies to biases and normalisation layers, as before 2017.
+        batch: Images per step.
+        micro_batch: Images per forward pass; batch-norm statistics are those of a micro-batch. It must divide `batch`;
+            None takes the whole batch.
         epochs: Number of epochs.
-        steps: Steps in all, where a paper counts those; None takes `epochs`.
+        steps: Number of steps, if the paper states steps; None takes `epochs`.
         schedule: The learning-rate schedule.
-        label_smoothing: Share of the target given to all classes alike (label smoothing).
+        label_smoothing: Fraction of the target that is spread evenly over all classes.
         aux_weight: Weight of the loss of each auxiliary head.
-        clip_grad_norm: Largest norm of the gradient; None leaves it alone.
-        ema_decay: Decay of the EMA of the weights at each step; None keeps the last weights.
-        balance: ``oversample`` draws every class equally often, ``weights`` counts rare classes more in the loss.
-        whiten: Whether the first convolution takes apart the training images' patches into their principal
-            directions, each with variance 1, from before the first step, and learns no more than its bias.
+        clip_grad_norm: Largest norm of the gradient; None disables clipping.
+        ema_decay: Decay of the EMA of the weights at each step; None disables it.
+        balance: ``oversample`` draws every class equally often; ``weights`` gives rare classes a higher weight in the
+            loss.
+        whiten: Whether the first convolution is initialised to whiten the patches of the training images and is then
+            frozen except for its bias.
         augment: How images are augmented.
         source: Where the recipe comes from.
     """
@@ -188,18 +192,18 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "rmsprop", "adamw"):
-            raise ValueError(f"optimizer is sgd, rmsprop or adamw; got {self.optimizer!r}")
+            raise ValueError(f"optimizer must be sgd, rmsprop or adamw; got {self.optimizer!r}")
         if self.balance not in ("none", "oversample", "weights"):
-            raise ValueError(f"balance is none, oversample or weights; got {self.balance!r}")
+            raise ValueError(f"balance must be none, oversample or weights; got {self.balance!r}")
         if (
             min(self.lr, self.norm_bias_lr_scale) <= 0
             or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1
         ):
             raise ValueError(f"lr, batch, epochs and steps must be above 0; got {self}")
         if self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch):
-            raise ValueError(f"micro_batch divides the batch of {self.batch}; got {self.micro_batch}")
+            raise ValueError(f"micro_batch must divide the batch of {self.batch}; got {self.micro_batch}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ValueError(f"ema_decay is a share above 0 and below 1; got {self.ema_decay}")
+            raise ValueError(f"ema_decay must be above 0 and below 1; got {self.ema_decay}")
 
     def compressed(self, fraction: float) -> Recipe:
         """The same recipe in a fraction of its steps, with the whole schedule compressed into them.
@@ -222,16 +226,16 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe called `name`, or that of a file: a name that ends with ``.toml`` is a path.
+    """The recipe called `name`; a name that ends with ``.toml`` is the path of a file.
 
     Raises:
-        PlanError: There is none of that name, or the file is no recipe.
+        PlanError: The recipe does not exist, or the file is not a valid recipe.
     """
     return _of_file(Path(name).expanduser()) if name.endswith(_ENDING) else _shipped(name)
 
 
 def title(name: str) -> str:
-    """What people call a recipe: its name, or that of its file.
+    """The name of a recipe for people: its name, or that of its file.
 
     Example:
         >>> title("recipes/mine.toml")
@@ -246,7 +250,7 @@ def _shipped(name: str) -> Recipe:
         close = nearest(name, list(recipe_names()))
         known = f"known: {', '.join(recipe_names())}; the name of a file ends with {_ENDING}"
         hint = f"did you mean {', '.join(close)}?" if close else known
-        raise PlanError(f"no recipe is called {name!r}", hint=hint)
+        raise PlanError(f"there is no recipe {name!r}", hint=hint)
     text = (resources.files("striate.recipes") / (name + _ENDING)).read_text(encoding="utf-8")
     return io.from_json(Recipe, tomllib.loads(text))
 
@@ -257,6 +261,6 @@ def _of_file(path: Path) -> Recipe:
     except OSError as error:
         raise PlanError(f"the recipe {path} cannot be read: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"the recipe {path} is no TOML: {error}") from error
+        raise PlanError(f"the recipe {path} is not valid TOML: {error}") from error
     except (TypeError, ValueError) as error:
-        raise PlanError(f"the recipe {path} is refused: {error}") from error
+        raise PlanError(f"the recipe {path} is not valid: {error}") from error

@@ -1,4 +1,4 @@
-"""Test-time augmentation: an image is looked at several times, and the probabilities are averaged. A row each way."""
+"""Test-time augmentation: the probabilities of several copies of an image are averaged. One table row per policy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from striate.core.registry import nearest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One look at an image.
+    """One copy of an image.
 
     Args:
-        place: Where the network's input lies in the resized image, downwards and to the right: 0 at the first edge, 1
-            at the other, a half in the middle.
-        shift: How far the image is moved, down and to the right, as fractions of its sides, by whole pixels and where
-            not 0 by one at least; what comes in is its reflection.
-        mirror: Whether the image is mirrored left to right.
-        weight: Share of its probabilities in the mean.
+        place: Vertical and horizontal position of the crop in the resized image, from 0 (top, left) to 1 (bottom,
+            right); 0.5 is the centre.
+        shift: Translation down and to the right, as fractions of the sides, in whole pixels and at least one pixel if
+            it is not 0; reflection fills the margin.
+        mirror: Whether the image is flipped left to right.
+        weight: Weight of the copy's probabilities in the average.
     """
 
     place: tuple[float, float] = (0.5, 0.5)
@@ -34,9 +34,9 @@ class TTAPolicy:
     """A test-time augmentation: copies of the image whose probabilities are averaged; the first is unchanged.
 
     Args:
-        name: What users call it.
-        views: The augmented copies; their weights add up to 1.
-        source: Where it comes from.
+        name: Name of the policy.
+        views: The copies; their weights must add up to 1.
+        source: Where the policy comes from.
     """
 
     name: str
@@ -45,7 +45,7 @@ class TTAPolicy:
 
     def __post_init__(self) -> None:
         if not math.isclose(sum(view.weight for view in self.views), 1.0):
-            raise ValueError(f"the weights of {self.name} add up to 1; got {[view.weight for view in self.views]}")
+            raise ValueError(f"the weights of {self.name} must add up to 1; got {[view.weight for view in self.views]}")
         first = self.views[0]
         if first != View(weight=first.weight):
             raise ValueError(f"the first copy of {self.name} must be the unchanged image; got {first}")
@@ -63,7 +63,7 @@ class TTAPolicy:
 
 NO_TTA = TTAPolicy(name="plain", views=(View(),))
 _SHIFTS = ((0.0, 0.0, 2), (-1 / 32, -1 / 32, 1), (1 / 32, 1 / 32, 1))
-"""By a pixel of 32, up and left or down and right; in the mean the unmoved image counts as much as both."""
+"""One pixel of 32, up and left or down and right; the unshifted image weighs as much as both together."""
 _CROPS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 
 _SETS = (
@@ -74,14 +74,14 @@ _SETS = (
     ),
     TTAPolicy(
         name="shift",
-        views=tuple(View(shift=(down, right), weight=share / 4) for down, right, share in _SHIFTS),
+        views=tuple(View(shift=(down, right), weight=parts / 4) for down, right, parts in _SHIFTS),
         source="mirror-shift without the mirror, for images such as digits that mean something else when mirrored",
     ),
     TTAPolicy(
         name="mirror-shift",
         views=tuple(
-            View(shift=(down, right), mirror=mirror, weight=share / 8)
-            for (down, right, share), mirror in itertools.product(_SHIFTS, (False, True))
+            View(shift=(down, right), mirror=mirror, weight=parts / 8)
+            for (down, right, parts), mirror in itertools.product(_SHIFTS, (False, True))
         ),
         source="Jordan 2024 (arXiv 2404.00498) and its code, airbench94, which averages logits",
     ),
@@ -105,7 +105,7 @@ def tta_policy(name: str | None) -> TTAPolicy:
     """The test-time augmentation called `name`; for None, the unchanged image.
 
     Raises:
-        PlanError: There are none of that name.
+        PlanError: There is no test-time augmentation of that name.
     """
     if name is None:
         return NO_TTA
