@@ -109,7 +109,7 @@ def test_evaluate_and_predict_take_a_run_a_folder_and_a_classifier(run: striate.
     assert striate.predict(run, file)[0].file == str(file)
 
 
-def test_fit_goes_on_from_a_run(run: striate.Run, data: Path) -> None:
+def test_fit_starts_from_a_run(run: striate.Run, data: Path) -> None:
     done = striate.fit(data, backbone=run, scratch=False, engine="torch", work_s=1e-5, out=data.parent / "fit")
     assert done.record.chosen.backbone == "lenet5"
     assert done.record.start["folder"] == str(run.folder.absolute())

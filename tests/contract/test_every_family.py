@@ -37,6 +37,6 @@ def test_promise(family: str, check: Check) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_a_network_is_for_is_what_it_is(family: str) -> None:
+def test_the_class_of_a_network_matches_its_task(family: str) -> None:
     kind = {"classify": ImageModel, "segment": DenseModel}[FAMILIES[family].task]
     assert type(checks.build(FAMILIES[family])).__mro__[1] is kind

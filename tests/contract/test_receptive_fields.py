@@ -69,7 +69,7 @@ def side_at_least(model: StagedModel, pixels: int) -> int:
 
 @pytest.mark.parametrize("axis", [2, 3], ids=["rows", "columns"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_enters_the_head_sees_what_sizing_says(family: str, axis: int) -> None:
+def test_receptive_fields_at_the_head_match_sizing(family: str, axis: int) -> None:
     model = prepared(FAMILIES[family])
     short = side_at_least(model, 1)
     totals = measure(model, (3, side_at_least(model, 32), side_at_least(model, 32))).totals
@@ -95,7 +95,7 @@ def test_what_enters_the_head_sees_what_sizing_says(family: str, axis: int) -> N
 
 
 @pytest.mark.parametrize("family", [family for family, entry in FAMILIES.items() if entry.task == "segment"])
-def test_outputs_of_upsampling_see_what_sizing_says(family: str) -> None:
+def test_receptive_fields_after_upsampling_match_sizing(family: str) -> None:
     """Neighbours do not all see as many pixels; the most is what is said."""
     model = prepared(FAMILIES[family])
     assert isinstance(model, DenseModel)
@@ -114,7 +114,7 @@ def test_outputs_of_upsampling_see_what_sizing_says(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_layer_of_a_network_knows_what_it_sees(family: str) -> None:
+def test_every_layer_of_a_network_has_a_receptive_field(family: str) -> None:
     model = checks.build(FAMILIES[family])
     side = checks.side_of(model)
     unknown = [(row.name, row.type) for row in measure(model, (3, side, side)).layers if row.receptive_field is None]

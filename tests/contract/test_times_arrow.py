@@ -34,6 +34,6 @@ def test_a_family_imports_only_from_earlier_papers(family: str) -> None:
     assert later_imports(source, PAPERS[family], PAPERS) == []
 
 
-def test_a_breach_is_seen() -> None:
+def test_a_violation_is_reported() -> None:
     assert later_imports("from striate.models.resnet import Residual", PAPERS["vgg"], PAPERS) == ["resnet"]
     assert later_imports("from striate.models.resnet import Residual", PAPERS["mobilenet_v2"], PAPERS) == []

@@ -29,7 +29,7 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path / "pets"
 
 
-def test_nothing_there_offers_near_names(tmp_path: Path) -> None:
+def test_missing_data_suggests_near_names(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there is no fashon_mnist.*fashion_mnist"):
         scan("fashon_mnist")
     with pytest.raises(DataError, match=r"there is no .*nowhere"):
@@ -138,7 +138,7 @@ def test_manifests(pets: Path, text: str, message: str) -> None:
         Classification.read(scan(pets / "list.csv"))
 
 
-def test_manifests_that_are_something_else(pets: Path) -> None:
+def test_invalid_manifests_are_rejected(pets: Path) -> None:
     (pets / "list.csv").write_bytes(b"path,label\n\xff\xfe,cat\n")
     with pytest.raises(DataError, match="cannot be read as CSV in UTF-8"):
         scan(pets / "list.csv")

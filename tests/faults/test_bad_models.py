@@ -227,7 +227,7 @@ STATES = {
 
 
 @pytest.mark.parametrize(("kind", "said"), STATES.items(), ids=STATES)
-def test_a_state_with_something_wrong_changes_nothing(kind: str, said: str) -> None:
+def test_an_invalid_state_changes_nothing(kind: str, said: str) -> None:
     model = create_model("resnet20_cifar")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     with pytest.raises(CheckpointError, match=said):
@@ -245,7 +245,7 @@ def test_other_precisions_are_cast_and_other_classes_named() -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "ten", None, 10**12], ids=repr)
-def test_classes_and_channels_that_cannot_be(number: Any) -> None:
+def test_invalid_numbers_of_classes_and_channels_are_rejected(number: Any) -> None:
     if number is not None:
         with pytest.raises(PlanError, match="class"):
             create_model("lenet5", classes=number)
@@ -255,7 +255,7 @@ def test_classes_and_channels_that_cannot_be(number: Any) -> None:
         LeNet(LeNetSpec(), classes=number)
 
 
-def test_images_that_are_no_floating_point_numbers() -> None:
+def test_images_that_are_not_floating_point() -> None:
     for dtype in (torch.uint8, torch.complex64):
         with pytest.raises(InputShapeError, match="takes floating-point numbers"):
             create_model("lenet5")(torch.zeros(1, 1, 32, 32, dtype=dtype))
@@ -265,7 +265,7 @@ FIRSTS = {entry.family: entry for entry in reversed(list(entries()))}
 
 
 @pytest.mark.parametrize("family", FIRSTS)
-def test_show_answers_or_refuses_enormous_and_tiny_images(family: str) -> None:
+def test_show_handles_or_refuses_enormous_and_tiny_images(family: str) -> None:
     entry = FIRSTS[family]
     for side in (1, 1_000_000, 10**9):
         refused = None

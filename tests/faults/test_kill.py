@@ -90,7 +90,7 @@ def fit(data: Path, out: Path, by: list[str] = BRIEF) -> list[str]:
     return [*by, "fit", str(data), "--backbone", "lenet5", "--engine", "torch", "--no-scratch", "--out", str(out)]
 
 
-def test_a_stopped_fit_goes_on_to_the_same_numbers(tmp_path: Path) -> None:
+def test_a_stopped_fit_resumes_to_the_same_results(tmp_path: Path) -> None:
     data, whole, out, home = draw(tmp_path / "data", 12), tmp_path / "whole", tmp_path / "run", tmp_path / "home"
     finish(fit(data, whole), tmp_path / "other")
     lines, rng = len(log(whole)), random.Random(3)
@@ -125,7 +125,7 @@ def train(data: Path, out: Path, by: list[str] = NO_TTA) -> list[str]:
     return [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "40", "--out", str(out)]
 
 
-def test_a_killed_training_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_training_resumes_where_it_stopped(tmp_path: Path) -> None:
     home, out, whole = tmp_path / "home", tmp_path / "run", tmp_path / "whole"
     data = draw(tmp_path / "images", 120)
     finish(train(data, whole), home)

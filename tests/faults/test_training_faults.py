@@ -189,7 +189,7 @@ def test_a_full_disk_under_a_training_and_then_a_larger_one(tmp_path: Path, data
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_no_number_at_step_500(tmp_path: Path, value: float) -> None:
+def test_a_nan_at_step_500(tmp_path: Path, value: float) -> None:
     plan = dataclasses.replace(SHORT, steps=520)
     source, heard = Points(lambda number, x: x * value if number == 501 else x), Recorded()
     module = network()
@@ -234,7 +234,7 @@ class Gate(nn.Module):
 
 
 @pytest.mark.parametrize("save_every_s", [0.0, 1e9])
-def test_gradients_alone_that_are_no_numbers(tmp_path: Path, save_every_s: float) -> None:
+def test_nan_gradients_alone(tmp_path: Path, save_every_s: float) -> None:
     """The loss of that step is sound, and the weights after it are not: with the next loss it would be too late."""
     looked, state = [], tmp_path / "state"
 
@@ -250,12 +250,12 @@ def test_gradients_alone_that_are_no_numbers(tmp_path: Path, save_every_s: float
     assert finite(module.state_dict())
 
 
-def test_a_last_step_that_spoils_the_weights_is_seen_without_a_state() -> None:
+def test_a_last_step_with_nan_weights_is_detected_without_a_state() -> None:
     with pytest.raises(NonFiniteLossError, match=r"after step 28 of 28"):
         trained(nn.Sequential(network(), Gate(28)))
 
 
-def test_statistics_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
+def test_nan_statistics_are_not_saved(tmp_path: Path) -> None:
     """Values whose variance overflows are normalised to 0: the loss and every weight stay sound."""
     torch.manual_seed(1)
     module = nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, 3))
@@ -264,7 +264,7 @@ def test_statistics_that_are_no_numbers_are_not_saved(tmp_path: Path) -> None:
     assert finite(module.state_dict())
 
 
-def test_the_record_of_a_run_tells_of_it(tmp_path: Path, data: Path, monkeypatch) -> None:
+def test_the_record_describes_the_run(tmp_path: Path, data: Path, monkeypatch) -> None:
     real, served = PixelSource.batch, []
 
     def batch(source: Any, samples: np.ndarray, epoch: int) -> tuple[Tensor, Tensor]:

@@ -91,7 +91,7 @@ def test_the_neurons_of_the_alexnet_paper() -> None:
     assert (first.receptive_field, first.stride) == ((11, 11), (4, 4))
 
 
-def test_alexnets_units_and_the_first_layers_share() -> None:
+def test_units_and_connections_of_alexnets_first_layer() -> None:
     """Units are W H N over the output, connections W H K^2 M N."""
     with shapes_only():
         model = REGISTRY.get("alexnet").create()

@@ -59,7 +59,7 @@ def test_without_names_every_family_is_there_once_by_its_lightest() -> None:
     assert next(row for row in rows if row.family == "resnet").name == "resnet18"
 
 
-def test_bench_refuses_what_cannot_be() -> None:
+def test_bench_rejects_invalid_arguments() -> None:
     with pytest.raises(UnknownModelError):
         bench.run(BenchPlan(names=("lenet6",), device="cpu"))
     with pytest.raises(PlanError, match="at least 1 image"):

@@ -34,7 +34,7 @@ def test_one_image_gives_its_predictions_and_a_list_gives_a_list(classifier: str
     assert classifier.predict(Image.fromarray(DIGITS[0])) == classifier.predict(DIGITS[0])
 
 
-def test_probabilities_stand_in_the_order_of_the_classes(classifier: striate.TrainedClassifier) -> None:
+def test_probabilities_are_in_the_order_of_the_classes(classifier: striate.TrainedClassifier) -> None:
     p = classifier.predict_proba(DIGITS[:70])  # more than one batch
     assert p.dtype == np.float64
     assert p.shape == (70, 10)

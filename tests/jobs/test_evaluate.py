@@ -47,7 +47,7 @@ def plan(runs: Path, model: str = "a", **fields: object) -> EvalPlan:
     return dataclasses.replace(EvalPlan(model=str(runs / model), data=str(runs / "data"), engine="torch"), **fields)
 
 
-def test_every_network_stands_beside_the_ensemble(runs: Path) -> None:
+def test_every_network_is_scored_beside_the_ensemble(runs: Path) -> None:
     found = evaluate.run(plan(runs, also=(str(runs / "b"),), tta="mirror"), progress=NoProgress())
     ways = [(row.model, row.tta) for row in (*found.single, *found.ensemble)]
     a, b = str(runs / "a"), str(runs / "b")
@@ -85,7 +85,7 @@ def test_the_command_python_and_prediction_agree(runs: Path, tta: str | None) ->
     assert [named[name] for name in both.classes] == pytest.approx(list(p[0]))
 
 
-def test_snapshots_are_measured_beside_the_last(runs: Path) -> None:
+def test_snapshots_are_evaluated_beside_the_last_weights(runs: Path) -> None:
     found = evaluate.run(plan(runs, snapshots=True), progress=NoProgress())
     assert [Path(row.model).name for row in found.single] == ["3.safetensors", "2.safetensors", "1.safetensors"]
     last = evaluate.run(plan(runs), progress=NoProgress())
@@ -128,7 +128,7 @@ def test_images_that_were_trained_on_are_counted(runs: Path) -> None:
     assert "60 of 60 images were used to train or select" in notes.said[0]
 
 
-def test_a_run_that_does_not_say_its_images_claims_nothing(runs: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_list_of_images_claims_nothing(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
     (tmp_path / "b" / "images.npy").unlink()
     assert (

@@ -144,7 +144,7 @@ def test_predictions_cover_the_test_images_once_and_agree_with_the_metrics(
     assert metrics["test"]["balanced_accuracy"] == pytest.approx(np.mean(recalls))
 
 
-def test_the_model_on_disk_says_what_the_run_said(run: Path, images: Path, predictions: list[dict[str, str]]) -> None:
+def test_the_saved_model_gives_the_same_predictions(run: Path, images: Path, predictions: list[dict[str, str]]) -> None:
     classifier = striate.load(run)
     for row in predictions:
         best = classifier.predict(images / row["file"], top=1)[0]
@@ -224,7 +224,7 @@ def test_a_folder_of_other_files_is_refused(images: Path) -> None:
     assert contents(images) == before
 
 
-def test_a_slip_in_the_plan_leaves_no_folder(images: Path, tmp_path: Path) -> None:
+def test_a_mistake_in_the_plan_leaves_no_folder(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for slip, error in (
         ({"backbone": "lenet6"}, UnknownModelError),
@@ -346,13 +346,13 @@ def test_many_unreadable_images_stop_the_run_with_the_list(tmp_path: Path) -> No
     assert sum(allowed["data"][part] for part in ("train", "validation", "test")) == 56
 
 
-def test_unequal_classes_are_warned_of(tmp_path: Path) -> None:
+def test_unequal_classes_give_a_warning(tmp_path: Path) -> None:
     found = fitted(draw(tmp_path / "data", (60, 25, 11)), tmp_path / "out")
     assert "imbalance" in {each["kind"] for each in found["data"]["issues"]}
     assert {"balanced_accuracy", "macro_f1"} <= set(found["test"])
 
 
-def test_folders_that_say_the_split_keep_it(tmp_path: Path) -> None:
+def test_split_folders_are_kept(tmp_path: Path) -> None:
     for part, count, first in (("train", 12, 0), ("val", 5, 50), ("test", 7, 80)):
         draw(tmp_path / "data" / part, count, first=first)
     found = fitted(tmp_path / "data", tmp_path / "out")
@@ -361,7 +361,7 @@ def test_folders_that_say_the_split_keep_it(tmp_path: Path) -> None:
     assert all(row.startswith("test/") for row in rows)
 
 
-def test_a_manifest_with_groups_parts_no_group(tmp_path: Path) -> None:
+def test_a_manifest_with_groups_splits_no_group(tmp_path: Path) -> None:
     files = sorted(draw(tmp_path / "data").rglob("*.png"))
     group = {file: f"{file.parent.name}-{int(file.stem) % 8}" for file in files}
     rows = [f"{file.relative_to(tmp_path)},{file.parent.name},{group[file]}" for file in files]
@@ -393,7 +393,7 @@ def test_grey_images_in_colour_networks_and_the_reverse(tmp_path: Path, backbone
     ("layer", "winner"),
     [("stem", "head"), ("stage1", "finetune"), ("stage2", "finetune"), ("head.f6", "head"), ("stage1", "scratch")],
 )
-def test_every_kind_of_winner_comes_back_to_the_bit(
+def test_every_kind_of_winner_reloads_bit_identically(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, winner: str
 ) -> None:
     probe, kept = policy.probe_layers, []

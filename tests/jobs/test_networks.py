@@ -113,7 +113,7 @@ def test_networks_are_found_by_alias_and_near_misses_are_offered() -> None:
         table.find("resnet5O")
 
 
-def test_show_answers_for_another_input_and_other_classes() -> None:
+def test_show_works_for_another_input_and_other_classes() -> None:
     record = show.run(ShowPlan(name="mobilenetv2_100", input=(4, 160, 128), classes=7))
     assert (record.name, record.input, record.classes) == ("mobilenet_v2", (4, 160, 128), 7)
     assert record.layers[-1].output == (7,)

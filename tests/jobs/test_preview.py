@@ -59,7 +59,7 @@ def test_an_unknown_recipe_or_network_is_named_before_anything_is_decoded(data: 
         check.run(CheckPlan(data=str(data / "not there"), preview=PreviewPlan(recipe="modern", network="resnet21")))
 
 
-def test_images_stand_on_the_sheet_as_they_are() -> None:
+def test_unaugmented_images_are_drawn_unchanged() -> None:
     """Small ones are enlarged by whole factors, and none covers another."""
     colours = [(200, 30, 30), (30, 160, 30), (30, 30, 200)]
     flat = [np.full((32, 48, 3), colour, np.uint8) for colour in colours]
@@ -73,7 +73,7 @@ def test_images_stand_on_the_sheet_as_they_are() -> None:
         assert len(where) == 96 * 144
 
 
-def test_what_a_mixed_image_counts_as_stands_below_it() -> None:
+def test_the_labels_of_a_mixed_image_are_written_below_it() -> None:
     flat = np.full((128, 128, 1), 90, np.uint8)
     bare, told = (
         sheet("title", [], [Row(label="x", original=flat, augmented=[flat], captions=captions)])

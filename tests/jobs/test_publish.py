@@ -58,7 +58,7 @@ def published(run: Path, to: Path, **more: Any) -> Path:
 
 
 @pytest.mark.parametrize("verb", ["train", "fit"])
-def test_nothing_private_leaves(runs: SimpleNamespace, tmp_path: Path, verb: str) -> None:
+def test_nothing_private_is_published(runs: SimpleNamespace, tmp_path: Path, verb: str) -> None:
     folder = published(getattr(runs, verb), tmp_path / "out")
     assert {each.name for each in folder.iterdir()} == {"model.safetensors", "model.json", "metrics.json", "README.md"}
     names = {each.name for each in runs.home.rglob("*.png")}
@@ -115,7 +115,7 @@ def test_what_was_published_is_a_start_for_others(runs: SimpleNamespace, tmp_pat
     assert published(runs.train, folder) == folder  # a second time, over the first
 
 
-def test_other_licences_names_and_classes_do_no_harm(runs: SimpleNamespace, tmp_path: Path) -> None:
+def test_other_licences_names_and_classes_are_accepted(runs: SimpleNamespace, tmp_path: Path) -> None:
     hostile = "a: b # <b>|x|</b> \"'\n---"
     plan = PublishPlan(run=str(runs.fit), to=str(tmp_path / "out"), licence=hostile, data_name=hostile)
     publish.run(plan, progress=NoProgress())

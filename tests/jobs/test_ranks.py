@@ -39,7 +39,7 @@ def test_lenet_has_the_same_loss_on_two_processes(tmp_path) -> None:
     assert [number for part in two["counted"] for number in part] == list(range(101))  # in evaluation, every image once
 
 
-def test_statistics_are_of_groups_and_not_of_processes(tmp_path) -> None:
+def test_statistics_are_per_micro_batch_and_not_per_process(tmp_path) -> None:
     one, two = (launched(world, tmp_path / f"{world}.pt", "resnet20_cifar", 16, 12) for world in (1, 2))
     whole = launched(1, tmp_path / "whole.pt", "resnet20_cifar", 64, 12)
     for name, tensor in one["state"].items():

@@ -74,7 +74,7 @@ def test_a_run_leaves_a_model_and_its_evidence(data: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) -> None:
+def test_a_page_shows_the_training_while_it_runs(data: Path, tmp_path: Path) -> None:
     pages = []
 
     class Looking(NoProgress):
@@ -88,7 +88,7 @@ def test_a_page_shows_the_training_while_it_goes_on(data: Path, tmp_path: Path) 
     assert "Striate is training" not in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_recipe_of_ones_own_and_other_groups(data: Path, tmp_path: Path) -> None:
+def test_a_user_recipe_and_another_micro_batch(data: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text("lr = 0.05\nbatch = 16\nepochs = 1\n")
     done = job.run(plan(data, recipe=str(file), micro_batch=8), out=tmp_path / "run", progress=NoProgress())
@@ -116,7 +116,7 @@ def test_workers_and_folder_change_no_weight(data: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_begun_with_other_images_is_not_begun_anew_unasked(data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_run_that_began_with_other_images_is_not_restarted_silently(data: Path, tmp_path: Path, monkeypatch) -> None:
     class StopsAtStepThree(NoProgress):
         def step(self, done: int) -> None:
             if done == 3:
@@ -135,7 +135,7 @@ def test_a_run_begun_with_other_images_is_not_begun_anew_unasked(data: Path, tmp
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path) -> None:
+def test_a_run_older_than_a_field_of_its_plan_resumes(data: Path, tmp_path: Path) -> None:
     done = job.run(plan(data, schedule_fraction=0.34), out=tmp_path / "run", progress=NoProgress())
     kept = json.loads((done.folder / "plan.json").read_text())
     del kept["plan"]["snapshots"]
@@ -146,7 +146,7 @@ def test_a_run_older_than_a_field_of_its_plan_goes_on(data: Path, tmp_path: Path
     )
 
 
-def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_plateau_schedule_holds_out_validation_images(data: Path, tmp_path: Path, monkeypatch) -> None:
     waiting = dataclasses.replace(QUICK, epochs=6, schedule=Schedule(kind="plateau", patience=1))
     monkeypatch.setattr(recipes, "recipe", lambda name: waiting)
     record = job.run(plan(data), out=tmp_path / "run", progress=NoProgress()).record
@@ -157,7 +157,7 @@ def test_a_rate_that_waits_for_validation_holds_images_back(data: Path, tmp_path
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_share_of_the_recipe(data: Path, tmp_path: Path) -> None:
+def test_a_fraction_of_the_recipe(data: Path, tmp_path: Path) -> None:
     assert (
         len(job.run(plan(data, schedule_fraction=0.34), out=tmp_path / "run", progress=NoProgress()).record.curve) == 1
     )
@@ -200,7 +200,7 @@ def test_auxiliary_heads_train_where_the_recipe_says_so_and_are_not_kept(
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_tracker_that_is_not_there_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tracker_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trackers, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="'wandb' is not installed; pip install wandb"):
         job.run(plan(data), out=tmp_path / "run", progress=NoProgress(), runtime=RuntimeOptions(trackers=("wandb",)))
@@ -218,7 +218,7 @@ class Stopping(NoProgress):
 
 
 @pytest.mark.usefixtures("quick")
-def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: Path, tmp_path: Path) -> None:
+def test_tensorboard_logs_every_epoch_once_in_a_resumed_run(data: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="pip install 'striate[trackers]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -236,7 +236,7 @@ def test_tensorboard_hears_of_every_epoch_once_in_a_run_that_was_stopped(data: P
     assert len(list((tmp_path / "run").rglob("hparams.yml"))) == 1
 
 
-def test_a_whitened_run_goes_on_where_it_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whitened_run_resumes_where_it_stopped(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "recipe", lambda name: dataclasses.replace(QUICK, epochs=2, whiten=True))
     whole = job.run(plan(data), out=tmp_path / "whole", progress=NoProgress())
     with pytest.raises(KeyboardInterrupt):
@@ -266,7 +266,7 @@ def command(data: Path, out: Path, workers: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
-def test_twenty_kills_change_no_bit(tmp_path: Path, workers: int) -> None:
+def test_twenty_kills_give_bit_identical_weights(tmp_path: Path, workers: int) -> None:
     """Kill -9 at random moments, inside epochs too; each process takes at least a step before it is killed."""
     draw(tmp_path / "data", 180, colour=True)
     subprocess.run(command(tmp_path / "data", tmp_path / "whole", 0), check=True, capture_output=True)

@@ -70,7 +70,7 @@ def test_the_record_says_where_the_start_came_from(place: SimpleNamespace) -> No
     assert "trained on first by the recipe quick for 3 classes" in place.record.chosen.note
 
 
-def test_what_is_kept_equals_the_start_to_the_bit(place: SimpleNamespace) -> None:
+def test_kept_stages_equal_the_pretrained_ones_bit_for_bit(place: SimpleNamespace) -> None:
     kept = place.record.chosen.reused_stages
     before, after = load_file(place.run / "model.safetensors"), load_file(place.fitted / "model.safetensors")
     shared = [name for name in after if name.split(".")[0] in kept]
@@ -220,7 +220,7 @@ def test_a_repository_of_something_else_is_refused(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("text", ["hub:digits", "hub:a/b/c", "hub:a/b@", "hub:../b c"])
-def test_places_that_cannot_be(text: str) -> None:
+def test_invalid_hub_names_are_rejected(text: str) -> None:
     with pytest.raises(PlanError, match="no place on the hub"):
         open_model(text)
 

@@ -34,7 +34,7 @@ def test_rows_name_networks_once() -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the peers' own
 @pytest.mark.parametrize("row", [row for row in ROWS if row.ours in QUICK], ids=lambda row: row.label)
-def test_the_peers_state_gives_the_peers_output(row: run.Row) -> None:
+def test_the_reference_weights_give_the_reference_output(row: run.Row) -> None:
     needs(row.peer)
     assert max(run.errors(row).values()) < run.TOLERANCE
 

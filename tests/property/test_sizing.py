@@ -248,7 +248,7 @@ class Permuted(Network):
         return x + shuffled
 
 
-def test_channels_last_and_in_groups() -> None:
+def test_channels_last_and_in_micro_batches() -> None:
     model = Stack([nn.Conv2d(3, 4, 4, stride=4), Permuted(4), Permuted(4)], 4)
     record = measure(model, (3, 64, 48))
     assert record.totals.receptive_field == (4 + 2 * 6 * 4, 4 + 2 * 6 * 4)

@@ -37,7 +37,7 @@ def test_rows_come_back_in_any_order(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(("file", "cut", "left"), [("rows.bin", 5, 9), ("keys.bin", 1, 9), ("rows.bin", 59, 0)])
-def test_a_torn_tail_is_as_if_it_had_not_been_written(tmp_path, file, cut, left) -> None:
+def test_a_torn_tail_is_ignored(tmp_path, file, cut, left) -> None:
     filled(tmp_path / "s")
     path = tmp_path / "s" / file
     path.write_bytes(path.read_bytes()[:-cut])
@@ -62,7 +62,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path, monkeypatch) -
     assert len(RowStore(tmp_path / "s", (3,), "float16")) == 10
 
 
-def test_keys_tell_apart_what_matters() -> None:
+def test_keys_differ_for_different_inputs() -> None:
     digest = hashlib.sha256(b"x").hexdigest()
     assert keys.of_image(digest).hex() == digest
     assert keys.of_image(digest, "view 1") != keys.of_image(digest, "view 2")

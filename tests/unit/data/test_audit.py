@@ -40,7 +40,7 @@ def issues(root: Path) -> dict[str, DataIssue]:
     return {issue.kind: issue for issue in task.audit(index, targets, digests(index, NoProgress()))}
 
 
-def test_clean_images_have_no_problem(pets: Path) -> None:
+def test_clean_images_have_no_issue(pets: Path) -> None:
     assert issues(pets) == {}
 
 
@@ -63,7 +63,7 @@ def test_leaks(tmp_path: Path) -> None:
     assert found["leak"].files == ("test/cat/again.png", "train/cat/5.png")
 
 
-def test_torn_groups(pets: Path) -> None:
+def test_groups_across_splits_are_a_leak(pets: Path) -> None:
     rows = [f"{c}/{i}.png,{c},{'train' if i < 6 else 'test'},{c}{i % 11}" for c in ("cat", "dog") for i in range(12)]
     (pets / "list.csv").write_text("path,label,split,group\n" + "\n".join(rows))
     found = issues(pets / "list.csv")

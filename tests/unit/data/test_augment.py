@@ -79,7 +79,7 @@ def test_a_crop_is_a_part_drawn_to_the_whole_size() -> None:
     assert len({image.numpy().tobytes() for image in wide}) > 200  # of rows all alike
 
 
-def test_a_part_that_would_not_fit_is_drawn_anew() -> None:
+def test_a_crop_that_does_not_fit_is_drawn_again() -> None:
     """Two thirds of parts of nine tenths, up to 4 : 3, reach beyond the image; cut to it they would be smaller."""
     ramp = (torch.arange(200).float()).to(torch.uint8)
     across, down = ramp.view(1, 1, 200).expand(300, 200, 200), ramp.view(1, 200, 1).expand(300, 200, 200)
@@ -161,7 +161,7 @@ def test_alternate_mirrors_show_each_image_both_ways() -> None:
         Augment(flip="sometimes")  # pyright: ignore[reportArgumentType]
 
 
-def test_a_turn_of_the_hues_leaves_grey_and_means_alone() -> None:
+def test_a_hue_rotation_keeps_grey_and_channel_means() -> None:
     grey = torch.full((4, 8, 8, 3), 90, dtype=torch.uint8)
     assert torch.equal(varied(grey, Augment(hue=180)), grey)
     colour = torch.tensor([120, 80, 100], dtype=torch.uint8).expand(50, 8, 8, 3)
@@ -261,7 +261,7 @@ def test_blends_are_exact_to_rounding() -> None:
         assert float((mixed.float() - wanted).abs().max()) <= 0.5
 
 
-def test_a_feed_that_mixes_gives_shares() -> None:
+def test_a_source_with_mixup_gives_class_fractions() -> None:
     pixels, labels = noise(8).numpy(), np.arange(8) % 3
     source = PixelSource(pixels, labels, Augment(mixup=0.2), seed=0, classes=3)
     assert source.batch(np.arange(8), 0)[1].shape == (8, 3)

@@ -50,7 +50,7 @@ FILTERS = {
 @pytest.mark.parametrize("filter", FILTERS)
 @pytest.mark.parametrize("sides", [(500, 375), (333, 500), (401, 401), (37, 90), (256, 256), (641, 257)])
 @pytest.mark.parametrize(("resize", "crop"), [(256, (224, 224)), (232, (224, 224)), (96, (96, 64))])
-def test_equals_the_habit(sides: tuple[int, int], resize: int, crop: tuple[int, int], filter) -> None:
+def test_equals_the_reference_preprocessing(sides: tuple[int, int], resize: int, crop: tuple[int, int], filter) -> None:
     image = smooth(*sides)
     mine = decode(encoded(image), Preprocess(size=crop, resize=resize, interpolation=filter))
     theirs = habit(image, resize, crop, FILTERS[filter])
@@ -60,7 +60,7 @@ def test_equals_the_habit(sides: tuple[int, int], resize: int, crop: tuple[int, 
     assert difference.max() <= (2 if filter != "box" else 10)
 
 
-def test_real_photos_equal_the_habit(shared_data: Path) -> None:
+def test_real_photos_equal_the_reference_preprocessing(shared_data: Path) -> None:
     with tarfile.open(shared_data / "photos-flowers" / "flowers5.tar") as archive:
         members = [m for m in archive if m.isfile()][::250]
         raws = [stream.read() for m in members if (stream := archive.extractfile(m))]
@@ -129,7 +129,7 @@ def pixel(image: Image.Image, format: str = "PNG", preprocess: Preprocess = LOOK
     return tuple(decode(encoded(image, format, **options), preprocess)[0, 0].tolist())
 
 
-def test_transparency_is_laid_on_white() -> None:
+def test_transparency_is_composited_on_white() -> None:
     assert pixel(Image.new("RGBA", (4, 4), (200, 0, 0, 0))) == (255, 255, 255)
     assert pixel(Image.new("RGBA", (4, 4), (200, 0, 0, 255))) == (200, 0, 0)
     assert pixel(Image.new("RGBA", (4, 4), (0, 0, 0, 128))) == (127, 127, 127)

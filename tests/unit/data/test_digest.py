@@ -58,7 +58,7 @@ def test_settled_files_are_read_once(pets: Path, reads: list[int], monkeypatch: 
     assert sorted(reads) == [1, 2]
 
 
-def test_a_change_that_keeps_size_and_time_of_writing_is_seen(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_that_keeps_size_and_mtime_is_detected(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLED_NS", -1)
     digests(scan(pets), NoProgress())
     path = pets / "cat/1.png"
@@ -76,7 +76,7 @@ def test_fresh_files_are_not_trusted_to_their_stamp(pets: Path, reads: list[int]
     assert sorted(reads) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
-def test_a_damaged_memory_costs_time_only(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_digest_cache_only_costs_time(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SETTLED_NS", -1)
     expected = digests(scan(pets), NoProgress())
     (memory,) = (Path(os.environ["STRIATE_HOME"]) / "digests").iterdir()

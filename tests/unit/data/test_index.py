@@ -85,7 +85,7 @@ def test_flat_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip"])
 @pytest.mark.parametrize("names", [FLAT, PARTED])
-def test_archives_say_what_the_same_folder_says(tmp_path: Path, ending: str, names: tuple[str, ...]) -> None:
+def test_archives_give_the_same_index_as_the_folder(tmp_path: Path, ending: str, names: tuple[str, ...]) -> None:
     folder = scan(fill(tmp_path / "folder", *names))
     archive = scan(pack(names, tmp_path / f"data{ending}"))
     assert archive.kind == "archive"

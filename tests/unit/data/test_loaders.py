@@ -107,7 +107,7 @@ def test_an_interrupt_stops_the_threads() -> None:
     assert not decoders()
 
 
-def test_a_fault_of_ours_is_not_taken_for_a_bad_image() -> None:
+def test_an_internal_error_is_not_reported_as_a_bad_image() -> None:
     class Faulty(Counting):
         def read(self, i: int) -> bytes:
             raise ZeroDivisionError

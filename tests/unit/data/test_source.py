@@ -84,7 +84,7 @@ def test_an_input_that_lies_is_filled_without_distortion_too() -> None:
     assert across / down == pytest.approx(np.full(8, 2.0), rel=0.05)  # a part of 71 x 35 px
 
 
-def test_a_feed_cuts_to_the_input() -> None:
+def test_a_source_crops_to_the_input_size() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 44, 44, 3), dtype=np.uint8)
     source = PixelSource(pixels, np.arange(6) % 3, recipe("modern").augment, seed=0, classes=3, size=(32, 32))
     inputs, shares = source.batch(np.arange(6), 0)

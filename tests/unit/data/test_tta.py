@@ -20,7 +20,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 3), dtype=np.uint
 
 
 @pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
-def test_views_have_a_source_and_begin_with_the_image_as_it_is(views: TTAPolicy) -> None:
+def test_policies_have_a_source_and_begin_with_the_unchanged_image(views: TTAPolicy) -> None:
     assert views.source
     small = Preprocess(size=(32, 32), resize=40)
     whole = canvas(small, views)
@@ -71,7 +71,7 @@ def test_ten_crops_are_corners_and_middle_with_their_mirror_images() -> None:
 
 @pytest.mark.parametrize("resize", [40, 43, 45, 50])
 @pytest.mark.parametrize("size", [(61, 90), (90, 61), (70, 117), (33, 50)])
-def test_the_middle_crop_is_the_image_that_is_seen_without_views(resize: int, size: tuple[int, int]) -> None:
+def test_the_centre_copy_equals_the_image_without_augmentation(resize: int, size: tuple[int, int]) -> None:
     image = np.asarray(Image.fromarray(PIXELS[0]).resize(size[::-1], Image.Resampling.BICUBIC))
     own = Preprocess(size=(32, 32), resize=resize)
     whole = canvas(own, VIEWS["five-crop"])
@@ -81,13 +81,13 @@ def test_the_middle_crop_is_the_image_that_is_seen_without_views(resize: int, si
 
 
 @pytest.mark.parametrize("own", [Preprocess(size=(32, 32)), Preprocess(size=(32, 32), resize=40, fit="stretch")])
-def test_a_network_that_sees_the_whole_image_has_no_crops(own: Preprocess) -> None:
+def test_a_network_that_takes_the_whole_image_has_no_crops(own: Preprocess) -> None:
     assert canvas(own, VIEWS["mirror"]) == canvas(own, NO_TTA) == own
     with pytest.raises(PlanError, match="already uses the whole image"):
         canvas(own, VIEWS["ten-crop"])
 
 
-def test_views_that_are_none_are_refused_with_the_plan() -> None:
+def test_unknown_test_time_augmentation_is_refused_with_the_plan() -> None:
     assert EvalPlan(model="m", data="d", tta="mirror").tta == "mirror"
     with pytest.raises(PlanError, match="did you mean mirror"):
         EvalPlan(model="m", data="d", tta="miror")
@@ -107,7 +107,7 @@ def test_means_are_of_probabilities_at_their_temperature() -> None:
     assert np.exp(log_mean_of_views(logits, weights, 2.0)) == pytest.approx(expected)
 
 
-def test_a_mean_loses_nothing_below_the_least_number() -> None:
+def test_a_mean_of_probabilities_below_the_smallest_float_is_exact() -> None:
     logits = np.array([[[0.0, -3000.0]], [[0.0, -2000.0]]])
     found = log_mean(np.stack([log_softmax(each) for each in logits]), [0.5, 0.5])
     assert found[0] == pytest.approx([0.0, -2000.0 + np.log(0.5)])

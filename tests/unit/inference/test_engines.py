@@ -66,7 +66,7 @@ def test_folding_removes_every_normalisation_after_a_convolution() -> None:
     assert any(isinstance(m, torch.nn.BatchNorm2d) for m in model.modules())
 
 
-def test_an_engine_that_disagrees_is_replaced_and_said_so(monkeypatch) -> None:
+def test_an_engine_that_disagrees_is_replaced_with_a_note(monkeypatch) -> None:
     class Wrong:
         name = "openvino"
 

@@ -57,7 +57,7 @@ def test_batches_do_not_change_outputs() -> None:
     np.testing.assert_allclose(predict(IMAGES, batch=2).values, predict(IMAGES, batch=5).values, atol=1e-5)
 
 
-def test_views_are_joined() -> None:
+def test_copies_are_averaged() -> None:
     both = predict([IMAGES[0]], tta=tta_policy("mirror"), join=lambda views: views.mean(axis=0)).values
     mirrored = np.ascontiguousarray(IMAGES[0][:, ::-1])
     np.testing.assert_allclose(both, predict([IMAGES[0], mirrored]).values.mean(axis=0, keepdims=True), atol=1e-5)

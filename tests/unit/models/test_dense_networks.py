@@ -187,7 +187,7 @@ def test_what_needs_one_answer_an_image_refuses_dense_networks(tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
-def test_dense_networks_are_built_and_filled_by_name() -> None:
+def test_dense_networks_are_built_and_loaded_by_name() -> None:
     model = REGISTRY.get("unet").build(TINY_UNET, classes=2, in_channels=1)
     other = REGISTRY.get("unet").build(TINY_UNET, classes=2, in_channels=1)
     assert load_state_dict(other, model.state_dict()).matched == len(model.state_dict())

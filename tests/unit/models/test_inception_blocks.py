@@ -49,7 +49,7 @@ def test_a_module_gives_the_width_it_says_and_keeps_the_resolution(unit: NaiveSp
     assert module(torch.randn(2, 7, 9, 11)).shape == (2, unit.width(7, ROW), 9, 11)
 
 
-def test_the_naive_module_hands_on_what_it_got_and_the_reduced_one_does_not() -> None:
+def test_the_naive_module_passes_its_input_on_and_the_reduced_one_does_not() -> None:
     x = torch.randn(2, 7, 8, 8)
     naive = NaiveSpec().build(7, ROW, BiasedSpec())
     assert NaiveSpec().width(7, ROW) == 3 + 5 + 4 + 7
@@ -57,7 +57,7 @@ def test_the_naive_module_hands_on_what_it_got_and_the_reduced_one_does_not() ->
     assert ReducedSpec().width(7, ROW) == 3 + 5 + 4 + 6
 
 
-def test_branches_stand_in_order_and_see_the_same_maps() -> None:
+def test_branches_are_in_order_and_get_the_same_maps() -> None:
     x = torch.randn(1, 2, 4, 4)
     assert torch.equal(Branches(nn.Identity(), nn.ReLU())(x), torch.cat([x, x.relu()], 1))
 
@@ -95,7 +95,7 @@ def test_a_gate_follows_every_module() -> None:
     ]
 
 
-def test_a_fork_sees_the_same_maps_twice() -> None:
+def test_both_branches_of_a_fork_get_the_same_maps() -> None:
     part, width = branch(3, (Conv(5), Fork(Conv(4, (1, 3)), Conv(2, (3, 1)))), eps=1e-3, average="window")
     x = torch.randn(2, 3, 6, 7)
     conv, fork = part.eval().children()
@@ -136,7 +136,7 @@ def test_a_residual_is_scaled_before_it_is_added() -> None:
 
 @pytest.mark.parametrize("padding", get_args(PoolPadding))
 @pytest.mark.parametrize("side", [8, 9])
-def test_a_separable_unit_adds_what_its_shortcut_lets_through(side: int, padding: PoolPadding) -> None:
+def test_a_separable_unit_adds_the_output_of_its_shortcut(side: int, padding: PoolPadding) -> None:
     x = torch.randn(2, 3, side, side)
     before = x.clone()
     unit = SeparableUnit(3, Unit((4, 5), 2), rectified=True, padding=padding, eps=1e-3).eval()
@@ -164,7 +164,7 @@ AUX = {"googlenet": {"stage2.unit1", "stage3.unit1"}, "inception_v3": {"stage3"}
 
 
 @pytest.mark.parametrize("name", AUX)
-def test_auxiliary_classifiers_stand_beside_the_network(name: str) -> None:
+def test_auxiliary_classifiers_are_separate_from_the_network(name: str) -> None:
     plain, model = tiny(name, aux=None), tiny(name)
     model.load_state_dict(plain.state_dict(), strict=False)
     x = torch.rand(2, 3, model.aux_side, model.aux_side)

@@ -19,7 +19,7 @@ def rates(model: torch.nn.Module) -> list[float]:
     return [layer.drop_path_rate for layer in model.modules() if isinstance(layer, StochasticDepth)]
 
 
-def test_channel_norm_looks_at_each_position_alone() -> None:
+def test_channel_norm_normalises_each_position_separately() -> None:
     norm = ChannelNorm(6, eps=1e-6)
     torch.nn.init.uniform_(norm.weight)
     torch.nn.init.uniform_(norm.bias)

@@ -66,7 +66,7 @@ def test_adjoint_and_direct_gradients_agree() -> None:
 
 
 @pytest.mark.parametrize("gradients", ["adjoint", "direct"])
-def test_the_derivative_of_the_rate_is_the_calculus_books(gradients: str) -> None:
+def test_the_derivative_with_respect_to_a_parameter_is_exact(gradients: str) -> None:
     solved = flow(tolerance=1e-9, gradients=gradients)
     solved(torch.full((1, 1, 1, 1), 2.0, dtype=torch.float64)).sum().backward()
     grad = solved.derivative.function.rate.grad
@@ -95,7 +95,7 @@ def test_what_cannot_be_solved_is_named() -> None:
             REGISTRY.get("odenet_mnist").create(options=wrong)
 
 
-def test_sizes_count_one_evaluation_and_say_so() -> None:
+def test_sizes_count_one_evaluation_and_note_it() -> None:
     model = REGISTRY.get("odenet_mnist").create()
     record = measure(model, (1, 28, 28))
     evaluation = [row for row in record.layers if "flow.derivative" in row.name]

@@ -74,7 +74,7 @@ class Own(ImageModel):
         self.head = pooled_head(8, classes)
 
 
-def test_a_class_of_ones_own_and_a_second_registration() -> None:
+def test_a_user_class_and_a_second_registration() -> None:
     striate.register_model("own", plain, input=(3, 32, 32))
     striate.register_model("own", Own, input=(3, 16, 16), classes=7)
     assert isinstance(striate.create_model("own"), Own)
@@ -91,7 +91,7 @@ def test_a_class_of_ones_own_and_a_second_registration() -> None:
         (lambda classes, in_channels: nn.Conv2d(3, classes, 3), "a Conv2d"),
     ],
 )
-def test_what_cannot_be_used_is_refused_at_once(build, message: str) -> None:
+def test_invalid_models_are_refused_at_once(build, message: str) -> None:
     with pytest.raises(PlanError, match=message):
         striate.register_model("bad", build, input=(3, 32, 32))
     assert "bad" not in REGISTRY

@@ -108,7 +108,7 @@ def test_the_original_order_is_the_residual_unit_itself() -> None:
         assert torch.equal(mine(x), theirs(x))
 
 
-def test_nothing_stands_on_the_path_of_a_preactivated_unit() -> None:
+def test_the_path_of_a_preactivated_unit_is_the_identity() -> None:
     unit = built(PREACTIVATION)
     for layer in unit.modules():
         if isinstance(layer, nn.Conv2d):
@@ -221,7 +221,7 @@ class Scaled(nn.Module):
         return self.scale * x
 
 
-def test_shares_are_drawn_for_each_image_forwards_and_backwards_apart() -> None:
+def test_shake_weights_are_drawn_per_image_and_separately_for_each_pass() -> None:
     torch.manual_seed(0)
     count = 2000
     shake = Shake(nn.Identity(), Scaled(3.0))

@@ -62,7 +62,7 @@ def test_few_maps_take_the_directions_that_differ_most() -> None:
     torch.testing.assert_close(conv.weight[:8].double().flatten(1).norm(dim=1) ** -2, largest, rtol=1e-2, atol=1e-3)
 
 
-def test_only_the_images_that_train_are_looked_at_and_their_order_is_nothing() -> None:
+def test_whitening_uses_only_training_images_in_any_order() -> None:
     pixels, rows = images(), np.arange(0, 20, 2)
     alone, other = classifier("airbench94"), classifier("airbench94")
     whiten(alone[0], pixels[::2], np.arange(10))

@@ -20,14 +20,14 @@ def test_each_image_draws_for_itself_and_the_mean_stays() -> None:
     assert drop.eval()(x) is x
 
 
-def test_the_rate_rises_linearly() -> None:
+def test_the_learning_rate_rises_linearly() -> None:
     assert linear_drop_path(0.5, 54)[0] == pytest.approx(0.5 / 54)
     assert linear_drop_path(0.5, 54)[-1] == 0.5
     with pytest.raises(ValueError, match="below 1"):
         StochasticDepth(1.0)
 
 
-def test_a_gate_scales_whole_maps_by_what_all_maps_say() -> None:
+def test_a_gate_scales_each_map_by_a_function_of_all_maps() -> None:
     torch.manual_seed(0)
     gate = SqueezeExcite(6, 2)
     x = torch.randn(2, 6, 5, 4)

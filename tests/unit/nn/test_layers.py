@@ -79,7 +79,7 @@ def test_an_even_window_of_stride_1_has_no_same_average() -> None:
         avg_pool2d(2, stride=1, padding="same")
 
 
-def test_zeros_around_a_pool_take_part() -> None:
+def test_padding_zeros_take_part_in_a_pool() -> None:
     x = torch.full((1, 1, 4, 4), -9.0)
     assert max_pool2d(3, stride=2, padding="zeros")(x).tolist() == [[[[-9, 0], [0, 0]]]]
     assert avg_pool2d(3, stride=2, padding="zeros")(x).tolist() == [[[[-9, -6], [-6, -4]]]]

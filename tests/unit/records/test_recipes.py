@@ -89,7 +89,7 @@ def rates(name: str, steps: int, at: list[int]) -> list[float]:
     return [method.lr * share(method.schedule, step, steps) for step in at]
 
 
-def test_rates_of_the_papers() -> None:
+def test_learning_rates_of_the_papers() -> None:
     assert rates("resnet_2015", 64000, [0, 31999, 32000, 48000]) == pytest.approx([0.1, 0.1, 0.01, 0.001])
     # 0.0005, 0.0002, 0.0001, 0.00005 and 0.00001, in the same ratios
     passes = [lr / 0.016 * 0.0005 for lr in rates("lenet_1998", 20, [1, 2, 4, 5, 7, 8, 11, 12, 19])]
@@ -102,7 +102,7 @@ def test_rates_of_the_papers() -> None:
     )
 
 
-def test_a_cycle_begins_at_the_peak_and_ends_near_nothing() -> None:
+def test_a_cycle_begins_at_the_peak_and_ends_near_zero() -> None:
     """Equation 2 of Huang et al. 2017, for 300 passes in 6 cycles."""
     passes = rates("snapshot", 300, list(range(300)))
     for first in range(0, 300, 50):
@@ -116,7 +116,7 @@ def test_a_cycle_begins_at_the_peak_and_ends_near_nothing() -> None:
     assert cycle_ends(Schedule(), 10) == ()
 
 
-def test_falls_that_make_no_sense_are_named() -> None:
+def test_invalid_schedules_are_rejected() -> None:
     for wrong in (
         {"kind": "step"},
         {"kind": "step", "milestones": (0.5,), "step_size": 0.1},
@@ -132,7 +132,7 @@ def test_falls_that_make_no_sense_are_named() -> None:
         Schedule(kind="cosine", cycles=2)
 
 
-def test_a_file_of_ones_own_is_a_recipe(tmp_path: Path) -> None:
+def test_a_user_file_is_a_recipe(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(
         'optimizer = "adamw"\nlr = 1\nbatch = 64\n[schedule]\nkind = "step"\nmilestones = [0.5]\n'

@@ -27,7 +27,7 @@ class Sure(Predictor):
         return self.classes.index(name) if name in self.classes else None
 
 
-def test_the_mean_of_probabilities_with_classes_matched_by_name() -> None:
+def test_ensembles_average_probabilities_with_classes_matched_by_name() -> None:
     both = Ensemble([Sure(cat=0.6, dog=0.3, owl=0.1), Sure(owl=0.5, cat=0.1, dog=0.4)])
     assert both.classes == ("cat", "dog", "owl")
     assert both.predict_proba([b"", b""]) == pytest.approx(np.tile([0.35, 0.35, 0.3], (2, 1)))

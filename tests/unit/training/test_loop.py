@@ -110,7 +110,7 @@ def test_training_learns() -> None:
     assert curve[-1]["loss"] < 0.6 * curve[0]["loss"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run() -> None:
+def test_a_nan_loss_stops_the_run() -> None:
     with pytest.raises(NonFiniteLossError, match="learning rate"):
         train(network(), Numbers(), Recipe(lr=1e38, batch=8, epochs=2), TrainingOptions(seed=0))
 
@@ -147,7 +147,7 @@ def test_augment_flips_exactly() -> None:
     assert all(f or bool((row == pixels[0]).all()) for f, row in zip(flipped, out, strict=True))
 
 
-def test_a_pure_shift_moves_by_whole_shares() -> None:
+def test_a_translation_alone_keeps_a_ramp_linear() -> None:
     """The affine map of a shift alone leaves a linear ramp linear."""
     out = augment(image(), Augment(translate=0.25), seed=1, epoch=0, samples=np.array([0]))[0, :, :, 0].int()
     steps = out[16, 9:23].diff()
@@ -219,7 +219,7 @@ def test_groups_part_the_batch_and_statistics_are_their_mean() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
-def test_an_average_is_kept_and_goes_on(tmp_path) -> None:
+def test_an_average_is_saved_and_resumed(tmp_path) -> None:
     plan = Recipe(lr=0.05, batch=8, epochs=4, ema_decay=0.9)
     whole, parts, source = network(), network(), Numbers()
     train(whole, Numbers(), plan, TrainingOptions(seed=3))
@@ -247,7 +247,7 @@ class Spiked(Numbers):
         self.bad = bad
 
 
-def test_a_loss_that_is_no_number_goes_back_once_with_half_the_rate(tmp_path) -> None:
+def test_a_nan_loss_goes_back_once_with_half_the_learning_rate(tmp_path) -> None:
     path, model = tmp_path / "state.safetensors", network()
     plan = Recipe(lr=0.05, batch=8, epochs=4)
     done = train(model, Spiked(11), plan, TrainingOptions(seed=3), saving=Saving(file=path, signature="a", every_s=0))
@@ -280,7 +280,7 @@ def test_a_cancelled_training_saves_its_state_first(tmp_path) -> None:
     assert states_agree(again, whole)
 
 
-def test_shifts_of_normalisations_have_a_rate_of_their_own() -> None:
+def test_normalisation_biases_have_their_own_learning_rate() -> None:
     model = network()
     optimizer = make(model, Recipe(norm_bias_lr_scale=64.0), {"0.": 0.5, "1.": 0.25})
     set_lr(optimizer, 0.01)
@@ -308,7 +308,7 @@ def test_schedules() -> None:
     assert share(plateau, 5, 10, 2) == pytest.approx(0.01)
 
 
-def test_a_compressed_recipe_keeps_the_places_of_its_falls() -> None:
+def test_a_compressed_recipe_keeps_the_fractions_of_its_milestones() -> None:
     plan = Recipe(steps=64000, schedule=Schedule(kind="step", milestones=(0.5, 0.75)))
     assert plan.compressed(0.25).steps == 16000
     with pytest.raises(ValueError, match="share"):

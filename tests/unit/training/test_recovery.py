@@ -87,7 +87,7 @@ def weights(module: nn.Module) -> list[Tensor]:
 FULL = torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
+def test_a_micro_batch_is_halved_within_the_batch_and_across_processes() -> None:
     def sizes(batch: int, samples: int, world: int = 1) -> list[int]:
         layout: Layout | None = Layout(
             samples=samples, batch=batch, micro_batch=min(batch, samples), seed=0, world=world
@@ -107,7 +107,7 @@ def test_a_group_is_halved_within_the_batch_and_among_the_processes() -> None:
 
 
 @pytest.mark.parametrize("class_weights", [None, torch.tensor([0.2, 1.0, 3.0])])
-def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_weights: Tensor | None) -> None:
+def test_smaller_micro_batches_change_only_the_order_of_sums(class_weights: Tensor | None) -> None:
     whole, parts, heard = network(), network(), Recorded()
     loss = CrossEntropy(class_weights=class_weights)
     one = train(whole, Points(), PLAN, TrainingOptions(seed=0), loss=loss)
@@ -123,7 +123,7 @@ def test_smaller_groups_are_the_same_training_but_for_the_order_of_sums(class_we
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_image() -> None:
+def test_a_note_says_that_statistics_are_of_smaller_micro_batches() -> None:
     heard = Recorded()
     done = train(
         network(norm=True), Points(), PLAN, TrainingOptions(seed=0, max_micro_batch=1), hooks=Hooks(progress=heard)
@@ -135,7 +135,7 @@ def test_statistics_are_said_to_be_those_of_smaller_groups_and_never_of_one_imag
 
 
 @pytest.mark.parametrize("error", [FULL, RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")])
-def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_path: Path, error: Exception) -> None:
+def test_running_out_of_memory_halves_micro_batches_and_resumes(tmp_path: Path, error: Exception) -> None:
     whole, parts, heard = network(), network(Narrow(4, error, after=6)), Recorded()
     train(whole, Points(), PLAN, TrainingOptions(seed=0))
     done = train(
@@ -155,7 +155,7 @@ def test_memory_that_runs_out_halves_groups_and_goes_on_from_the_last_state(tmp_
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
-def test_what_no_halving_helps_ends_the_run(tmp_path: Path) -> None:
+def test_a_run_that_never_fits_into_memory_ends(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemoryError, match="at 1 images at a time, after step 0"):
         train(network(Narrow(0, FULL)), Points(), PLAN, TrainingOptions(seed=0), saving=Saving(file=tmp_path / "state"))
     with pytest.raises(OutOfMemoryError, match="at 16 images"):  # no state to go back to
@@ -165,7 +165,7 @@ def test_what_no_halving_helps_ends_the_run(tmp_path: Path) -> None:
         train(broken, Points(), PLAN, TrainingOptions(seed=0), saving=Saving(file=tmp_path / "other"))
 
 
-def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: Path) -> None:
+def test_a_run_resumes_with_the_micro_batch_and_the_precision_it_began_with(tmp_path: Path) -> None:
     whole, again = network(norm=True), network(norm=True)
     straight = train(whole, Points(), PLAN, TrainingOptions(seed=0, max_micro_batch=8, precision="bf16"))
     path = tmp_path / "state"
@@ -188,7 +188,7 @@ def test_a_run_goes_on_in_the_groups_and_the_precision_it_began_with(tmp_path: P
         assert torch.equal(value, again.state_dict()[name]), name
 
 
-def test_weighted_classes_count_alike_in_any_group() -> None:
+def test_class_weights_act_the_same_in_any_micro_batch() -> None:
     objective = CrossEntropy(class_weights=torch.tensor([0.5, 2.0]), label_smoothing=0.1)
     logits, labels = torch.randn(6, 2), torch.tensor([0, 0, 0, 1, 1, 0])
     parts = [objective(logits[i : i + 2], labels[i : i + 2]) for i in (0, 2, 4)]
@@ -210,7 +210,7 @@ def test_free_memory_is_the_least_of_the_system_and_the_container(tmp_path: Path
     assert available_bytes(tmp_path) == 8000
 
 
-def test_devices_say_what_they_can() -> None:
+def test_devices_report_their_capabilities() -> None:
     assert native_bf16(torch.device("meta")) is False
     assert free_bytes(torch.device("meta")) is None
     assert not ran_out_of_memory(ValueError("DefaultCPUAllocator"))

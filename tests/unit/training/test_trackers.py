@@ -26,7 +26,7 @@ class Played:
         self.told.append((step, values))
 
 
-def test_a_run_that_goes_on_is_the_same_run(tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_same_tracker_run(tmp_path: Path) -> None:
     first, then, names = Played(), Played(), ("wandb", "mlflow")
     settings = {"seed": 3, "method": {"lr": 0.1, "steps": None, "zoom": [0.9, 1.1], "flip": True}}
     begin(first, names, tmp_path / "trackers", "mine", settings).record("epoch", {"epoch": 1.0, "loss": 0.5})
@@ -43,7 +43,7 @@ def test_a_run_that_goes_on_is_the_same_run(tmp_path: Path) -> None:
     assert first.told + then.told == [(1, {"loss": 0.5}), (2, {"loss": 0.4})]
 
 
-def test_two_runs_have_two_ids_and_other_events_are_not_told(tmp_path: Path) -> None:
+def test_two_runs_have_two_ids_and_other_events_are_not_logged(tmp_path: Path) -> None:
     played = Played()
     for folder in ("a", "b"):
         begin(played, ("wandb",), tmp_path / folder, folder, {}).record("note", {"message": "x"})

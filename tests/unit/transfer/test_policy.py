@@ -55,7 +55,7 @@ def test_the_simpler_candidate_wins_a_tie(monkeypatch) -> None:
     assert titles(choice) == ["head", "one"]
 
 
-def test_steps_go_on_while_they_pay(monkeypatch) -> None:
+def test_steps_continue_while_they_improve(monkeypatch) -> None:
     steps = [Step("one", 0.8, 50), Step("two", 0.9, 60), Step("three", 0.9, 70), Step("four", 1.0, 80)]
     choice = tried(monkeypatch, [Step("head", 0.7)], steps)
     assert titles(choice) == ["head", "one", "two", "three"]

@@ -212,7 +212,7 @@ def first_block(model: ImageModel) -> str:
     return {"ConvNorm": "stem"}.get(type(model.stem).__name__, "stem." + next(iter(model.stem._modules)))
 
 
-def test_colour_answers_as_its_luma() -> None:
+def test_colour_images_give_the_output_of_their_luma() -> None:
     how = Preprocess(size=(32, 32), mean=(0.13,), std=(0.31,), channels="grey")
     colour = torch.rand(2, 3, 32, 32, dtype=torch.float64)
     luma = (colour * torch.tensor(adapt.LUMA, dtype=torch.float64)[:, None, None]).sum(1, keepdim=True)
@@ -282,7 +282,7 @@ def test_the_source_of_a_file_is_found_by_its_names(tmp_path: Path) -> None:
     torch.testing.assert_close(opened.model(x), model(x))
 
 
-def test_own_and_published_names_are_told_apart(tmp_path: Path) -> None:
+def test_own_and_published_names_are_distinguished(tmp_path: Path) -> None:
     model = lively(REGISTRY.get("resnet20_cifar").create(classes=3))
     save_state(model, tmp_path / "own.safetensors")
     opened = open_model(f"resnet20_cifar:{tmp_path / 'own.safetensors'}")

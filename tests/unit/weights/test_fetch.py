@@ -86,7 +86,7 @@ def test_a_hub_file_has_the_hubs_address(server: Server) -> None:
     assert server.asked == ["https://huggingface.co/timm/resnet18.a1_in1k/resolve/main/model.safetensors"]
 
 
-def test_a_download_of_other_content_is_thrown_away(server: Server) -> None:
+def test_a_download_with_other_content_is_deleted(server: Server) -> None:
     server.content = b"something else"
     with pytest.raises(CheckpointError) as caught:
         fetch.locate(entry())
@@ -132,7 +132,7 @@ def test_offline_says_what_to_do(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "copy.safetensors", "renamed.safetensors"])
-def test_a_brought_file_is_known_by_name_or_content(name: str, folder: Path) -> None:
+def test_a_local_file_is_recognised_by_name_or_content(name: str, folder: Path) -> None:
     checkpoint = entry(copies=(Copy(file="copy.safetensors", sha256=SHA256, bytes=len(CONTENT)),), sha256="0" * 64)
     assert not fetch.at_hand(checkpoint)
     (folder / "other.safetensors").write_bytes(b"x" * len(CONTENT))
@@ -152,7 +152,7 @@ def test_a_file_is_checked_at_every_use(folder: Path) -> None:
         fetch.locate(entry())
 
 
-def test_without_a_published_digest_the_first_file_seen_counts(server: Server) -> None:
+def test_without_a_published_digest_the_first_file_is_trusted(server: Server) -> None:
     checkpoint = entry(sha256=None, sha256_prefix=SHA256[:8])
     path = fetch.locate(checkpoint)
     assert json.loads((path.parent / "first_seen.json").read_text()) == {"resnet18:best": SHA256}
@@ -175,7 +175,7 @@ def test_the_default_is_the_best(server: Server, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("why", ["offline", "no network", "not asked for"])
-def test_the_default_falls_back_to_what_is_at_hand_and_says_so(
+def test_the_default_falls_back_to_available_weights_with_a_note(
     why: str, folder: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(monkeypatch, entry(), entry("second", note="narrow"), entry("third"))
@@ -193,7 +193,7 @@ def test_the_default_falls_back_to_what_is_at_hand_and_says_so(
     assert ("Name or service not known" if why == "no network" else "downloads are off") in picked.note
 
 
-def test_with_nothing_at_hand_the_best_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_available_weights_the_best_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     publish(monkeypatch, entry(), entry("second"))
     with pytest.raises(WeightsNotFoundError, match="resnet18:best"):
         fetch.pick("resnet18")
@@ -208,7 +208,7 @@ def test_a_tag_named_by_hand_is_never_replaced(folder: Path, monkeypatch: pytest
         fetch.pick("resnet18", "second")
 
 
-def test_a_path_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_recognised_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(monkeypatch, entry())
     (tmp_path / "mine.safetensors").write_bytes(CONTENT)
     (tmp_path / "other.safetensors").write_bytes(b"other")

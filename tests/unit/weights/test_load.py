@@ -110,7 +110,7 @@ def test_a_file_of_another_network_is_refused() -> None:
         load_state_dict(tiny("vgg16_bn"), random_state(tiny("resnet18")))
 
 
-def test_what_a_map_skips_and_what_it_fills_is_told_with_the_reason(model: ImageModel) -> None:
+def test_skipped_and_fresh_tensors_are_reported_with_the_reason(model: ImageModel) -> None:
     state = {name: each for name, each in random_state(model).items() if not name.endswith("norm.weight")}
     state |= {"aux1.weight": torch.ones(2), "aux1.bias": torch.ones(2)}
     skip, fill = Skip(r"aux1\..+", "no such head"), Constant(r".+\.norm\.weight", 0.5, "does not scale")

@@ -38,7 +38,7 @@ def test_torch_files_old_and_new(tmp_path: Path, suffix: str, zipped: bool) -> N
     assert same(read_state(file))
 
 
-def test_wrappers_and_prefixes_come_off(tmp_path: Path) -> None:
+def test_wrappers_and_prefixes_are_removed(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     torch.save({"model": {"state_dict": {f"module.{name}": tensor for name, tensor in STATE.items()}}}, file)
     assert same(read_state(file))
@@ -119,7 +119,7 @@ def test_numbers_that_are_not_finite_are_named(tmp_path: Path, value: float) -> 
         read_state(tmp_path / "weights.safetensors")
 
 
-def test_other_things_are_refused(tmp_path: Path) -> None:
+def test_other_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no file"):
         read_state(tmp_path / "weights.pt")
     (tmp_path / "weights.zip").write_bytes(b"")

@@ -35,7 +35,7 @@ def test_the_minimum_is_scikit_learns(C) -> None:
     assert objective(x, labels, ours, C) <= low * (1 + 2e-4)
 
 
-def test_problems_fitted_together_are_those_fitted_alone() -> None:
+def test_problems_fitted_together_equal_those_fitted_alone() -> None:
     x, labels = problem()
     share = torch.ones(3, len(x))
     for fold in range(3):
