@@ -397,3 +397,11 @@ def test_a_closed_pipe_prints_no_traceback():
     )
     assert done.stdout.split()[0] == "network"
     assert "Traceback" not in done.stderr
+
+
+def test_no_option_has_its_own_name_as_metavar() -> None:
+    """Some versions of Typer then declare the option in capitals: ``--DEVICE``."""
+    commands = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    options = [(name, p) for name, each in commands.items() for p in each.params if p.param_type_name == "option"]
+    assert len(options) > 50
+    assert [f"{name} --{p.name}" for name, p in options if p.metavar == p.name.upper()] == []

@@ -20,7 +20,7 @@ def evaluate(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, validation or test. Default: test if DATA has that split, else all images.", metavar="SPLIT"
+            help="train, validation or test. Default: test if DATA has that split, else all images.", metavar="NAME"
         ),
     ] = _DEFAULT.split,
     also: Also = None,

@@ -29,11 +29,11 @@ def features(
         str | None,
         typer.Option(
             help="A stage, as in striate show, or head.PART for a hidden layer of the head. Default: the last.",
-            metavar="STAGE",
+            metavar="NAME",
         ),
     ] = _DEFAULT.stage,
     split: Annotated[
-        str | None, typer.Option(help="train, validation or test. Default: all images.", metavar="SPLIT")
+        str | None, typer.Option(help="train, validation or test. Default: all images.", metavar="NAME")
     ] = _DEFAULT.split,
     root: Root = _DEFAULT.root,
     device: Device = _DEFAULT.device,

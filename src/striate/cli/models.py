@@ -14,7 +14,7 @@ from striate.records.zoo import ModelRecord
 
 def models(
     family: Annotated[
-        str | None, typer.Option(help="List only this family, for example resnet.", metavar="FAMILY")
+        str | None, typer.Option(help="List only this family, for example resnet.", metavar="NAME")
     ] = None,
     weights: Annotated[bool, typer.Option("--weights", help="List the pretrained weights of each network.")] = False,
     table: Annotated[

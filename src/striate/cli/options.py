@@ -60,7 +60,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and log messages.")]
 Seed = Annotated[int, typer.Option(help="Random seed.", metavar="N", min=0)]
 Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda, cuda:N or mps. Default: the fastest one available.", metavar="DEVICE")
+    str | None, typer.Option(help="cpu, cuda, cuda:N or mps. Default: the fastest one available.", metavar="NAME")
 ]
 Plot = Annotated[Path | None, typer.Option(help="Also save a chart to this file.", metavar="FILE.svg")]
 Root = Annotated[str | None, typer.Option(help="Folder with the files of a standard dataset.", metavar="DIR")]

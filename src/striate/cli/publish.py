@@ -17,7 +17,7 @@ def publish(
     run: Annotated[str, typer.Argument(help="Folder of a finished `striate fit` or `striate train`.", metavar="RUN")],
     licence: Annotated[
         str | None,
-        typer.Option(help="Licence of the weights, for example apache-2.0 or cc-by-4.0. Required.", metavar="LICENCE"),
+        typer.Option(help="Licence of the weights, for example apache-2.0 or cc-by-4.0. Required.", metavar="SPDX"),
     ] = _DEFAULT.licence,
     to: Annotated[
         str | None,

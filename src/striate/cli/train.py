@@ -34,7 +34,7 @@ def train(
         typer.Argument(help="Labelled images, as for `striate fit`.", metavar="DATA", show_default=False),
     ] = None,
     recipe: Annotated[
-        str, typer.Option(help="Training recipe: a built-in name or a .toml file.", metavar="RECIPE")
+        str, typer.Option(help="Training recipe: a built-in name or a .toml file.", metavar="NAME")
     ] = _DEFAULT.recipe,
     epochs: Annotated[
         int | None, typer.Option(help="Number of epochs. Default: the recipe's.", metavar="N")
@@ -67,9 +67,7 @@ def train(
     ] = _DEFAULT.snapshots,
     precision: Annotated[
         str,
-        typer.Option(
-            help="float32, bf16 or auto. auto means bf16 if the device supports it natively.", metavar="PRECISION"
-        ),
+        typer.Option(help="float32, bf16 or auto. auto means bf16 if the device supports it natively.", metavar="TYPE"),
     ] = _DEFAULT.precision,
     workers: Annotated[
         int, typer.Option(help="Data-loading processes. They do not change the results.", metavar="N")
