@@ -22,7 +22,7 @@ def run(
 
     Args:
         plan: Which networks, and how their weights are listed.
-        progress: Hears nothing: the table is read at once.
+        progress: Not used: the table is read at once.
         cancel: Is not asked, for the same reason.
 
     Raises:

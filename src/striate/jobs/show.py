@@ -22,7 +22,7 @@ def run(plan: ShowPlan, *, progress: ProgressCallback | None = None, cancel: Can
 
     Args:
         plan: The network, its input and its classes.
-        progress: Hears nothing: a network of shapes alone is measured at once.
+        progress: Not used: a network of shapes alone is measured at once.
         cancel: Is not asked, for the same reason.
 
     Raises:

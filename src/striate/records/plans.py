@@ -307,8 +307,8 @@ class BenchPlan:
     Args:
         names: Networks, or aliases; empty takes the lightest classifier of every family.
         device: As `core.device.pick` takes it; None takes the fastest available one.
-        batch: Images at a time.
-        seconds: For about how long each of the two steps is repeated.
+        batch: Batch size.
+        seconds: Approximate time for which each of the two steps is repeated, in seconds.
     """
 
     names: tuple[str, ...] = ()
@@ -318,7 +318,7 @@ class BenchPlan:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise PlanError(f"a batch holds at least 1 image; got {self.batch}")
+            raise PlanError(f"batch must be at least 1; got {self.batch}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

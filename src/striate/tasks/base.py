@@ -76,7 +76,7 @@ class Task(ABC):
     name of the layer), ``channels`` (the number of features), ``loss``, `metric` and the interval of the metric."""
 
     averages: ClassVar[bool] = False
-    """Whether outputs are logits of classes: several models, and several views of an image, are then averaged as
+    """Whether outputs are logits of classes: several models, and augmented copies of an image, are then averaged as
     probabilities, and a score is computed from log-probabilities as from logits."""
 
     # ------------------------------------------------------------------ data
