@@ -62,7 +62,7 @@ def test_without_names_every_family_is_there_once_by_its_lightest() -> None:
 def test_bench_rejects_invalid_arguments() -> None:
     with pytest.raises(UnknownModelError):
         bench.run(BenchPlan(names=("lenet6",), device="cpu"))
-    with pytest.raises(PlanError, match="at least 1 image"):
+    with pytest.raises(PlanError, match="batch must be at least 1"):
         BenchPlan(names=("lenet5",), batch=0)
 
 
