@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,7 +17,8 @@ import pytest
 from drawings import draw
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
-NAMES = sorted(script.stem for script in FOLDER.glob("*.py") if script.stem != "experiment")
+QUICK = ("dense_against_conv", "fashion", "lenet_mnist")
+SLOW = tuple(sorted({each.stem for each in FOLDER.glob("*.py")} - {"experiment", *QUICK}))
 DRIVER = """
 import sys, importlib
 sys.path.insert(0, sys.argv[1])
@@ -30,19 +32,30 @@ for name in sys.argv[4:]:
 """
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data, out = tmp_path_factory.mktemp("data"), tmp_path_factory.mktemp("out")
+def results(names: Sequence[str], folder: pytest.TempPathFactory) -> Path:
+    """Run experiments within a second each, and give the folder of their results."""
+    data, out = folder.mktemp("data"), folder.mktemp("out")
     draw(data / "train", 6, colour=True)
     draw(data / "test", 4, colour=True, first=100)
-    command = [sys.executable, "-c", DRIVER, str(FOLDER), str(data), str(out), *NAMES]
+    command = [sys.executable, "-c", DRIVER, str(FOLDER), str(data), str(out), *names]
     done = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-2000:]
     return out
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_experiment_writes_a_table_and_a_plot(name: str, ran: Path) -> None:
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return results(QUICK, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def ran_slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return results(SLOW, tmp_path_factory)
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_experiment_writes_a_table_and_a_plot(name: str, request: pytest.FixtureRequest) -> None:
+    ran: Path = request.getfixturevalue("ran" if name in QUICK else "ran_slow")
     found = json.loads((ran / name / "results.json").read_text())
     labels = [row["arm"]["label"] for row in found["rows"]]
     assert len(labels) == len(set(labels)) >= 2
@@ -70,9 +83,10 @@ def test_numbers_of_parameters(ran: Path) -> None:
     assert abs(dense - conv) < 0.01 * dense
 
 
-def test_ensembles_are_compared_with_their_members(ran: Path) -> None:
-    found = json.loads((ran / "ensembles" / "results.json").read_text())
-    page = (ran / "ensembles" / "results.md").read_text()
+@pytest.mark.slow
+def test_ensembles_are_compared_with_their_members(ran_slow: Path) -> None:
+    found = json.loads((ran_slow / "ensembles" / "results.json").read_text())
+    page = (ran_slow / "ensembles" / "results.md").read_text()
     errors = {row["arm"]["label"]: row["test_error"] for row in found["rows"]}
     assert set(found["ensembles"]) == {"Three seeds", "Snapshots of one run", "Two architectures"}
     for label, scores in found["ensembles"].items():
@@ -85,8 +99,9 @@ def test_ensembles_are_compared_with_their_members(ran: Path) -> None:
     assert found["ensembles"]["Snapshots of one run"][0]["top1_error"] == pytest.approx(errors["cycles"])
 
 
-def test_a_small_fraction_allows_few_findings(ran: Path) -> None:
-    found = json.loads((ran / "degradation" / "results.json").read_text())
+@pytest.mark.slow
+def test_a_small_fraction_allows_few_findings(ran_slow: Path) -> None:
+    found = json.loads((ran_slow / "degradation" / "results.json").read_text())
     assert max(row["fraction"] for row in found["rows"]) < 0.01
     assert len(found["findings"]) == 3
     assert "too short to compare the depths" in found["findings"][-1]
