@@ -321,24 +321,15 @@ def run_it(*arguments: str, **more) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*HERE, *arguments], capture_output=True, text=True, timeout=60, check=False, **more)
 
 
-def test_version_and_help_are_fast_and_do_not_import_torch():
+def test_version_help_and_models_do_not_import_torch():
+    """What they import decides how fast they are; the time itself depends on the machine."""
     assert run_it("--version").stdout == f"striate {striate.__version__}\n"
-    took = []
-    for _ in range(5):
-        began = os.times()
-        assert "predict" in run_it("--help").stdout
-        ended = os.times()  # CPU time, because other processes may be running
-        took.append(ended.children_user + ended.children_system - began.children_user - began.children_system)
-    assert min(took) < 0.3
-    loaded = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "striate", "models", "--json"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert not {"torch", "numpy"} & {line.rsplit("|", 1)[-1].strip() for line in loaded.stderr.splitlines()}
+    for words in (["--help"], ["models", "--json"]):
+        command = [sys.executable, "-X", "importtime", "-m", "striate", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert not {"torch", "numpy"} & {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert {"name", "family", "year", "paper", "input", "params", "macs", "units", "stages", "weights"} <= set(
-        json.loads(loaded.stdout)[0]
+        json.loads(done.stdout)[0]
     )
 
 
