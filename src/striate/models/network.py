@@ -233,6 +233,15 @@ class ImageModel(StagedModel):
         """Where features can be taken: every stage, then the parts of the head that come before ``logits``."""
         return (*self.stages, *self.head_layers)
 
+    @property
+    def probe_layers(self) -> tuple[str, ...]:
+        """The feature layers at which a pretrained network may be cut.
+
+        A head's convolution was pretrained as the end of the last stage, whose own maps are then left out.
+        """
+        dropped = self.stages[-1] if "head.conv" in self.feature_layers else None
+        return tuple(layer for layer in self.feature_layers if layer != dropped)
+
     def replace_head(self, classes: int) -> None:
         """Replace the last layer of the head, and of auxiliary heads, by a new one for `classes` outputs."""
         if classes < 1:

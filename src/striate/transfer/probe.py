@@ -69,11 +69,8 @@ class ProbeResult:
 
 
 def probe_layers(context: TransferContext) -> ProbeResult:
-    """Probe every feature layer by cross-validation on the labelled images."""
-    images, model = context.sets.final, context.model
-    # a convolution of the head was pretrained as the end of the last stage: they are reused or dropped together
-    narrow = {model.stages[-1]} if "head.conv" in model.feature_layers else set()
-    layers = tuple(layer for layer in model.feature_layers if layer not in narrow)
+    """Probe every layer of `ImageModel.probe_layers` by cross-validation on the labelled images."""
+    images, layers = context.sets.final, context.model.probe_layers
     context.progress.phase("fitting linear probes", len(layers), "layer")
     probes: dict[str, Probe] = {}
     for number, layer in enumerate(layers, start=1):
