@@ -30,9 +30,9 @@ def pets(tmp_path: Path) -> Path:
 
 
 def test_missing_data_suggests_near_names(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"there is no fashon_mnist.*fashion_mnist"):
+    with pytest.raises(DataError, match=r"there is no file or folder .fashon_mnist.*fashion_mnist"):
         scan("fashon_mnist")
-    with pytest.raises(DataError, match=r"there is no .*nowhere"):
+    with pytest.raises(DataError, match=r"there is no file or folder .*nowhere"):
         scan(tmp_path / "nowhere")
     (tmp_path / "file.dat").write_bytes(b"x")
     with pytest.raises(DataError, match="not a dataset in a known format"):

@@ -35,7 +35,8 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
     if not path.exists():
         close = nearest(source, list(standard.NAMES))
         raise DataError(
-            f"there is no {source}", hint=f"did you mean the standard set {' or '.join(close)}?" if close else _FORMS
+            f"there is no file or folder {source!r}",
+            hint=f"did you mean the standard set {' or '.join(close)}?" if close else _FORMS,
         )
     if is_archive(path.name):
         return from_listing(source, "archive", archive.listing(path))
