@@ -73,7 +73,7 @@ class NonFiniteLossError(StriateError):
 
 
 class OutOfMemoryError(StriateError):
-    """The smallest allowed micro-batch does not fit into the memory of the device."""
+    """Memory is full: a file does not fit, or the smallest allowed micro-batch does not fit on the device."""
 
 
 class WorkerError(StriateError):
