@@ -136,5 +136,5 @@ def test_narrow_tables_keep_numbers_whole_and_name_the_hidden_columns() -> None:
     lines = result.stdout.splitlines()
     row = next(line for line in lines if line.startswith("stage2.unit1.residual.conv2.conv"))
     assert row.split() == ["stage2.unit1.residual.conv2.conv", "128x28x28", "147,456", "115,605,504", "67x67"]
-    assert "Not shown in 80 columns: type, units, output stride." in lines
+    assert "Not shown in 80 columns: type, units, output stride. --wide shows all columns." in lines
     assert max(len(line) for line in lines if "─" in line) <= 80

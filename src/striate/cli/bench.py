@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Debug, Device, Json, Plot, asked, defaults
+from striate.cli.options import Debug, Device, Json, Plot, Wide, asked, defaults
 from striate.cli.session import command, print_json
 from striate.records.plans import BenchPlan
 
@@ -21,6 +21,7 @@ def bench(
     device: Device = _DEFAULT.device,
     batch: Annotated[int, typer.Option(help="Batch size.", metavar="N", min=1)] = _DEFAULT.batch,
     plot: Plot = None,
+    wide: Wide = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -40,6 +41,6 @@ def bench(
         return
     from striate.cli.network_tables import show_bench
 
-    show_bench(rows)
+    show_bench(rows, wide=wide)
     if plot is not None:
         typer.echo(f"\nchart: {plot}")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import TTA, Also, Data, Debug, Device, Json, Model, Root, Snapshots, asked, defaults
+from striate.cli.options import TTA, Also, Data, Debug, Device, Json, Model, Root, Snapshots, Wide, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.records.plans import EngineName, EvalPlan
@@ -30,6 +30,7 @@ def evaluate(
     device: Device = _DEFAULT.device,
     engine: Annotated[EngineName, typer.Option(help="Inference engine.")] = _DEFAULT.engine,
     batch: Annotated[int, typer.Option(help="Batch size.", metavar="N", min=1)] = _DEFAULT.batch,
+    wide: Wide = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -61,4 +62,4 @@ def evaluate(
         return
     from striate.cli.run_tables import show_evaluation
 
-    show_evaluation(record, data)
+    show_evaluation(record, data, wide=wide)

@@ -11,6 +11,7 @@ import typer
 from striate.cli.options import Data, Debug, Device, Json, MaxUnreadable, Root, Seed, asked, defaults, parse_time
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
+from striate.core.words import command_line
 from striate.records.plans import EngineName, FitPlan
 
 _DEFAULT = defaults(FitPlan)
@@ -94,5 +95,5 @@ def _again(out: Path | None, folder: str | None) -> str:
     if out is not None:
         return f"run the same command again to resume the run in {out}"
     if folder is not None:
-        return f"run the same command with --out {folder} to resume the run"
+        return f"run the same command with {command_line('--out', Path(folder))} to resume the run"
     return "the run had not started; run the same command to start it"

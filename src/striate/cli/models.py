@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from striate.cli.options import Debug, Json, Plot
+from striate.cli.options import Debug, Json, Plot, Wide
 from striate.cli.session import command, print_json
 from striate.records.plans import ModelsPlan
 from striate.records.zoo import ModelRecord
@@ -22,12 +22,13 @@ def models(
         typer.Option(help="Compare the published table of Keras Applications with these networks."),
     ] = None,
     plot: Plot = None,
+    wide: Wide = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List the available networks, oldest first."""
     if table is not None:
-        _check_keras(json=json, debug=debug)
+        _check_keras(wide=wide, json=json, debug=debug)
         return
     with command(debug=debug) as session:
         from striate.jobs import models as job
@@ -42,7 +43,7 @@ def models(
         return
     from striate.cli.network_tables import show_models
 
-    show_models(rows, weights=weights)
+    show_models(rows, weights=weights, wide=wide)
     if plot is not None:
         typer.echo(f"\nchart: {plot}")
 
@@ -52,7 +53,7 @@ def _top1(row: ModelRecord) -> float | None:
     return best.top1 if best and best.dataset.startswith("imagenet") else None
 
 
-def _check_keras(*, json: bool, debug: bool) -> None:
+def _check_keras(*, wide: bool, json: bool, debug: bool) -> None:
     with command(debug=debug):
         from striate.jobs import keras_table as job
 
@@ -62,4 +63,4 @@ def _check_keras(*, json: bool, debug: bool) -> None:
         return
     from striate.cli.network_tables import show_keras_table
 
-    show_keras_table(rows)
+    show_keras_table(rows, wide=wide)

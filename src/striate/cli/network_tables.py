@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from striate.jobs.keras_table import KerasRow
 
 
-def show_models(rows: Sequence[ModelRecord], *, weights: bool) -> None:
+def show_models(rows: Sequence[ModelRecord], *, weights: bool, wide: bool) -> None:
     """Print the networks, or with `weights` the pretrained weights of each."""
-    console = open_console()
+    console = open_console(wide=wide)
     if weights:
         _show_weights(console, rows)
         return
@@ -76,6 +76,7 @@ def _show_weights(console: Console, rows: Sequence[ModelRecord]) -> None:
             for name, each in listed
         ],
         numbers=(2,),
+        paths=(5,),
         spare=(5, 3, 1),
     )
     say(
@@ -84,9 +85,9 @@ def _show_weights(console: Console, rows: Sequence[ModelRecord]) -> None:
     )
 
 
-def show_size(size: SizeRecord) -> None:
+def show_size(size: SizeRecord, *, wide: bool) -> None:
     """Print a network's layers, its stages, its largest stages and layers, and the totals."""
-    console, totals = open_console(), size.totals
+    console, totals = open_console(wide=wide), size.totals
     tabulate(
         console,
         None,
@@ -103,6 +104,7 @@ def show_size(size: SizeRecord) -> None:
             for row in size.layers
         ],
         numbers=(2, 3, 4, 5, 6, 7),
+        paths=(0,),
         spare=(3, 1, 7, 6),
     )
     tabulate(
@@ -153,6 +155,7 @@ def _show_largest(console: Console, size: SizeRecord) -> None:
             for each in largest(size)
         ],
         numbers=(1, 4, 5),
+        paths=(3,),
         spare=(1, 5, 4),
     )
 
@@ -207,9 +210,9 @@ def _show_memory(console: Console, size: SizeRecord, memory: MemoryRecord) -> No
     )
 
 
-def show_bench(rows: Sequence[BenchRow]) -> None:
+def show_bench(rows: Sequence[BenchRow], *, wide: bool) -> None:
     """Print inference and training times on this machine."""
-    console = open_console()
+    console = open_console(wide=wide)
     tabulate(
         console,
         None,
@@ -242,9 +245,9 @@ def show_bench(rows: Sequence[BenchRow]) -> None:
         )
 
 
-def show_keras_table(rows: Sequence[KerasRow]) -> None:
+def show_keras_table(rows: Sequence[KerasRow], *, wide: bool) -> None:
     """Print the published table of Keras Applications next to the numbers of these networks."""
-    console = open_console()
+    console = open_console(wide=wide)
     tabulate(
         console,
         "Keras Applications: the published numbers and ours",

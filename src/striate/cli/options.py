@@ -58,6 +58,9 @@ def asked() -> Iterator[None]:
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and log messages.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show all columns in full, even if lines get longer than the terminal is wide.")
+]
 Seed = Annotated[int, typer.Option(help="Random seed.", metavar="N", min=0)]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:N or mps. Default: the fastest one available.", metavar="NAME")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import TTA, Also, Debug, Device, Json, Model, Snapshots, asked, defaults
+from striate.cli.options import TTA, Also, Debug, Device, Json, Model, Snapshots, Wide, asked, defaults
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.core.words import printable
@@ -23,6 +23,7 @@ def predict(
     snapshots: Snapshots = _DEFAULT.snapshots,
     tta: TTA = _DEFAULT.tta,
     device: Device = _DEFAULT.device,
+    wide: Wide = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -52,8 +53,7 @@ def predict(
     else:
         from striate.cli.run_tables import show_predictions
 
-        if len(failed) < len(records):
-            show_predictions([each for each in records if each.error is None])
+        show_predictions([each for each in records if each.error is None], wide=wide)
     for each in failed:
         file, error = each.file, str(each.error)
         typer.echo(f"error: {printable(error if file in error else f'{file}: {error}')}", err=True)

@@ -11,7 +11,7 @@ from rich.console import Console
 from striate import tasks
 from striate.cli.tables import facts, open_console, say, tabulate
 from striate.core.durations import format_duration
-from striate.core.words import count, interval, percent, plural, printable, storage
+from striate.core.words import command_line, count, interval, percent, plural, printable, storage
 from striate.records.results import (
     SERIOUS_ISSUES,
     Candidate,
@@ -32,11 +32,16 @@ FEW_FILES = 5
 MANY_CLASSES = 40
 
 
+def _suggest(console: Console, *words: str | Path, lead: str = "next:   ", comment: str = "") -> None:
+    """Print a command to run next on a line of its own, to be copied."""
+    console.print(f"{lead}{printable(command_line(*words))}{comment}", soft_wrap=True)
+
+
 def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) -> None:
     """Print a finished `fit`: candidates, layer probes, test metrics, summary, and the path of the report."""
     console, verdict, task = open_console(), judge(record), tasks.get(record.task)
     if finished_before:
-        console.print(f"This run had already finished. Results from {folder}:")
+        console.print(printable(f"This run had already finished. Results from {folder}:"), soft_wrap=True)
     tabulate(
         console,
         f"Candidates, {judged_on(record)}",
@@ -63,8 +68,8 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
         say(console, verdict.note)
     for warning in verdict.warnings:
         say(console, f"warning: {warning}", style="yellow")
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
-    console.print(f"next:   striate predict {folder} IMAGE", soft_wrap=True)
+    console.print(f"\nreport: {printable(str(folder / 'report.html'))}", soft_wrap=True)
+    _suggest(console, "striate", "predict", folder, "IMAGE")
 
 
 def _candidate(task: type[Task], candidate: Candidate, *, chosen: bool) -> tuple[str, ...]:
@@ -97,25 +102,26 @@ def show_train(record: TrainRecord, folder: Path) -> None:
     for issue in record.data.issues:
         if issue.kind in SERIOUS_ISSUES:
             say(console, f"warning: {issue.detail}", style="yellow")
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"\nreport: {printable(str(folder / 'report.html'))}", soft_wrap=True)
     if record.snapshots:
-        ask = f"striate eval {folder} {record.plan['data']} --snapshots"
-        console.print(f"next:   {ask}  # ensembles the {record.snapshots} snapshots", soft_wrap=True)
+        ask = "striate", "eval", folder, record.plan["data"], "--snapshots"
+        _suggest(console, *ask, comment=f"  # ensembles the {record.snapshots} snapshots")
         return
-    console.print(f"next:   striate predict {folder} IMAGE", soft_wrap=True)
+    _suggest(console, "striate", "predict", folder, "IMAGE")
 
 
-def show_evaluation(record: EvalRecord, data: str) -> None:
+def show_evaluation(record: EvalRecord, data: str, *, wide: bool) -> None:
     """Print a finished `eval`: all models side by side, the metrics of the last one, and the metrics per class."""
-    console, ways = open_console(), (*record.single, *record.ensemble)
-    console.print(printable(f"{_who(ways[-1])} on {data}"), style="bold")
+    console, ways = open_console(wide=wide), (*record.single, *record.ensemble)
+    say(console, f"{_who(ways[-1])} on {data}", style="bold")
     if len(ways) > 1:
         tabulate(
             console,
             None,
             ("", "top-1", "95 % interval", "top-5", "loss", "gain"),
             [_way(each) for each in ways],
-            numbers=(1, 2, 3, 4),
+            numbers=(1, 2, 3, 4, 5),
+            paths=(0,),
             spare=(3, 4, 2),
         )
         say(console, f"gain: top-1 accuracy minus that of {_who(ways[0])}, in percentage points (95 % interval)")
@@ -169,9 +175,9 @@ def show_published(record: PublishRecord) -> None:
     console = open_console()
     rows = [(name, storage(size)) for name, size in record.files.items()]
     tabulate(console, None, ("file", "size"), rows, numbers=(1,))
-    console.print(f"\nlicence:   {record.licence}", soft_wrap=True, markup=False)
-    console.print(f"published: {record.url or record.to}", soft_wrap=True, markup=False)
-    console.print(f"next:      striate fit DATA --backbone {record.to}", soft_wrap=True, markup=False)
+    console.print(f"\nlicence:   {printable(record.licence)}", soft_wrap=True)
+    console.print(f"published: {printable(record.url or record.to)}", soft_wrap=True)
+    _suggest(console, "striate", "fit", "DATA", "--backbone", record.to, lead="next:      ")
 
 
 def show_features(record: FeaturesRecord) -> None:
@@ -183,10 +189,10 @@ def show_features(record: FeaturesRecord) -> None:
     facts(open_console(), lines)
 
 
-def show_predictions(records: Iterable[PredictRecord]) -> None:
+def show_predictions(records: Iterable[PredictRecord], *, wide: bool) -> None:
     """Print a finished `predict`: one line per image and class."""
     tabulate(
-        open_console(),
+        open_console(wide=wide),
         None,
         ("image", "probability", "class"),
         [
@@ -195,6 +201,7 @@ def show_predictions(records: Iterable[PredictRecord]) -> None:
             for rank, each in enumerate(record.predictions)
         ],
         numbers=(1,),
+        paths=(0,),
     )
 
 
@@ -220,4 +227,4 @@ def show_check(record: CheckRecord) -> None:
         if files:
             say(console, f"  {named}")
     if record.augmented is not None:
-        console.print(f"\naugmented images: {record.augmented}", soft_wrap=True)
+        console.print(f"\naugmented images: {printable(record.augmented)}", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.options import Debug, Json, Plot, parse_shape
+from striate.cli.options import Debug, Json, Plot, Wide, parse_shape
 from striate.cli.session import command, print_json
 from striate.records.plans import ShowPlan
 
@@ -35,6 +35,7 @@ def show(
         ),
     ] = None,
     plot: Plot = None,
+    wide: Wide = False,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -55,6 +56,6 @@ def show(
         return
     from striate.cli.network_tables import show_size
 
-    show_size(size)
+    show_size(size, wide=wide)
     if plot is not None:
         typer.echo(f"\nchart: {plot}")

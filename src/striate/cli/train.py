@@ -16,7 +16,7 @@ from striate.cli.options import Debug, Device, Json, MaxUnreadable, Root, Seed, 
 from striate.cli.session import command, print_json
 from striate.core.memory import keep_freed_memory, spin_briefly
 from striate.core.processes import is_first, launched
-from striate.core.words import plural
+from striate.core.words import command_line, plural
 from striate.records import recipes
 from striate.records.plans import RuntimeOptions, TrainPlan
 
@@ -181,4 +181,4 @@ def _again(out: Path | None, folder: str | None) -> str:
     known = out or folder
     if known is None:
         return "the run had not started; run the same command to start it"
-    return f"to resume the run: striate train --resume {known}"
+    return f"to resume the run: {command_line('striate', 'train', '--resume', Path(known))}"

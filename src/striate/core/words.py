@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -142,6 +144,18 @@ def sentence(text: str) -> str:
     first = text.split(maxsplit=1)[0].rstrip(".,:;!?").replace("-", "").replace("'", "")
     start = text[0].upper() if first.isalpha() else text[0]
     return start + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def command_line(*words: str | Path) -> str:
+    """Format a command that the reader can copy into a shell: words with spaces or other special characters are quoted.
+
+    Example:
+        >>> command_line("striate", "predict", Path("my runs/1"), "IMAGE")
+        "striate predict 'my runs/1' IMAGE"
+    """
+    return shlex.join(
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words
+    )
 
 
 def printable(text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from striate.core.errors import DataError
 from striate.core.registry import nearest
+from striate.core.words import command_line
 from striate.data import archive, folder, manifest, standard
 from striate.data.column import TextColumn
 from striate.data.image_index import ImageIndex, from_columns, from_listing
@@ -53,7 +54,6 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
             store=FileStore(path.parent, names),
         )
     if is_image(path.name):
-        raise DataError(
-            f"{source} is a single image, not a dataset", hint=f"to classify it, use striate predict MODEL {source}"
-        )
+        to_classify = command_line("striate", "predict", "MODEL", path)
+        raise DataError(f"{source} is a single image, not a dataset", hint=f"to classify it, use {to_classify}")
     raise DataError(f"{source} is not a dataset in a known format", hint=_FORMS)

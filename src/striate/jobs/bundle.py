@@ -14,6 +14,7 @@ import torch
 from striate import tasks, weights
 from striate.core.atomic import write_text
 from striate.core.events import NoProgress
+from striate.core.words import command_line
 from striate.data.index import scan
 from striate.inference.predict import predict_batches
 from striate.jobs.classifier import load
@@ -46,7 +47,9 @@ def run(folder: Path, *, data_licence: str, root: str | None = None) -> str:
     plan = record["plan"]
     name = f"{card.network}_{plan['data']}.safetensors"
     file = _PACKAGE / "bundled" / name
-    command = f"striate train {card.network} {plan['data']} --recipe {plan['recipe']} --seed {plan['seed']}"
+    command = command_line(
+        *("striate", "train", card.network, plan["data"], "--recipe", plan["recipe"], "--seed", str(plan["seed"]))
+    )
     words = {
         "command": command,
         "recipe": json.dumps(record["recipe"]),

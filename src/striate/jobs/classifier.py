@@ -13,6 +13,7 @@ from striate.core.device import pick
 from striate.core.errors import CheckpointError, ImageError
 from striate.core.events import NoProgress, ProgressCallback
 from striate.core.preprocess import Preprocess
+from striate.core.words import command_line
 from striate.data.decode import decode
 from striate.data.transforms import ImageLike, ImageTransform, read_image
 from striate.data.tta import canvas
@@ -137,7 +138,7 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
     where, seen = pick(device or "cpu"), tta_policy(tta)
     opened = open_model(str(model))
     if opened.labels is None:
-        hint = f"fit a head first: striate fit DATA --backbone {model}"
+        hint = f"fit a head first: {command_line('striate', 'fit', 'DATA', '--backbone', model)}"
         raise CheckpointError(f"nothing is known of what the outputs of {model} mean", hint=hint)
     return TrainedClassifier(
         PixelNetwork(opened.model, opened.preprocess),

@@ -17,6 +17,7 @@ from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
 from striate.core.processes import launched
 from striate.core.seed import derive
+from striate.core.words import command_line
 from striate.jobs import dataset, run_folder
 from striate.jobs.train_record import TrainOutcome, record
 from striate.jobs.train_steps import Run, prepare, test, train
@@ -39,9 +40,8 @@ def planned(where: Path) -> TrainPlan:
         PlanError: The folder holds no training run.
     """
     if not (where / run_folder.PLAN).is_file():
-        raise PlanError(
-            f"{where} holds no run to resume", hint="start one: striate train NAME DATA --out " + str(where)
-        )
+        start = command_line("striate", "train", "NAME", "DATA", "--out", where)
+        raise PlanError(f"{where} holds no run to resume", hint=f"start one: {start}")
     there = run_folder.planned(where)
     if there.get("verb") != "train":
         raise PlanError(f"{where} holds a run of striate {there.get('verb')}", hint="that command resumes it")

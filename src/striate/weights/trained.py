@@ -14,6 +14,7 @@ from striate.core.errors import CheckpointError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.core.version import __version__
+from striate.core.words import command_line
 from striate.models import REGISTRY, ImageModel
 from striate.records import io
 from striate.records.results import LoadRecord
@@ -170,7 +171,7 @@ def _why_none(folder: Path) -> str:
         verb = io.read(folder / "plan.json")["verb"]
     except (OSError, ValueError, TypeError, KeyError):
         return "a trained model is the folder of a finished run, or one that striate publish made"
-    again = f"striate train --resume {folder}" if verb == "train" else "the command that began it"
+    again = command_line("striate", "train", "--resume", folder) if verb == "train" else "the command that began it"
     return f"its run is unfinished; {again} resumes it"
 
 
