@@ -19,7 +19,7 @@ from pathlib import Path
 import stage_figure
 import torch
 
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.core.words import compact
 from striate.models import REGISTRY, ImageModel
 from striate.records import zoo

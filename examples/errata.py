@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.core.shapes import output_size
 from striate.models import REGISTRY
 from striate.models.googlenet import TABLE_1, Row

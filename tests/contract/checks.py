@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.core.meta import shapes_only
 from striate.models import DenseModel, Entry, StagedModel
 from striate.models.registry import with_options
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from striate.core.device import shapes_only
 from striate.core.errors import CheckpointError
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY, ImageModel
 from striate.weights import maps
 from striate.weights.load import fit, load_state_dict

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.core.device import shapes_only
 from striate.core.errors import PlanError
+from striate.core.meta import shapes_only
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, StagedModel, entries
 from striate.weights import catalogue

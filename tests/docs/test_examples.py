@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from striate.models import REGISTRY
+from striate.records.plans import FitPlan
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
@@ -23,6 +24,7 @@ def test_script_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(REGISTRY, "_entries", dict(REGISTRY._entries))  # undo what a script registers
+    monkeypatch.setattr(FitPlan, "work", property(lambda _: 0.2))  # candidates train for fewer epochs
     runpy.run_path(str(script), run_name="__main__")
     assert capsys.readouterr().out.strip()
 

@@ -94,7 +94,7 @@ def test_a_stopped_fit_resumes_to_the_same_results(tmp_path: Path) -> None:
     data, whole, out, home = draw(tmp_path / "data", 12), tmp_path / "whole", tmp_path / "run", tmp_path / "home"
     finish(fit(data, whole), tmp_path / "other")
     lines, rng = len(log(whole)), random.Random(3)
-    moments = [rng.randint(part * lines // 4 + 1, (part + 1) * lines // 4) for part in range(3)]
+    moments = [rng.randint(part * lines // 3 + 1, (part + 1) * lines // 3) for part in range(2)]
 
     out.mkdir()
     (out / ".plan.json.x1.part").write_text('{"verb": "f')  # a kill in the first moment leaves this
@@ -107,8 +107,6 @@ def test_a_stopped_fit_resumes_to_the_same_results(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert {f.name for f in out.iterdir()} == {"plan.json", "log.jsonl", "work"}
 
-    code, _ = stop(fit(data, out, BRIEF_AND_OFTEN), home, out, moments[2] - len(log(out)), signal.SIGKILL)
-    assert code == -signal.SIGKILL
     (out / ".model.safetensors.x2.part").write_bytes(bytes(9))
     with (out / "log.jsonl").open("a") as stream:
         stream.write('{"at_s": 1.2, "ev')
@@ -116,30 +114,30 @@ def test_a_stopped_fit_resumes_to_the_same_results(tmp_path: Path) -> None:
     finish(fit(data, out), home)
     assert numbers(out) == numbers(whole)
     assert {f.name for f in out.iterdir()} == FINISHED
-    assert states(out) == ["fresh", "unfinished", "unfinished", "unfinished"]
+    assert states(out) == ["fresh", "unfinished", "unfinished"]
     done = len(epochs_after_the_last_start(out))
     assert 0 < done < len([each for each in log(whole) if each["event"] == "epoch"]), "nothing was kept"
 
 
 def train(data: Path, out: Path, by: list[str] = NO_TTA) -> list[str]:
-    return [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "40", "--out", str(out)]
+    return [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "20", "--out", str(out)]
 
 
 def test_a_killed_training_resumes_where_it_stopped(tmp_path: Path) -> None:
     home, out, whole = tmp_path / "home", tmp_path / "run", tmp_path / "whole"
     data = draw(tmp_path / "images", 120)
     finish(train(data, whole), home)
-    code, _ = stop(train(data, out, OFTEN), home, out, 16, signal.SIGKILL)
+    code, _ = stop(train(data, out, OFTEN), home, out, 9, signal.SIGKILL)
     assert code == -signal.SIGKILL
-    code, said = stop([*OFTEN, "train", "--resume", str(out)], home, out, 12, signal.SIGTERM)
+    code, said = stop([*OFTEN, "train", "--resume", str(out)], home, out, 6, signal.SIGTERM)
     assert code == 130, said
     assert f"to resume the run: striate train --resume {out}" in said
     finish([*NO_TTA, "train", "--resume", str(out)], home)
     assert numbers(out) == numbers(whole)
     assert states(out) == ["fresh", "unfinished", "unfinished"]
     trained = next(each for each in log(out) if each["event"] == "trained")
-    assert (trained["steps"], trained["step"] > 10) == (80, True)  # two steps an epoch
-    assert epochs_after_the_last_start(out) == [float(n) for n in range(trained["step"] // 2 + 1, 41)]
+    assert (trained["steps"], trained["step"] > 4) == (40, True)  # two steps an epoch
+    assert epochs_after_the_last_start(out) == [float(n) for n in range(trained["step"] // 2 + 1, 21)]
     assert {f.name for f in out.iterdir()} == FINISHED
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.jobs import zoo
 from striate.models import REGISTRY
 from striate.records import zoo as table

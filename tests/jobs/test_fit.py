@@ -264,7 +264,7 @@ class Stopper:
 
 def test_an_interrupt_at_any_call_changes_no_number(place: Path, tmp_path: Path, monkeypatch) -> None:
     data = draw(place / "many", 110)
-    plan = dataclasses.replace(plan_of(data, PLAN, scratch=False), work_s=0.2)
+    plan = dataclasses.replace(plan_of(data, PLAN, scratch=False), work_s=0.1)
     monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "other"))
     fit.run(plan, out=tmp_path / "whole", progress=NoProgress())
     whole = json.loads((tmp_path / "whole/metrics.json").read_text())

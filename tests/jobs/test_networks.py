@@ -9,8 +9,8 @@ import time
 import pytest
 import torch
 
-from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.core.meta import shapes_only
 from striate.jobs import models, show
 from striate.models import REGISTRY
 from striate.records import zoo as table

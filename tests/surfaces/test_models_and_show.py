@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from striate.cli.app import app
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY, entries
 
 TOTALS = ("params", "weights", "units", "connections", "macs", "activation_bytes")

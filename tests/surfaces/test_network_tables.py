@@ -110,13 +110,6 @@ def test_bench_prints_a_table_and_json(tmp_path: Path) -> None:
     assert invoke("bench", "lenet5", "--batch", "0").exit_code == 2
 
 
-def test_keras_table_is_checked_row_by_row() -> None:
-    out = invoke("models", "--table", "keras").stdout
-    assert "138,357,544" in out
-    assert "rows agree with the networks" in out
-    assert len(json.loads(invoke("models", "--table", "keras", "--json").stdout)) == 21
-
-
 def test_bubble_labels_do_not_overlap() -> None:
     """Of thirty networks within one percent, the best is labelled, and every bubble has a tooltip."""
     points = [Bubble(name=f"network_{i}", cost=1e9 * (1 + 0.01 * i), top1=75 + 0.03 * i, params=10) for i in range(30)]

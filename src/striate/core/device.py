@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from striate.core.errors import PlanError
 from striate.core.memory import available_bytes
@@ -91,33 +89,3 @@ def ran_out_of_memory(error: BaseException) -> bool:
 def cpu_threads() -> int:
     """Number of processors that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-
-
-@contextmanager
-def shapes_only() -> Iterator[None]:
-    """Create tensors on the meta device: a network built in this block has names and shapes, but no values.
-
-    Building a network takes milliseconds here. Random initialisation is skipped: on the meta device it has no effect,
-    but its first call makes PyTorch load its compiler, which takes longer than everything else.
-
-    Example:
-        >>> from striate.models import REGISTRY
-        >>> with shapes_only():
-        ...     model = REGISTRY.get("vgg19").create()
-        >>> model.head.logits_layer.weight.is_meta
-        True
-    """
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    class NoRandomInit(TorchDispatchMode):
-        @classmethod
-        def _should_skip_dynamo(cls) -> bool:
-            return False  # True would load the compiler
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            random_init = torch.Tag.nondeterministic_seeded in func.tags and func._schema.is_mutable
-            return args[0] if random_init and args[0].is_meta else func(*args, **(kwargs or {}))
-
-    with torch.device("meta"), NoRandomInit():
-        yield

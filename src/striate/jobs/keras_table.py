@@ -19,7 +19,7 @@ from typing import Literal
 
 from torch import nn
 
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY, StagedModel
 from striate.records.io import from_json
 from striate.records.sizes import SizeRecord

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from striate import models, sizing
 from striate.core.cancel import CancelToken
-from striate.core.device import shapes_only
 from striate.core.errors import PlanError
 from striate.core.events import ProgressCallback
+from striate.core.meta import shapes_only
 from striate.records.plans import ShowPlan
 from striate.records.sizes import SizeRecord
 from striate.weights import trained

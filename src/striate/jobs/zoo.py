@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from striate import models, sizing
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.records import io
 from striate.records.sizes import SizeTotals
 from striate.records.zoo import FORMAT, TABLE, Zoo, ZooRow

@@ -12,8 +12,8 @@ from typing import final
 import torch
 from torch import nn
 
-from striate.core.device import shapes_only
 from striate.core.errors import PlanError
+from striate.core.meta import shapes_only
 from striate.core.paper import Paper
 from striate.models import ImageModel
 from striate.models.registry import REGISTRY, Entry, Task

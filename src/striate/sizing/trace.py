@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from striate.core.meta import by_name, plain_result
 from striate.records.sizes import LayerRow
 from striate.sizing import rules
 from striate.sizing.field import Field
 from striate.sizing.rules import ReceptiveField
-from striate.sizing.shapes import plain_result
 
 ONE_LAYER = (nn.LocalResponseNorm,)
 """Modules that count as one layer although they run several operations."""
@@ -124,12 +124,7 @@ class _Tracer(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         """Run an operation and record it."""
-        arguments = {
-            argument.name: args[position]
-            if position < len(args)
-            else (kwargs or {}).get(argument.name, argument.default_value)
-            for position, argument in enumerate(func._schema.arguments)
-        }
+        arguments = by_name(func, args, kwargs or {})
         result = plain_result(func, arguments)
         if result is None:
             result = func(*args, **(kwargs or {}))

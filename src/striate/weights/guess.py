@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from striate.core.device import shapes_only
 from striate.core.errors import CheckpointError
+from striate.core.meta import shapes_only
 from striate.core.preprocess import Preprocess
 from striate.models import Entry
 from striate.weights import maps

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.core.device import shapes_only
 from striate.core.errors import InputShapeError, PlanError
 from striate.core.events import NoProgress
+from striate.core.meta import shapes_only
 from striate.jobs import train
 from striate.models import REGISTRY, Backbone, DenseModel, ImageModel, entries
 from striate.models.fcn import TINY as TINY_FCN

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from striate.core.device import shapes_only
 from striate.core.errors import PlanError
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY, ImageModel
 from striate.models.googlenet import (
     TABLE_1,

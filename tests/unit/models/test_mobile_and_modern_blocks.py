@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY
 from striate.models.convnext import ConvNeXt, ConvNeXtSpec, LayerScale
 from striate.models.convnext_v2 import GlobalResponseNorm

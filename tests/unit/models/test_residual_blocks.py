@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.core.device import shapes_only
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY
 from striate.models.cifar_resnet import PADDED, CifarResNet, make_padded
 from striate.models.resnet import BasicSpec, BottleneckSpec, Place, ResNet, ResNetSpec, unit_places

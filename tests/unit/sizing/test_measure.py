@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from striate.core.device import shapes_only
 from striate.core.errors import PlanError
+from striate.core.meta import shapes_only
 from striate.models import REGISTRY
 from striate.nn.heads import pooled_head
 from striate.nn.network import Network

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from striate.core.device import shapes_only
 from striate.core.errors import CheckpointError, PlanError, UnknownModelError, UnknownWeightsError
+from striate.core.meta import shapes_only
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
 from striate.nn.drop import StochasticDepth
