@@ -6,11 +6,10 @@ would unpack to an implausible size are refused.
 
 from __future__ import annotations
 
-import gzip
+import contextlib
 import hashlib
 import lzma
 import stat
-import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,8 @@ import numpy as np
 
 from striate.core import atomic, paths
 from striate.core.errors import DataError
+from striate.core.reading import reading
+from striate.data import tar
 from striate.data.column import TextColumn
 from striate.data.layout import Listing
 from striate.data.stores import Store, TarStore, ZipStore
@@ -35,8 +36,11 @@ FREE_BYTES = 1 << 30
 """This many bytes are always allowed, at any ratio."""
 
 _CHUNK = 1 << 20
-_TAR_ERRORS = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError)
+_GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\0"
+_XZ_MEMORY = 256 << 20
+_ZIP_UTF8 = 0x800
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_AGAIN = "download or create it again"
 
 
 def listing(path: Path) -> Listing:
@@ -45,10 +49,12 @@ def listing(path: Path) -> Listing:
     Raises:
         DataError: It is damaged, hostile, or compressed with an unsupported method.
     """
-    try:
-        return _zip(path) if path.name.lower().endswith(".zip") else _tar(path)
-    except (*_TAR_ERRORS, zipfile.BadZipFile) as error:
-        raise DataError(f"the archive {path} cannot be read: {error}", hint="download or create it again") from error
+    if path.name.lower().endswith(".zip"):
+        with reading(path, DataError, "a zip archive", hint=_AGAIN):
+            return _zip(path)
+    plain = _unpacked(path)
+    with reading(path, DataError, "a tar archive", hint=_AGAIN):
+        return _tar(path, plain)
 
 
 def _checked(path: Path, name: str) -> str:
@@ -79,20 +85,19 @@ def _refuse_twins(path: Path, files: Sequence[str]) -> None:
         raise DataError(f"the archive {path} has two members called {twin!r}", hint="create it again")
 
 
-def _tar(path: Path) -> Listing:
-    plain = path if path.name.lower().endswith(".tar") else _unpacked(path)
+def _tar(path: Path, plain: Path) -> Listing:
     files: list[str] = []
     folders: set[str] = set()
     places: list[tuple[int, int]] = []
-    with tarfile.open(plain, "r:") as archive:
-        for member in _members(archive):
+    with plain.open("rb", buffering=0) as stream:
+        for member in tar.members(stream):
             _refuse_bomb(path, len(files) + len(folders), 0)
             name = _checked(path, member.name)
-            if member.isdir():
+            if member.kind == "folder":
                 folders.add(name)
-            elif member.isreg() and not member.issparse():
+            elif member.kind == "file":
                 files.append(name)
-                places.append((member.offset_data, member.size))
+                places.append((member.offset, member.size))
             else:
                 raise DataError(
                     f"the archive {path} holds a link, device or sparse file: {name!r}",
@@ -107,54 +112,73 @@ def _tar(path: Path) -> Listing:
     return Listing(files=files, folders=frozenset(folders), choose=choose)
 
 
-def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    while (member := archive.next()) is not None:
-        yield member
-        # tarfile would keep about a kilobyte per member
-        archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
-
-
 def _unpacked(path: Path) -> Path:
-    """The decompressed tar, written once to the cache and kept until the archive changes."""
+    """The tar itself, or its decompressed content, written once to the cache and kept until the archive changes."""
+    with reading(path, DataError, "an archive", hint=_AGAIN), path.open("rb") as source:
+        begin = source.read(len(_XZ))
+    if not begin.startswith((_GZIP, _XZ)):
+        return path
     found = path.stat()
     owner = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
-    state = hashlib.sha256(f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}".encode()).hexdigest()[:16]
+    state = hashlib.sha256(
+        f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}".encode()
+    ).hexdigest()[:16]
     folder = paths.home() / "archives"
     target = folder / f"{owner}-{state}.tar"
     if not target.exists():
         atomic.make_folder(folder)
-        opener = lzma.open if path.name.lower().endswith("xz") else gzip.open
-        with opener(path) as source, atomic.replacing(target) as stream:
-            _copy(path, source, stream)
+        with atomic.replacing(target) as stream:
+            done = 0
+            for chunk in _decompressed(path, gzipped=begin.startswith(_GZIP)):
+                done += len(chunk)
+                _refuse_bomb(path, 0, done)
+                stream.write(chunk)
         for stale in set(folder.glob(f"{owner}-*.tar")) - {target}:
             stale.unlink(missing_ok=True)
     return target
 
 
-def _copy(path: Path, source: IO[bytes] | gzip.GzipFile | lzma.LZMAFile, target: IO[bytes]) -> None:
-    done = 0
-    while True:
-        try:
-            chunk = source.read(_CHUNK)
-        except _TAR_ERRORS as error:  # caught here so that it is not reported as a failure to write
-            raise DataError(f"the archive {path} is damaged: {error}", hint="download or create it again") from error
-        if not chunk:
-            return
-        done += len(chunk)
-        _refuse_bomb(path, 0, done)
-        target.write(chunk)
+def _decompressed(path: Path, *, gzipped: bool) -> Iterator[bytes]:
+    """The content of a compressed file, which may be several compressed streams in a row, in pieces."""
+    with reading(path, DataError, "a compressed tar archive", hint=_AGAIN), path.open("rb") as source:
+        data = b""
+        while data or (data := source.read(_CHUNK)):
+            data = yield from (_gunzipped(source, data) if gzipped else _unxzed(source, data))
+            data = data.lstrip(b"\0")  # padding
+
+
+def _gunzipped(source: IO[bytes], data: bytes) -> Iterator[bytes]:
+    """One gzip stream; returns the bytes after it that have been read."""
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    while not stream.eof:
+        yield stream.decompress(data, _CHUNK)
+        data = stream.unconsumed_tail or (b"" if stream.eof else source.read(_CHUNK))
+        if not data and not stream.eof:
+            raise EOFError("it is cut short")
+    return stream.unused_data
+
+
+def _unxzed(source: IO[bytes], data: bytes) -> Iterator[bytes]:
+    """One xz stream; returns the bytes after it that have been read."""
+    stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+    while not stream.eof:
+        yield stream.decompress(data, _CHUNK)
+        data = source.read(_CHUNK) if stream.needs_input and not stream.eof else b""
+        if stream.needs_input and not data and not stream.eof:
+            raise EOFError("it is cut short")
+    return stream.unused_data
 
 
 def _zip(path: Path) -> Listing:
     files: list[str] = []
     folders: set[str] = set()
     rows: list[tuple[int, int, int, int, int]] = []
-    unpacked = 0
+    unpacked, end = 0, path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
             unpacked += member.file_size
             _refuse_bomb(path, len(files) + len(folders), unpacked)
-            name = _checked(path, member.filename.replace("\\", "/"))
+            name = _checked(path, _zip_name(member))
             kind = stat.S_IFMT(member.external_attr >> 16)
             if member.is_dir():
                 folders.add(name)
@@ -167,6 +191,8 @@ def _zip(path: Path) -> Listing:
                     f"the archive {path} holds {name!r}, which is encrypted or compressed with an unsupported method",
                     hint="create it again without a password, stored or deflated",
                 )
+            elif member.header_offset < 0 or member.header_offset + member.compress_size > end:
+                raise DataError(f"the archive {path} is cut short or damaged: {name!r} is not inside", hint=_AGAIN)
             else:
                 files.append(name)
                 size = (member.compress_size, member.file_size)
@@ -178,3 +204,12 @@ def _zip(path: Path) -> Listing:
         return ZipStore(path, TextColumn(files[i] for i in chosen), table[chosen])
 
     return Listing(files=files, folders=frozenset(folders), choose=choose)
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """The path of a member. Many programs write UTF-8 without saying so, which zipfile decodes as code page 437."""
+    name = member.orig_filename
+    if not member.flag_bits & _ZIP_UTF8:
+        with contextlib.suppress(UnicodeError):
+            name = name.encode("cp437").decode()
+    return name.replace("\\", "/")
