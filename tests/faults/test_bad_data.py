@@ -84,8 +84,10 @@ def test_a_class_that_is_only_tested(tmp_path: Path) -> None:
 def test_splits_without_one_for_training(tmp_path: Path) -> None:
     for name in ("val/a/1.png", "val/b/1.png", "test/a/1.png", "test/b/1.png"):
         image(tmp_path / name)
-    with pytest.raises(DataError, match="no split for training"):
-        scan(tmp_path)
+    index = scan(tmp_path)
+    assert index.splits == ("test", "test", "validation", "validation")
+    with pytest.raises(DataError, match="no training images: its splits are test and validation"):
+        Classification.read(index)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
@@ -129,7 +131,8 @@ def test_a_file_that_is_far_too_big_is_not_read(pets: Path) -> None:
         ("path,label\ncat/1.png,cat,extra\n", "line 2: the row has 3 cells, the header 2"),
         ("path,label\ncat/1.png,cat\n", "one class only"),
         ("path,age\ncat/1.png,3\n", "has no column 'label'; its annotation columns: age"),
-        ("path,label,split\ncat/1.png,cat,val\ndog/1.png,dog,test\n", "no split for training"),
+        ("path,label,split\ncat/1.png,cat,val\ndog/1.png,dog,test\n", "no training images: its splits"),
+        ("path,label,split\ncat/1.png,cat,test\ndog/1.png,dog,Test Set\n", "no training images: its splits are test"),
     ],
 )
 def test_manifests(pets: Path, text: str, message: str) -> None:

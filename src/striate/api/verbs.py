@@ -283,7 +283,7 @@ def predict(
 
 @checked_arguments
 def check(data: str | Path, *, root: str | Path | None = None, progress: ProgressCallback | None = None) -> CheckRecord:
-    """Check labelled images before training: classes, unreadable files, duplicates, contradicting labels.
+    """Check labelled images before training: classes, unreadable files, exact duplicates, contradicting labels.
 
     Args:
         data: As `fit` takes it.

@@ -37,7 +37,7 @@ def check(
 ) -> None:
     """Check a dataset before training.
 
-    Lists the classes and reports unreadable files, duplicates, conflicting labels and other issues.
+    Lists the classes and reports unreadable files, exact duplicates, conflicting labels and other issues.
     """
     if augment is None and (network is not None or out is not None):
         raise typer.BadParameter("--network and --out are only allowed with --augment RECIPE")

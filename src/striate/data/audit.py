@@ -148,7 +148,7 @@ def _duplicates(index: ImageIndex, copies: Sequence[Sequence[int]]) -> Iterable[
         yield _issue(
             "duplicate",
             files,
-            f"{plural(spare, 'exact duplicate')}; a random split keeps duplicates in the same set",
+            f"{plural(spare, 'exact duplicate')}; a random split keeps them in the same set, but not near copies",
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from striate.core.errors import DataError
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.layout import Listing, arrange, name_splits, natural
+from striate.data.split_names import TRAIN
 from striate.data.stores import Store
 
 LABEL = "label"
@@ -98,15 +99,14 @@ def from_columns(
         kind: As in `ImageIndex`.
         names: Unique paths.
         annotations: Columns by name.
-        splits: The split of each image as the source names it; a ``val`` without a ``test`` becomes the test split.
+        splits: The split of each image as the source names it; a ``val`` without a ``test`` becomes the test split. If
+            all are ``train``, there are no splits.
         groups: The group of each image.
         store: Reads them, in this order.
         skipped: What was left out.
-
-    Raises:
-        DataError: There are splits, and none is for training.
     """
-    roles = name_splits(set(splits)) if splits is not None and len(set(splits)) > 1 else None
+    found = set(splits or ())
+    roles = name_splits(found) if found - {TRAIN} else None
     return ImageIndex(
         source=source,
         kind=kind,
@@ -119,14 +119,20 @@ def from_columns(
     )
 
 
-def from_listing(source: str, kind: str, listing: Listing) -> ImageIndex:
+def from_listing(source: str, kind: str, listing: Listing, *, as_classes: bool = False) -> ImageIndex:
     """An index of the files in a folder or archive.
+
+    Args:
+        source: The data as the user named it.
+        kind: As in `ImageIndex`.
+        listing: Its files.
+        as_classes: Whether every folder is a class, even one that is called like a split.
 
     Raises:
         DataError: There is no image in a class folder, or the layout contradicts itself.
     """
     try:
-        found = arrange(listing.files, listing.folders)
+        found = arrange(listing.files, listing.folders, source=source, as_classes=as_classes)
     except DataError as error:
         raise DataError(f"{source}: {error.message}", hint=error.hint) from error
     return from_columns(

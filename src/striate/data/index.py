@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from striate.core.errors import DataError
+from striate.core.reading import reason
 from striate.core.registry import nearest
 from striate.core.words import command_line
 from striate.data import archive, folder, manifest, standard
+from striate.data.class_folders import AS_CLASSES
 from striate.data.column import TextColumn
 from striate.data.image_index import ImageIndex, from_columns, from_listing
 from striate.data.layout import is_archive, is_image
 from striate.data.stores import FileStore
 
-__all__ = ["ImageIndex", "scan"]
+__all__ = ["ImageIndex", "dataset_name", "scan"]
 
 _FORMS = "give a folder with one folder per class, a .csv or .parquet manifest, a .tar or .zip, or a standard set"
+
+
+def dataset_name(data: str) -> str:
+    """The name of a dataset, for the folder of a run: that of the file or folder, without extensions.
+
+    Example:
+        >>> dataset_name("photos/flowers.tar.gz"), dataset_name("classes:photos/pets/")
+        ('flowers', 'pets')
+    """
+    return Path(data.removeprefix(AS_CLASSES)).expanduser().resolve().name.split(".")[0]
 
 
 def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
@@ -23,6 +36,7 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
 
     Args:
         data: A folder, a manifest, an archive, or (as a string) the name of a standard set; ``./digits`` is a folder.
+            ``classes:photos`` is the folder or archive ``photos`` with one folder per class, whatever they are called.
         root: The folder with the files of a standard set; None for ``digits``, which needs none.
 
     Raises:
@@ -30,30 +44,45 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
     """
     if isinstance(data, str) and data in standard.NAMES:
         return standard.load(data, None if root is None else Path(root))
-    path, source = Path(data).expanduser(), str(data)
-    if path.is_dir():
-        return from_listing(source, "folder", folder.listing(path))
-    if not path.exists():
-        close = nearest(source, list(standard.NAMES))
-        raise DataError(
-            f"there is no file or folder {source!r}",
-            hint=f"did you mean the standard set {' or '.join(close)}?" if close else _FORMS,
-        )
+    source = str(data)
+    as_classes = isinstance(data, str) and data.startswith(AS_CLASSES)
+    path = Path(source.removeprefix(AS_CLASSES) if as_classes else source).expanduser()
+    if _is_folder(path, source):
+        return from_listing(source, "folder", folder.listing(path), as_classes=as_classes)
     if is_archive(path.name):
-        return from_listing(source, "archive", archive.listing(path))
+        return from_listing(source, "archive", archive.listing(path), as_classes=as_classes)
+    if as_classes:
+        raise DataError(f"{source} is no folder and no archive", hint=f"{AS_CLASSES} is for class folders only")
     if path.suffix.lower() in manifest.ENDINGS:
         table = manifest.read(path)
-        names = TextColumn(table.names)
         return from_columns(
             source=source,
             kind="manifest",
-            names=names,
+            names=TextColumn(table.names),
             annotations={name: TextColumn(cells) for name, cells in table.annotations.items()},
             splits=table.splits,
             groups=table.groups,
-            store=FileStore(path.parent, names),
+            store=FileStore(path.parent, TextColumn(table.files)),
         )
     if is_image(path.name):
         to_classify = command_line("striate", "predict", "MODEL", path)
         raise DataError(f"{source} is a single image, not a dataset", hint=f"to classify it, use {to_classify}")
     raise DataError(f"{source} is not a dataset in a known format", hint=_FORMS)
+
+
+def _is_folder(path: Path, source: str) -> bool:
+    """Whether a path is a folder and not a file.
+
+    Raises:
+        DataError: It is neither, or it cannot be looked up.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        close = nearest(source, list(standard.NAMES))
+        raise DataError(
+            f"there is no file or folder {source!r}",
+            hint=f"did you mean the standard set {' or '.join(close)}?" if close else _FORMS,
+        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{source!r} cannot be read: {reason(error)}", hint=_FORMS) from error

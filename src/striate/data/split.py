@@ -1,8 +1,8 @@
 """Reproducible training, validation and test sets that do not change when images are added.
 
 The set of an image is decided by a threshold on a hash of its content (or of its group's name) and the seed: 60 %
-training, 20 % validation, 20 % test. Duplicates therefore always land in the same set, and adding or removing other
-images moves none.
+training, 20 % validation, 20 % test. Exact duplicates therefore always land in the same set (near copies have other
+hashes), and adding or removing other images moves none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from striate.core import seed as keyed
 from striate.core.errors import DataError
 from striate.data.image_index import ImageIndex
-from striate.data.layout import TEST, TRAIN, VALIDATION
+from striate.data.split_names import TEST, TRAIN, VALIDATION
 
 TRAIN_SHARE = 0.6
 VALIDATION_SHARE = 0.2

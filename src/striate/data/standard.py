@@ -15,7 +15,8 @@ from striate.core.errors import DataError
 from striate.data import archive, folder
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.image_index import LABEL, ImageIndex, from_columns, from_listing
-from striate.data.layout import ARCHIVES, TEST, TRAIN
+from striate.data.layout import ARCHIVES
+from striate.data.split_names import TEST, TRAIN
 from striate.data.standard_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST
 from striate.data.stores import ArrayStore, JointStore, file_stamp
 

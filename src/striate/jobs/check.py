@@ -12,7 +12,7 @@ from striate.core.events import NoProgress, ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.digest import digests
 from striate.data.headers import headers
-from striate.data.image_index import ImageIndex
+from striate.data.index import ImageIndex, dataset_name
 from striate.data.loaders import batches
 from striate.jobs import dataset, preview
 from striate.models import REGISTRY
@@ -55,7 +55,7 @@ def run(plan: CheckPlan, *, progress: ProgressCallback | None = None, cancel: Ca
         if shape is None:
             side = round(min(seen.middle_side(readable) or asked.side, asked.side))
             shape = (3, side, side)
-        path = asked.out or f"{Path(plan.data).name.split('.')[0]}-{title(asked.recipe)}.png"
+        path = asked.out or f"{dataset_name(plan.data)}-{title(asked.recipe)}.png"
         write_bytes(Path(path), preview.drawn(data, seen, readable, asked, varies, default_preprocess(shape)))
         progress.step(1)
     return CheckRecord(

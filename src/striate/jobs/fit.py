@@ -22,6 +22,7 @@ from striate.core.errors import DataError, JobCancelled, StriateError
 from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
 from striate.data.digest import write_set
+from striate.data.index import dataset_name
 from striate.data.split import Splits
 from striate.inference.predict import Outputs
 from striate.jobs import dataset, run_files, run_folder
@@ -128,7 +129,7 @@ def run(
     prepared = prepare(plan, progress)
     # The folder is claimed only now: a typing error in the plan leaves none that would refuse the corrected plan.
     with (
-        run_folder.reserved(out, Path(plan.data).name.split(".")[0]) as where,
+        run_folder.reserved(out, dataset_name(plan.data)) as where,
         run_folder.claim("fit", plan, where) as claim,
     ):
         progress = ProgressCallbacks(progress, run_folder.LogFile(claim.folder / run_folder.LOG))

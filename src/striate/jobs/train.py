@@ -18,6 +18,7 @@ from striate.core.preprocess import Preprocess
 from striate.core.processes import launched
 from striate.core.seed import derive
 from striate.core.words import command_line
+from striate.data.index import dataset_name
 from striate.jobs import dataset, run_folder
 from striate.jobs.train_record import TrainOutcome, record
 from striate.jobs.train_steps import Run, prepare, test, train
@@ -82,7 +83,7 @@ def run(
         return finished
     if launched() > 1 and out is None:
         raise PlanError("several processes need one folder that they all know", hint="name it with --out")
-    with run_folder.reserved(out, f"{plan.network}-{Path(plan.data).name.split('.')[0]}") as where:
+    with run_folder.reserved(out, f"{plan.network}-{dataset_name(plan.data)}") as where:
         ranks = Ranks(pick(plan.device), trackers=runtime.trackers, folder=where / "trackers")
         progress = (progress or NoProgress()) if ranks.first else NoProgress()
         labelled = dataset.read(plan.task, plan.data, plan.root)

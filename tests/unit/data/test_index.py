@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.core.errors import ImageError
+from striate.core.errors import DataError, ImageError
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.index import ImageIndex, scan
 from striate.data.layout import natural
@@ -124,31 +124,43 @@ def test_spellings_of_splits(tmp_path: Path, spelling: str, split: str) -> None:
 
 
 def test_classes_that_are_called_like_splits(tmp_path: Path) -> None:
-    index = scan(fill(tmp_path, "train/1.png", "plane/1.png", "test/1.png"))
+    fill(tmp_path, "train/1.png", "plane/1.png", "test/1.png")
+    with pytest.raises(DataError, match=rf"'plane' stands beside them.*classes:{tmp_path}"):
+        scan(tmp_path)
+    index = scan(f"classes:{tmp_path}")
     assert classes(index) == ("plane", "test", "train")
     assert index.splits is None
 
 
-def test_a_lone_split_is_a_wrapper(tmp_path: Path) -> None:
-    index = scan(fill(tmp_path, "test/a/1.png", "test/b/1.png"))
+def test_a_lone_split(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path / "one", "train/a/1.png", "train/b/1.png"))
     assert classes(index) == ("a", "b")
     assert index.splits is None
+    index = scan(fill(tmp_path / "two", "test/a/1.png", "test/b/1.png"))
+    assert classes(index) == ("a", "b")
+    assert index.splits == ("test", "test")
+    assert scan(tmp_path / "two/test").splits is None
 
 
 def test_what_is_no_image_is_named(tmp_path: Path) -> None:
     fill(tmp_path, "a/1.png", "b/1.png", "loose.png")
-    for name in ("a/notes.txt", "a/Thumbs.db", "a/.DS_Store", "README.md", "b/photo.heic"):
+    for name in ("a/notes.txt", "a/Thumbs.db", "a/.DS_Store", "README.md"):
         (tmp_path / name).write_text("x")
+    fill(tmp_path, ".net/1.png", ".git/objects/1.png")
     index = scan(tmp_path)
     assert len(index) == 2
-    assert set(index.skipped) == {"a/notes.txt", "b/photo.heic", "loose.png"}
+    assert set(index.skipped) == {"a/notes.txt", "loose.png", ".net/1.png"}
 
 
 def test_links_are_followed_and_circles_are_not(tmp_path: Path) -> None:
     fill(tmp_path, "data/a/1.png", "elsewhere/2.png")
     (tmp_path / "data/b").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "data/a/again").symlink_to(tmp_path / "data")
-    assert list(scan(tmp_path / "data").names) == ["a/1.png", "b/2.png"]
+    (tmp_path / "data/a/self.png").symlink_to("self.png")
+    index = scan(tmp_path / "data")
+    assert list(index.names) == ["a/1.png", "a/self.png", "b/2.png"]
+    with pytest.raises(ImageError, match=r"a/self\.png cannot be read"):
+        index.read(1)
 
 
 def test_stamps_change_with_the_file(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from striate.core.errors import DataError
 from striate.data.column import CategoryColumn
 from striate.data.image_index import ImageIndex
 from striate.data.labels import class_column, listed
-from striate.data.layout import TEST, TRAIN, VALIDATION
 from striate.data.split import Splits
+from striate.data.split_names import TEST, TRAIN, VALIDATION
 from striate.records.results import DataIssue
 
 IMBALANCE = 5
@@ -25,9 +25,14 @@ def training_column(index: ImageIndex) -> CategoryColumn:
     """`class_column` of data that a classifier can be trained on.
 
     Raises:
-        DataError: As `class_column`; or there is one class only, or a class without a training image.
+        DataError: As `class_column`; or there is one class only, or a class or the whole data without a training image.
     """
     column = class_column(index)
+    if index.splits is not None and TRAIN not in index.splits:
+        raise DataError(
+            f"{index.source} has no training images: its splits are {' and '.join(sorted(set(index.splits)))}",
+            hint="add a train folder or split; striate eval MODEL DATA evaluates a model on such data",
+        )
     if len(column.values) < 2:
         raise DataError(
             f"{index.source} has one class only: {', '.join(map(repr, column.values))}",
