@@ -14,7 +14,8 @@ from PIL import Image
 
 from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
-from striate.data.decode import decode, probe
+from striate.data.decode import decode
+from striate.data.opened import probe
 
 LOOK = Preprocess(size=(32, 32))
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from striate.core.words import plural
-from striate.data.headers import Headers, Trait, headers
+from striate.data.headers import Headers, Trait, headers, narrow
 from striate.data.image_index import LABEL, ImageIndex
 from striate.records.results import DataIssue
 
@@ -24,11 +24,13 @@ MAX_FILES = 1_000
 
 _TRAITS = (
     (Trait.CMYK, "mode", "in CMYK; converted to RGB without a colour profile"),
-    (Trait.DEEP, "mode", "in greyscale of 16 bits; converted to 8 bits"),
+    (Trait.DEEP, "mode", "of more than 8 bits per channel; converted to 8 bits"),
     (Trait.PALETTE, "mode", "with a palette; converted to RGB"),
     (Trait.ALPHA, "mode", "with transparency; composited on white"),
     (Trait.TURNED, "orientation", "stored rotated or mirrored; the EXIF orientation is applied"),
     (Trait.ANIMATED, "animated", "animated; the first frame is used"),
+    (Trait.PAGES, "pages", "of several pages; the first page is used"),
+    (Trait.METADATA, "metadata", "whose metadata is damaged or too long; read without it"),
 )
 
 
@@ -157,6 +159,9 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[D
         files = _names(index, usable[(seen.traits[usable] & trait) > 0])
         if files:
             yield _issue(kind, files, f"{plural(len(files), 'image')} {words}")
+    dark = narrow(index, usable[(seen.traits[usable] & Trait.DEEP) > 0])
+    if dark.common:
+        yield _issue("levels", _names(index, np.array(dark.positions)), str(dark))
     usable = usable[seen.width[usable] > 0]
     if not len(usable):
         return

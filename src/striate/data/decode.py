@@ -1,8 +1,9 @@
 """Decoding: encoded bytes to the pixels that a network takes.
 
 Unusual images are handled as follows. The EXIF orientation is applied. Transparency is composited on white. Palettes
-and CMYK become RGB. 16-bit grey is divided by 257; 16-bit colour keeps its high byte, as Pillow reads it. An animation
-gives its first frame. Nothing else is changed, and Pillow's own limits and settings are left alone.
+and CMYK become RGB. Grey of more than 8 bits is divided by what its file says of white; 16-bit colour keeps its high
+byte, as Pillow reads it. An animation gives its first frame, a file of several pages its first page. Metadata that is
+damaged, or too long for Pillow, is left out. Nothing else is changed, and Pillow's own settings are left alone.
 
 The resize is the one that the published weights were trained with: torchvision's on Pillow, which resizes the shorter
 side and then crops the centre. Only the pixels that the crop keeps are computed.
@@ -10,20 +11,15 @@ side and then crops the centre. Only the pixels that the crop keeps are computed
 
 from __future__ import annotations
 
-import functools
 import io
-import struct
-import zlib
-from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, TiffImagePlugin
 
-from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
-
-MAX_PIXELS = 64_000_000
-"""Images with more pixels are refused before they are decoded; in colour, this many take 192 MB."""
+from striate.data import levels, metadata
+from striate.data.footprint import MAX_PIXELS, refuse_bytes, refuse_pixels
+from striate.data.opened import OpenedImage, RawImage, opened, probe, transparent
 
 _EXACT_GAP = 3.0
 """A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size if this many decoded pixels remain for each output pixel, along
@@ -32,25 +28,12 @@ each side. On detailed photos, the mean difference to the full decode is then 0.
 _FAST_GAP = 1.5
 """The same for the fast resize, with a mean difference of 1.2 to 1.5 of 255."""
 
-# EPS is left out on purpose: Pillow passes it to Ghostscript, which executes it.
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_STRIP_PIXELS = 1 << 20
+"""Larger images are converted strip by strip, so that no second copy of the whole is held."""
 
-# The exceptions that Pillow's readers raise on damaged files.
-_DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
+_PASS_BYTES = 128 << 20
+"""Pillow resizes the width first. If that needs more memory, as in an image far higher than wide, rows are averaged
+before."""
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -60,7 +43,6 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
-_ORIENTATION = 274
 _TURNS = {  # EXIF orientation: swap the axes, then flip left to right, then top to bottom
     2: (False, True, False),
     3: (False, True, True),
@@ -70,65 +52,9 @@ _TURNS = {  # EXIF orientation: swap the axes, then flip left to right, then top
     7: (True, True, True),
     8: (True, False, True),
 }
-_SIDEWAYS = (5, 6, 7, 8)
 _UPRIGHT = (False, False, False)
 
 Box = tuple[float, float, float, float]
-RawImage = bytes | np.ndarray | Image.Image
-"""Encoded bytes, uint8 pixels ``[h, w]`` or ``[h, w, 3]``, or a PIL image."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageInfo:
-    """The contents of an image's header.
-
-    Args:
-        width: In pixels, as stored, before the EXIF orientation is applied.
-        height: In pixels, as stored.
-        mode: Pillow's name of the pixel type: ``RGB``, ``L``, ``P``, ``CMYK``, ``I;16``, ...
-        format: ``JPEG``, ``PNG``, ...
-        frames: More than 1 for an animation.
-        orientation: EXIF orientation, 1 (upright) to 8.
-        transparent: Whether there is an alpha channel or a transparent colour.
-    """
-
-    width: int
-    height: int
-    mode: str
-    format: str
-    frames: int
-    orientation: int
-    transparent: bool
-
-    @property
-    def shown(self) -> tuple[int, int]:
-        """Width and height in pixels after the EXIF orientation is applied."""
-        return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
-
-
-def probe(raw: RawImage) -> ImageInfo:
-    """Read an image's header. No pixel is decoded, so images of any size are allowed.
-
-    Args:
-        raw: As in `decode`; the format of an array is "".
-
-    Raises:
-        ImageError: The bytes are not an image in a supported format.
-    """
-    pil_image = _opened(raw)
-    try:
-        return ImageInfo(
-            width=pil_image.width,
-            height=pil_image.height,
-            mode=pil_image.mode,
-            format=pil_image.format or "",
-            # The second frame of a phone's MPO is a view or a depth map, and TIFF counts pages: neither is animated.
-            frames=1 if pil_image.format in ("MPO", "TIFF") else int(getattr(pil_image, "n_frames", 1)),
-            orientation=_orientation(pil_image),
-            transparent=_transparent(pil_image),
-        )
-    except _DAMAGE as error:
-        raise ImageError(f"the image's header is damaged: {error}") from error
 
 
 def decode(raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -147,20 +73,9 @@ def decode(raw: RawImage, preprocess: Preprocess, *, fast: bool = False, max_pix
 
     Raises:
         ImageError: The image is empty, damaged, too large, or in a format that is not supported.
+        OutOfMemoryError: There is not enough memory, which says nothing about the image.
     """
-    pil_image = _opened(raw)
-    _refuse_size(pil_image, max_pixels)
-    try:
-        if pil_image.format == "TIFF":
-            pil_image.load()  # Pillow applies the orientation of this format itself, and then forgets it
-        turn = _TURNS.get(_orientation(pil_image), _UPRIGHT)
-        size, box = _window(preprocess, *pil_image.size, turn)
-        box = _draft(pil_image, size, box, _FAST_GAP if fast else _EXACT_GAP)
-        plain = _plain(pil_image, grey=preprocess.channels == "grey")
-        resized = _resize(plain, size, box, _FILTERS[preprocess.interpolation], fast=fast)
-    except _DAMAGE as error:
-        raise ImageError(f"the image is damaged or cut short: {error}") from error
-    return _pixels(resized, turn, preprocess)
+    return opened(raw, lambda image: _decoded(image, preprocess, fast, max_pixels))
 
 
 def to_pixels(pil_image: Image.Image) -> np.ndarray:
@@ -168,11 +83,9 @@ def to_pixels(pil_image: Image.Image) -> np.ndarray:
 
     Raises:
         ImageError: It cannot be read.
+        OutOfMemoryError: There is not enough memory.
     """
-    try:
-        return np.array(_plain(ImageOps.exif_transpose(pil_image), grey=False))
-    except _DAMAGE as error:
-        raise ImageError(f"the image is damaged or cut short: {error}") from error
+    return opened(pil_image, _upright_pixels)
 
 
 def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:
@@ -194,49 +107,59 @@ def thumbnail(raw: bytes | np.ndarray, side: int = 160) -> bytes:
     return stream.getvalue()
 
 
-def _opened(raw: RawImage) -> Image.Image:
-    if isinstance(raw, Image.Image):
-        return raw.copy()  # decoding may change the image it is given
-    return Image.fromarray(raw) if isinstance(raw, np.ndarray) else _open(raw)
+def largest_sample(raw: RawImage) -> int | None:
+    """The largest sample of a PNG or TIFF that stores 16 bits, 0 to 65535; of colour, its high byte counts in full.
+
+    Returns:
+        None for an image of other depth.
+
+    Raises:
+        ImageError: As `decode` does.
+    """
+
+    def look(image: OpenedImage) -> int | None:
+        if levels.bits(image.pil, image.raw) != 16 or image.pil.mode in ("P", "PA"):
+            return None
+        grey = image.pil.mode.startswith("I")
+        bands = _loaded(image, MAX_PIXELS).split()
+        highest = max(int(band.getextrema()[1]) for band in bands[: 1 if len(bands) < 3 else 3])  # pyright: ignore[reportArgumentType]
+        return highest if grey else 256 * highest + 255 * (highest > 0)
+
+    return opened(raw, look)
 
 
-def _refuse_size(pil_image: Image.Image, max_pixels: int) -> None:
-    if pil_image.width * pil_image.height > max_pixels:
-        raise ImageError(
-            f"the image is {pil_image.width} x {pil_image.height} px, above the {max_pixels:,} pixels that are allowed",
-            hint="resize it first",
-        )
+def _loaded(image: OpenedImage, max_pixels: int) -> Image.Image:
+    """The image with its pixels decoded in full; a PIL image that was given stays as it is."""
+    refuse_pixels(image.pil, max_pixels)
+    refuse_bytes(image.pil, image.raw, image.pil.size)
+    if not image.raw:
+        return image.pil.copy()
+    image.pil.load()
+    return image.pil
 
 
-def _open(raw: bytes) -> Image.Image:
-    if not raw:
-        raise ImageError("the file is empty")
-    try:
-        return Image.open(io.BytesIO(raw), formats=_formats())
-    except Image.UnidentifiedImageError as error:
-        if raw[:64].isascii() and b"\0" not in raw[:64]:
-            raise ImageError("the file holds text, not an image") from error
-        raise ImageError("the file is not an image in a known format, or its header is damaged") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"the image is far too large to decode: {error}", hint="resize it first") from error
-    except _DAMAGE as error:
-        raise ImageError(f"the image's header is damaged: {error}") from error
+def _decoded(image: OpenedImage, preprocess: Preprocess, fast: bool, max_pixels: int) -> np.ndarray:
+    pil, full, orientation = image.pil, image.pil.size, image.metadata.orientation
+    refuse_pixels(pil, max_pixels)
+    meaning = image.levels
+    if isinstance(pil, TiffImagePlugin.TiffImageFile):
+        orientation = metadata.UPRIGHT  # Pillow applies it while it loads this format
+        pil = _loaded(image, max_pixels)
+    elif not image.raw:
+        pil = _loaded(image, max_pixels)
+    turn = _TURNS.get(orientation, _UPRIGHT)
+    size, box = _window(preprocess, *pil.size, turn)
+    box = _draft(pil, size, box, _FAST_GAP if fast else _EXACT_GAP)
+    refuse_bytes(pil, image.raw, full)
+    plain = _plain(pil, meaning, grey=preprocess.channels == "grey")
+    return _pixels(_resize(plain, size, box, _FILTERS[preprocess.interpolation], fast=fast), turn, preprocess)
 
 
-@functools.cache
-def _formats() -> tuple[str, ...]:
-    """The supported formats that this build of Pillow can read."""
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
-
-
-def _orientation(pil_image: Image.Image) -> int:
-    value = pil_image.getexif().get(_ORIENTATION, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _transparent(pil_image: Image.Image) -> bool:
-    return pil_image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in pil_image.info
+def _upright_pixels(image: OpenedImage) -> np.ndarray:
+    turned = isinstance(image.pil, TiffImagePlugin.TiffImageFile)
+    plain = _plain(_loaded(image, MAX_PIXELS), image.levels, grey=False)
+    turn = _TURNS.get(metadata.UPRIGHT if turned else image.metadata.orientation, _UPRIGHT)
+    return np.array(_turned(np.asarray(plain), turn))
 
 
 def _window(
@@ -285,17 +208,12 @@ def _draft(pil_image: Image.Image, size: tuple[int, int], box: Box, gap: float) 
     return box[0] / part, box[1] / part, right, bottom
 
 
-def _plain(pil_image: Image.Image, *, grey: bool) -> Image.Image:
+def _plain(pil_image: Image.Image, meaning: levels.Levels | None, *, grey: bool) -> Image.Image:
     """The image in 8-bit grey or RGB without transparency. Grey stays grey even for a network that takes colour."""
-    if pil_image.mode.startswith("I"):
-        levels = np.asarray(pil_image).astype(np.int64)
-        return Image.fromarray(((np.clip(levels, 0, 65535) + 128) // 257).astype(np.uint8))
-    if pil_image.mode == "F":
-        raise ImageError("the image holds floating-point numbers of unknown range", hint="save it as PNG")
-    if _transparent(pil_image):
-        pil_image = pil_image.convert("RGBA")
-        white = Image.new("RGBA", pil_image.size, (255, 255, 255, 255))
-        pil_image = Image.alpha_composite(white, pil_image).convert("RGB")
+    if meaning is not None:
+        return levels.to_8_bits(pil_image, meaning)
+    if transparent(pil_image):
+        pil_image = _on_white(pil_image)
     if pil_image.mode == "1":
         pil_image = pil_image.convert("L")
     if pil_image.mode not in ("RGB", "L"):
@@ -304,25 +222,50 @@ def _plain(pil_image: Image.Image, *, grey: bool) -> Image.Image:
     return pil_image.convert("L") if grey and pil_image.mode == "RGB" else pil_image
 
 
+def _on_white(pil_image: Image.Image) -> Image.Image:
+    """A transparent image in RGB on white."""
+    width, height = pil_image.size
+    rows = max(1, _STRIP_PIXELS // width)
+    result = Image.new("RGB", pil_image.size) if rows < height else None
+    for top in range(0, height, rows):
+        strip = (pil_image if result is None else pil_image.crop((0, top, width, min(top + rows, height)))).convert(
+            "RGBA"
+        )
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        plain = Image.alpha_composite(white, strip).convert("RGB")
+        if result is None:
+            return plain
+        result.paste(plain, (0, top))
+    assert result is not None
+    return result
+
+
 def _resize(
     pil_image: Image.Image, size: tuple[int, int], box: Box, resample: Image.Resampling, *, fast: bool
 ) -> Image.Image:
     if size == pil_image.size and box == (0, 0, *size):
         return pil_image
+    rows = box[3] - box[1]
+    if (part := int(4 * size[0] * rows / _PASS_BYTES)) > 1:
+        pil_image = pil_image.reduce((1, part))
+        box = (box[0], box[1] / part, box[2], min(box[3] / part, pil_image.height))
     return pil_image.resize(size, resample, box=box, reducing_gap=_FAST_GAP if fast else None)
 
 
 def _pixels(pil_image: Image.Image, turn: tuple[bool, bool, bool], preprocess: Preprocess) -> np.ndarray:
-    swap, mirror_x, mirror_y = turn
-    pixels = np.asarray(pil_image)
-    if swap:
-        pixels = pixels.swapaxes(0, 1)
-    if mirror_x:
-        pixels = pixels[:, ::-1]
-    if mirror_y:
-        pixels = pixels[::-1]
+    pixels = _turned(np.asarray(pil_image), turn)
     if pixels.ndim == 2:
         pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, preprocess.in_channels))
     elif preprocess.channels == "bgr":
         pixels = pixels[..., ::-1]
     return np.array(pixels, order="C")
+
+
+def _turned(pixels: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
+    """Pixels ``[h, w, ...]`` with the axes swapped, then flipped left to right, then top to bottom."""
+    swap, mirror_x, mirror_y = turn
+    if swap:
+        pixels = pixels.swapaxes(0, 1)
+    if mirror_x:
+        pixels = pixels[:, ::-1]
+    return pixels[::-1] if mirror_y else pixels

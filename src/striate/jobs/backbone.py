@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from striate.core.errors import ImageError, WeightsNotFoundError
-from striate.data.decode import probe
 from striate.data.index import ImageIndex
+from striate.data.opened import probe
 from striate.weights.fetch import pick
 
 SAMPLE = 100

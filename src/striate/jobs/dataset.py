@@ -11,6 +11,7 @@ from striate import tasks
 from striate.cache.fill import unread
 from striate.core.events import ProgressCallback
 from striate.data.digest import digests
+from striate.data.headers import narrow
 from striate.data.index import ImageIndex, scan
 from striate.data.split import Splits, split
 from striate.tasks.base import Targets, Task
@@ -99,6 +100,8 @@ def hash_and_split(
     index = labelled.index
     hashes = digests(index, progress)
     unreadable = unread(index, hashes)
+    if (dark := narrow(index, range(len(index)))).common:
+        progress.note(str(dark))
     strata = labelled.task.strata(labelled.targets)
     return DataSet(
         index=index,

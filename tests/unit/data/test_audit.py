@@ -13,7 +13,7 @@ from striate.data.audit import audit
 from striate.data.digest import digests
 from striate.data.index import scan
 from striate.data.split import split
-from striate.jobs import check
+from striate.jobs import check, dataset
 from striate.records.io import dumps
 from striate.records.plans import CheckPlan
 from striate.records.results import DataIssue
@@ -96,7 +96,7 @@ def test_modes(pets: Path) -> None:
     noise(pets / "cat/alpha.png", 2, mode="RGBA")
     noise(pets / "cat/palette.png", 3, mode="P")
     noise(pets / "cat/turned.jpg", 4, exif=exif)
-    Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40)).save(pets / "cat/deep.png")
+    Image.fromarray(np.arange(1200, dtype=np.uint16).reshape(30, 40) * 50).save(pets / "cat/deep.png")
     frames = [Image.new("RGB", (40, 30), shade) for shade in ("red", "blue")]
     frames[0].save(pets / "cat/moving.webp", save_all=True, append_images=frames[1:])
     index = scan(pets)
@@ -110,7 +110,7 @@ def test_modes(pets: Path) -> None:
         ("orientation", "cat/turned.jpg"),
         ("animated", "cat/moving.webp"),
     }
-    assert "16 bits" in by_file["mode", "cat/deep.png"]
+    assert "more than 8 bits" in by_file["mode", "cat/deep.png"]
 
 
 def test_sizes(pets: Path) -> None:
@@ -143,3 +143,45 @@ def test_check_of_digits() -> None:
 def test_check_refuses_what_fit_would(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         check.run(CheckPlan(data=str(tmp_path)))
+
+
+def test_images_of_16_bits_that_use_12_are_an_issue_of_the_source(tmp_path: Path) -> None:
+    def save(name: str, top: int) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        levels = np.random.default_rng(len(name) + top).integers(0, top + 1, (12, 12), dtype=np.uint16)
+        levels[0, 0] = top
+        Image.fromarray(levels).save(path)
+
+    for i in range(4):
+        save(f"a/{i}.tif", 4095 - i)
+        save(f"b/{i}.png", 4000 - i)
+    found = issues(tmp_path)
+    assert set(found) == {"mode", "levels", "small_class"}
+    assert len(found["levels"].files) == 8
+    assert "8 of 8 images of 16 bits that were looked at never exceed 4095 of 65535" in found["levels"].detail
+
+    notes: list[str] = []
+
+    class Notes(NoProgress):
+        def note(self, message: str, **facts: object) -> None:
+            notes.append(message)
+
+    dataset.hash_and_split(dataset.read("classify", str(tmp_path), None), seed=0, progress=Notes())
+    assert [note for note in notes if "never exceed 4095" in note]
+    for i in range(4):
+        save(f"a/{i}.tif", 65535 - i)
+        save(f"b/{i}.png", 4096 + i)
+    assert set(issues(tmp_path)) == {"mode", "small_class"}
+
+
+def test_pages_and_damaged_metadata_are_issues(pets: Path) -> None:
+    page = Image.new("L", (40, 30), 9)
+    page.save(pets / "cat/pages.tif", save_all=True, append_images=[page, page])
+    exif = b"Exif\0\0garbage"
+    Image.new("RGB", (40, 30), (9, 0, 0)).save(pets / "dog/exif.webp", exif=exif)
+    found = issues(pets)
+    assert set(found) == {"pages", "metadata"}
+    assert found["pages"].files == ("cat/pages.tif",)
+    assert "the first page is used" in found["pages"].detail
+    assert found["metadata"].files == ("dog/exif.webp",)

@@ -10,7 +10,9 @@ from PIL import Image, ImageOps
 
 from striate.core.errors import ImageError
 from striate.core.preprocess import Preprocess
-from striate.data.decode import decode, probe, thumbnail
+from striate.data import decode as module
+from striate.data.decode import decode, thumbnail, to_pixels
+from striate.data.opened import probe
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -163,10 +165,6 @@ def test_sixteen_bits(format: str) -> None:
     assert decode(raw, GREY)[0, 0].tolist() == [100]
 
 
-def test_thirty_two_bits() -> None:
-    assert pixel(Image.new("I", (4, 4), 257 * 100), "TIFF") == (100, 100, 100)
-
-
 def test_floating_point_is_refused() -> None:
     with pytest.raises(ImageError, match="floating-point"):
         pixel(Image.new("F", (4, 4), 0.5), "TIFF")
@@ -190,7 +188,7 @@ def test_animations_give_their_first_frame(format: str) -> None:
     frames = [Image.new("RGB", (8, 8), shade) for shade in ((200, 0, 0), (0, 200, 0), (0, 0, 200))]
     options = {"lossless": True} if format == "WEBP" else {}
     raw = encoded(frames[0], format, save_all=True, append_images=frames[1:], **options)
-    assert probe(raw).frames == 3
+    assert probe(raw).animated
     assert decode(raw, LOOK)[0, 0].tolist() == [200, 0, 0]
 
 
@@ -217,3 +215,51 @@ def test_thumbnails_are_small_upright_jpegs() -> None:
     small = Image.open(io.BytesIO(thumbnail(encoded(smooth(400, 200), "JPEG", exif=exif), side=100)))
     assert (small.format, small.size) == ("JPEG", (50, 100))
     assert Image.open(io.BytesIO(thumbnail(np.zeros((1, 5000), np.uint8), side=80))).size == (80, 10)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_shown_sizes_are_those_of_the_upright_image(orientation: int, format: str) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    raw = encoded(smooth(90, 60), format, exif=exif)
+    assert (probe(raw).width, probe(raw).height) == (90, 60)
+    assert probe(raw).orientation == orientation
+    assert probe(raw).shown == ((60, 90) if orientation >= 5 else (90, 60))
+    assert Image.open(io.BytesIO(thumbnail(raw, side=30))).size == ((20, 30) if orientation >= 5 else (30, 20))
+
+
+def test_a_pil_image_stays_as_it_was() -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    for format in ("JPEG", "TIFF", "PNG"):
+        raw = encoded(smooth(90, 60), format, exif=exif)
+        image = Image.open(io.BytesIO(raw))
+        stretch = Preprocess(size=(90, 60), fit="stretch")
+        np.testing.assert_array_equal(decode(image, stretch), decode(raw, stretch))
+        np.testing.assert_array_equal(to_pixels(Image.open(io.BytesIO(raw))), decode(raw, stretch))
+
+
+def test_several_pages_are_no_animation() -> None:
+    pages = [Image.new("L", (8, 8), shade) for shade in (50, 100, 150)]
+    raw = encoded(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    assert probe(raw).pages
+    assert not probe(raw).animated
+    assert not probe(encoded(pages[0], "TIFF")).pages
+    assert decode(raw, GREY)[0, 0].tolist() == [50]
+
+
+def test_large_transparent_images_are_composited_strip_by_strip(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 4), dtype=np.uint8)
+    raw, stretch = encoded(Image.fromarray(pixels)), Preprocess(size=(50, 40), fit="stretch")
+    whole = decode(raw, stretch)
+    monkeypatch.setattr(module, "_STRIP_PIXELS", 40 * 7)
+    np.testing.assert_array_equal(decode(raw, stretch), whole)
+
+
+def test_rows_are_averaged_before_an_image_far_higher_than_wide_is_stretched(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(np.arange(256, dtype=np.uint8).repeat(40)[:, None])
+    stretch = Preprocess(size=(16, 16), fit="stretch", channels="grey", mean=(0,), std=(1,))
+    whole = decode(encoded(image), stretch).astype(int)
+    monkeypatch.setattr(module, "_PASS_BYTES", 4 * 16 * 1024)
+    assert np.abs(decode(encoded(image), stretch) - whole).max() <= 1
