@@ -11,6 +11,7 @@ from striate.models import convnext as convnext
 from striate.models import convnext_v2 as convnext_v2
 from striate.models import densenet as densenet
 from striate.models import efficientnet as efficientnet
+from striate.models import efficientnet_lite as efficientnet_lite
 from striate.models import fcn as fcn
 from striate.models import googlenet as googlenet
 from striate.models import inception_resnet_v2 as inception_resnet_v2

@@ -130,6 +130,12 @@ TINY = EfficientNetSpec(
 class MBConv(nn.Module):
     """Widen, look around depthwise, weigh each map by a gate, narrow linearly; add where shapes agree.
 
+    Args:
+        channels: Channels in.
+        width: Channels out.
+        gate: Weighs the widened maps; None leaves them as they are.
+        act: Follows every normalisation but the last.
+
     Source:
         Tan et al. 2018, MnasNet (arXiv 1807.11626), Figure 7, which Table 1 builds on.
 
@@ -148,15 +154,18 @@ class MBConv(nn.Module):
         padding: Padding,
         eps: float,
         drop_path_rate: float,
+        gate: nn.Module | None,
+        act: type[nn.ReLU6] | type[nn.SiLU],
     ) -> None:
         super().__init__()
         inner = channels * expansion
         self.residual = nn.Sequential()
         if expansion > 1:
-            self.residual.add_module("expand", ConvNorm(channels, inner, 1, eps=eps, act=nn.SiLU))
-        depthwise = ConvNorm(inner, inner, kernel, stride=stride, padding=padding, groups=inner, eps=eps, act=nn.SiLU)
+            self.residual.add_module("expand", ConvNorm(channels, inner, 1, eps=eps, act=act))
+        depthwise = ConvNorm(inner, inner, kernel, stride=stride, padding=padding, groups=inner, eps=eps, act=act)
         self.residual.add_module("depthwise", depthwise)
-        self.residual.add_module("gate", SqueezeExcite(inner, max(1, channels // 4), act=nn.SiLU))
+        if gate is not None:
+            self.residual.add_module("gate", gate)
         self.residual.add_module("project", ConvNorm(inner, width, 1, eps=eps, act=None))
         self.adds = stride == 1 and channels == width
         self.drop = StochasticDepth(drop_path_rate if self.adds else 0.0)
@@ -193,6 +202,8 @@ class EfficientNet(ImageModel):
                 padding=spec.padding,
                 eps=spec.eps,
                 drop_path_rate=next(rates),
+                gate=SqueezeExcite(channels * row.expansion, max(1, channels // 4), act=nn.SiLU),
+                act=nn.SiLU,
             )
 
         widths = [rounded(row.channels * spec.width) for row in spec.rows]

@@ -21,7 +21,7 @@ from striate.records.io import from_json
 if TYPE_CHECKING:
     from striate.data.transforms import ImageTransform
 
-Source = Literal["torchvision", "timm", "keras", "akamaster", "striate"]
+Source = Literal["torchvision", "timm", "keras", "akamaster", "lukemelas", "striate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,7 @@ class Checkpoint:
         sha256_prefix: The first digits of it.
         url: Where the file is fetched from, by https; None where it is on the hub, or can only be brought along.
         hub: ``owner/repository`` on Hugging Face whose ``model.safetensors`` it is.
+        package: Name of the installed Python package that brings the file; None where none does.
         bytes: Size of the file; None where not known.
         copies: Other files that hold the same weights.
         options: Fields of the network's spec that the weights need (`models.registry.with_options`).
@@ -91,6 +92,7 @@ class Checkpoint:
     sha256_prefix: str | None = None
     url: str | None = None
     hub: str | None = None
+    package: str | None = None
     bytes: int | None = None
     copies: tuple[Copy, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)

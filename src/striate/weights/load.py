@@ -123,7 +123,8 @@ def load_state_dict(
         model: The network. Its options (padding, eps, stride place) must be those that the weights were trained with;
             shapes cannot tell.
         state: Tensors by the source's names, as `readers.read_state` gives them.
-        source: ``"torchvision"``, ``"timm"``, ``"keras"`` (keys ``layer/weight``), ``"akamaster"`` or ``"striate"``.
+        source: ``"torchvision"``, ``"timm"``, ``"keras"`` (keys ``layer/weight``), ``"akamaster"``,
+            ``"lukemelas"`` or ``"striate"``.
         family: The network's family; None takes it from the network.
         replace_head: Whether a classifier of another number of classes is left out; ours then keeps its values.
         backbone: Whether the file holds no classifier.

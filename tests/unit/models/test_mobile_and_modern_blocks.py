@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from striate.core.meta import shapes_only
 from striate.models import REGISTRY
 from striate.models.convnext import ConvNeXt, ConvNeXtSpec, LayerScale
 from striate.models.convnext_v2 import GlobalResponseNorm
 from striate.models.efficientnet import TINY, EfficientNet, MBConv
+from striate.models.efficientnet_lite import EfficientNetLiteSpec
 from striate.nn.drop import StochasticDepth
 from striate.nn.norm import ChannelNorm
 
@@ -63,9 +65,10 @@ def test_efficientnet_drops_only_where_there_is_a_shortcut() -> None:
 
 
 def test_mbconv_squeezes_to_a_quarter_of_what_comes_in_and_keeps_its_input() -> None:
-    unit = MBConv(8, 8, expansion=6, kernel=5, stride=1, padding="symmetric", eps=1e-5, drop_path_rate=0.5).eval()
+    unit = EfficientNet(TINY, classes=2).eval().get_submodule("stage1.unit2")
+    assert isinstance(unit, MBConv)
     gate = unit.residual.get_submodule("gate")
-    assert [tuple(each.shape) for each in gate.parameters()] == [(2, 48, 1, 1), (2,), (48, 2, 1, 1), (48,)]
+    assert [tuple(each.shape) for each in gate.parameters()] == [(2, 16, 1, 1), (2,), (16, 2, 1, 1), (16,)]
     x = torch.randn(2, 8, 7, 7)
     before = x.clone()
     out = unit(x)
@@ -94,3 +97,20 @@ def test_padding_of_tensorflow_matters_on_even_images_alone() -> None:
     weight = stems[0].weight
     assert isinstance(weight, torch.Tensor)
     torch.testing.assert_close(stems[1](even), F.conv2d(padded, weight, stride=2))
+
+
+@pytest.mark.parametrize(("number", "units"), [(0, 16), (1, 21), (2, 21), (3, 24), (4, 30)])
+def test_scaling_leaves_the_ends_of_efficientnet_lite_alone(number: int, units: int) -> None:
+    with shapes_only():
+        model = REGISTRY.get(f"efficientnet_lite{number}").classifier()
+    blocks = [unit for unit in model.modules() if isinstance(unit, MBConv)]
+    assert len(blocks) == units
+    assert tuple(model.get_submodule("stem.conv.conv").weight.shape) == (32, 3, 3, 3)
+    assert model.head.logits_layer.in_features == 1280
+    assert not any("gate" in name for name, _ in model.named_modules())
+    assert {type(layer) for layer in model.modules()} & {nn.SiLU, nn.ReLU, nn.ReLU6} == {nn.ReLU6}
+
+
+def test_the_first_and_the_last_row_of_efficientnet_lite_keep_their_number_of_units() -> None:
+    spec = EfficientNetLiteSpec(depth=1.8)
+    assert [spec.units(number) for number in range(len(spec.rows))] == [1, 4, 4, 6, 6, 8, 1]

