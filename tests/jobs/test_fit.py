@@ -26,6 +26,7 @@ from striate.data.decode import decode
 from striate.jobs import evaluate, fit
 from striate.records.plans import EvalPlan, FitPlan
 from striate.transfer import policy
+from striate.transfer.budget import Budget
 from striate.transfer.context import TransferContext
 from striate.transfer.probe import ProbeResult
 from striate.weights import create_model, save_state, trained
@@ -301,6 +302,7 @@ def test_a_budget_too_small_skips_candidates_and_still_ends(images: Path, tmp_pa
         ["fit", str(images), "--backbone", "lenet5", "--budget", "0.01s", "--out", str(tmp_path / "out"), "--json"],
     )
     assert result.exit_code == 0, result.stderr
+    assert "a budget of 0.0 s is too short" in result.stderr
     document = json.loads(result.stdout)
     assert document == json.loads((tmp_path / "out/metrics.json").read_text())
     statuses = {row["strategy"]: row["status"] for row in document["candidates"]}
@@ -398,10 +400,10 @@ def test_every_kind_of_winner_reloads_bit_identically(
 ) -> None:
     probe, kept = policy.probe_layers, []
 
-    def probe_and_prefer(context: TransferContext) -> ProbeResult:
+    def probe_and_prefer(context: TransferContext, budget: Budget) -> ProbeResult:
         skeleton = copy.deepcopy(context.model)
         context.task.fit_head(skeleton, layer)
-        return dataclasses.replace(probe(context), layer=layer, skeleton=skeleton)
+        return dataclasses.replace(probe(context, budget), layer=layer, skeleton=skeleton)
 
     def keep(folder: Path, model, card: trained.ModelCard) -> None:
         kept.append((model, card))

@@ -54,6 +54,7 @@ def fill(
     max_unreadable: int | None = None,
     known_unreadable: Mapping[int, str] | None = None,
     phase: str = "extracting features",
+    prepare: Callable[[], object] | None = None,
 ) -> Pass:
     """See to it that `store` has a row for every image.
 
@@ -74,6 +75,7 @@ def fill(
             images are still decoded, so that the error names all.
         known_unreadable: Images already known to be unreadable, reason by position. They count too.
         phase: Name of the phase for the progress callback.
+        prepare: Called before the first image runs, if one has to; None calls nothing.
 
     Raises:
         DataError: Too many images cannot be read; the message names them.
@@ -89,6 +91,8 @@ def fill(
     with store.writing():
         first = {of_image(digests[p]): int(p) for p in reversed(positions)}  # of equal images one runs
         missing = sorted(p for key, p in first.items() if key not in store)
+        if missing and prepare is not None:
+            prepare()
         progress.phase(phase, len(missing), "image")
         keys: list[bytes] = []
         rows: list[np.ndarray] = []

@@ -60,6 +60,8 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
             [_depth(task, point, record.chosen.reused_stages) for point in record.depth],
             numbers=(1, 2, 3),
         )
+    if record.unprobed:
+        say(console, f"Not probed within the budget: {', '.join(record.unprobed)}.")
     _score_lines(console, record.test)
     say(console, f"\n{verdict.summary.headline}.", style="bold")
     say(console, verdict.summary.evidence)

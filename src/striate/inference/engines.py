@@ -183,6 +183,7 @@ def make(
     if engine == "eager" or not len(sample):
         eager = EagerEngine(module)
         return eager, Agreement(engine=eager.name, cosine=1.0, images=0)
+    progress.phase("preparing the inference engine")
     reference = EagerEngine(module).run(sample)
     if engine in ("openvino", "openvino-bf16"):
         chosen: Engine = OpenVinoEngine(module, batch, image, bf16=engine == "openvino-bf16")

@@ -34,12 +34,16 @@ from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord
 from striate.sizing import measure
-from striate.transfer.budget import Budget
+from striate.transfer.budget import MACS_PER_SECOND, Budget, busy, probing_seconds
 from striate.transfer.context import TransferContext
 from striate.transfer.explain import reason
 from striate.transfer.features import FeatureExtractor, Features
-from striate.transfer.policy import Choice, choose
+from striate.transfer.policy import Choice, build, choose
+from striate.transfer.watch import StartWatch
 from striate.weights import Opened, open_model, trained
+
+CLOSING_S = 4.0
+"""Seconds that preparing the test, and writing the model and the report take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +140,13 @@ def run(
         progress.record("run", {"folder": str(claim.folder), "state": claim.state})
         for note in prepared.notes:
             progress.note(note)
-        budget = Budget(plan.budget_s, plan.work)
-        extracted = extract_features(plan, claim, prepared, progress, cancel)
+        budget = Budget(plan.budget_s, plan.work, began=began)
+        extracted = extract_features(plan, claim, prepared, progress, cancel, budget)
         features_at = time.monotonic()
         choice = choose(extracted.context, budget)
         chosen_at = time.monotonic()
-        model = train_winner(choice)
+        choice, network, preprocess = build(choice, budget)
+        model = _Model(network=network, preprocess=preprocess)
         tested = evaluate_on_test_set(extracted, model)
         seconds = {"features": features_at - began, "candidates": chosen_at - features_at}
         seconds |= {"conclusion": time.monotonic() - chosen_at, "total": time.monotonic() - began}
@@ -162,14 +167,22 @@ def prepare(plan: FitPlan, progress: ProgressCallback) -> _Prepared:
 
 
 def extract_features(
-    plan: FitPlan, claim: run_folder.Claim, prepared: _Prepared, progress: ProgressCallback, cancel: CancelToken
+    plan: FitPlan,
+    claim: run_folder.Claim,
+    prepared: _Prepared,
+    progress: ProgressCallback,
+    cancel: CancelToken,
+    budget: Budget,
 ) -> _Extracted:
     """Run the training and validation images through the backbone once, and check that the test images can be read.
+
+    If this and a linear head alone take longer than the budget, a note says so as soon as that is known.
 
     Raises:
         DataError: Too many images are unreadable, or too few are left. A fresh folder is then removed.
     """
     data, opened = prepared.data, prepared.opened
+    image_s, after_s = _least(prepared)
     extractor = FeatureExtractor(
         name=opened.name,
         model=opened.model,
@@ -179,7 +192,7 @@ def extract_features(
         engine=plan.engine,
         device=pick(plan.device),
         fast=plan.fast_resize,
-        progress=progress,
+        progress=StartWatch(progress, budget, image_s=image_s, after_s=after_s),
     )
     try:
         readable, features = _readable(extractor, data, plan)
@@ -188,6 +201,9 @@ def extract_features(
     except StriateError:
         run_folder.release(claim)
         raise
+    done = features.filled
+    per_image = done.seconds / done.computed if done.computed else image_s
+    budget.reserve("test", busy() * CLOSING_S + len(readable.splits.test) * per_image)
     context = TransferContext(
         plan=plan,
         task=data.task,
@@ -204,6 +220,17 @@ def extract_features(
         cancel=cancel,
     )
     return _Extracted(data=readable, context=context)
+
+
+def _least(prepared: _Prepared) -> tuple[float, float]:
+    """Estimated seconds of extracting the features of an image, and of a probe and the end of the run after that."""
+    data, preprocess, model = prepared.data, prepared.opened.preprocess, prepared.opened.model
+    layers = measure(model, (preprocess.in_channels, *preprocess.size)).layers
+    labelled = len(data.splits.train) + len(data.splits.validation)
+    width = max(row.output[0] for row in layers)
+    image_s = sum(row.macs for row in layers) / MACS_PER_SECOND
+    test_s = image_s * len(data.splits.test)
+    return busy() * image_s, busy() * (probing_seconds(labelled, width, data.task.outputs) + test_s + CLOSING_S)
 
 
 def _readable(extractor: FeatureExtractor, data: DataSet, plan: FitPlan) -> tuple[DataSet, Features]:
@@ -236,12 +263,6 @@ def _readable(extractor: FeatureExtractor, data: DataSet, plan: FitPlan) -> tupl
         if not len(left[name]):
             raise DataError(f"no readable image is left for {name}", hint="add images: at least 5 of each class")
     return dataclasses.replace(data, splits=Splits(**left), unreadable=unreadable), features
-
-
-def train_winner(choice: Choice) -> _Model:
-    """Train the winner on the training and validation images together."""
-    network, preprocess = choice.winner.candidate.build()
-    return _Model(network=network, preprocess=preprocess)
 
 
 def evaluate_on_test_set(extracted: _Extracted, model: _Model) -> Outputs:
@@ -322,6 +343,7 @@ def _record(
         start=_start(opened, choice),
         candidates=tuple(each.record for each in choice.results),
         depth=choice.probe.rows,
+        unprobed=choice.probe.left_out,
         data=run_files.summary(plan.data, data, splits, issues, len(unreadable)),
         cost=io.to_json(measure(model.network, shape).totals),
         engine=io.to_json(extracted.context.features.agreement),

@@ -279,6 +279,7 @@ class FitRecord:
         chosen: The winner.
         candidates: Every way that was tried or skipped.
         depth: The linear probe of every feature layer, each of the task's `probe_type`.
+        unprobed: Feature layers that the budget left no time to probe.
         data: What went in.
         cost: Totals of the sizing engine for the chosen network.
         engine: What ran the cached pass, and how well it agreed with eager float32.
@@ -303,6 +304,7 @@ class FitRecord:
     format: int = 1
     plan: dict[str, Any] = field(default_factory=dict)
     start: dict[str, str] = field(default_factory=dict)
+    unprobed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

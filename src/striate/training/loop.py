@@ -31,6 +31,8 @@ from striate.training.recovery import Recovery
 from striate.training.state import State
 from striate.training.statistics import Statistics, require_several_values
 
+PHASE = "training"
+"""The phase of the steps, as progress shows it."""
 CHECKED_EVERY = 16
 """Steps between two readings of the loss on an accelerator, where reading waits for it; a CPU reads it every step."""
 
@@ -125,7 +127,7 @@ def train(
     if options.compiled:
         wrapped = torch.compile(wrapped)
     first = state.progress.step
-    hooks.progress.phase("training", state.steps, "step")
+    hooks.progress.phase(PHASE, state.steps, "step")
     with hooks.cancel.held():
         while state.progress.step < state.steps:
             attempt, setback = _Attempt(state, wrapped, source, layout, ranks, device, options, saving, hooks), None

@@ -115,12 +115,12 @@ class TransferContext:
         """What every layer costs for one image of `size`, its height and width in pixels."""
         return measure(self.model, (self.preprocess.in_channels, *size)).layers
 
-    def images(self, positions: np.ndarray, preprocess: Preprocess) -> DecodedImages:
+    def images(self, positions: np.ndarray, preprocess: Preprocess, progress: ProgressCallback) -> DecodedImages:
         """Readable images, decoded once and memory-mapped, with their targets."""
         fast = self.plan.fast_resize
         folder = self.work / f"pixels-{keys.of_folder(preprocess=preprocess, fast=fast)}"
         decoded = Decoded(self.index, self.digests, preprocess, folder, fast=fast)
-        decoded.decode(positions, self.progress)
+        decoded.decode(positions, progress)
         rows, pixels = decoded.rows(positions), decoded.pixels
         in_order = len(rows) == 0 or bool((np.diff(rows) == 1).all() and rows[0] == 0)
         return DecodedImages(
@@ -129,7 +129,14 @@ class TransferContext:
             digests=[self.digests[int(p)] for p in positions],
         )
 
-    def outputs(self, model: ImageModel, preprocess: Preprocess, positions: np.ndarray, phase: str) -> Outputs:
+    def outputs(
+        self,
+        model: ImageModel,
+        preprocess: Preprocess,
+        positions: np.ndarray,
+        phase: str,
+        progress: ProgressCallback | None = None,
+    ) -> Outputs:
         """The outputs of a trained network for some images.
 
         Args:
@@ -137,6 +144,7 @@ class TransferContext:
             preprocess: The preprocessing that it needs.
             positions: Which images.
             phase: What progress shows as the current work.
+            progress: Receives progress; None is the run's own.
         """
         return predict_batches(
             PixelNetwork(model, preprocess).eval(),
@@ -144,7 +152,7 @@ class TransferContext:
             self.index,
             positions,
             width=self.task.outputs,
-            progress=self.progress,
+            progress=progress or self.progress,
             phase=phase,
             device=self.device,
             fast=self.plan.fast_resize,

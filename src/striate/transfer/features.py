@@ -138,7 +138,7 @@ class FeatureExtractor:
             fast=self.fast,
             max_unreadable=max_unreadable,
             known_unreadable=known_unreadable,
-            phase="extracting features",
+            prepare=engine,
         )
         if not agreement_file.exists():  # every row was in the cache, from runs over other images
             engine()

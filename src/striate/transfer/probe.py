@@ -17,6 +17,7 @@ from torch import Tensor
 from striate.models.network import ImageModel
 from striate.records.sizes import LayerRow
 from striate.tasks.base import Probe
+from striate.transfer.budget import Budget
 from striate.transfer.context import TransferContext
 
 
@@ -29,8 +30,9 @@ class ProbeResult:
         context: The data and the pretrained network.
         layer: The layer whose probe has the lowest loss.
         skeleton: The pretrained network up to `layer`, with a fresh linear head; it is not changed.
-        probes: The probe of every feature layer.
+        probes: The probe of every feature layer that was probed.
         rows: What the record says about each probe, from the image upwards.
+        left_out: Layers that the budget left no time to probe.
     """
 
     context: TransferContext
@@ -38,6 +40,7 @@ class ProbeResult:
     skeleton: ImageModel
     probes: Mapping[str, Probe]
     rows: tuple[Any, ...]
+    left_out: tuple[str, ...] = ()
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -68,16 +71,30 @@ class ProbeResult:
         return context.task.linear(features, context.targets[fit], self.probes[self.layer])
 
 
-def probe_layers(context: TransferContext) -> ProbeResult:
-    """Probe every layer of `ImageModel.probe_layers` by cross-validation on the labelled images."""
+def probe_layers(context: TransferContext, budget: Budget) -> ProbeResult:
+    """Probe the layers of `ImageModel.probe_layers` by cross-validation on the labelled images.
+
+    The deepest layer comes first. A time limit may leave out the shallowest layers.
+    """
     images, layers = context.sets.final, context.model.probe_layers
     context.progress.phase("fitting linear probes", len(layers), "layer")
-    probes: dict[str, Probe] = {}
-    for number, layer in enumerate(layers, start=1):
+    found: dict[str, Probe] = {}
+    allowed, took, width = Budget.PROBES * budget.left, 0.0, 1
+    for layer in reversed(layers):
+        budget.warn(context.progress, budget.closing)
+        expected = took / max(len(found), 1) * max(1.0, context.features.widths[layer] / width)
+        if found and took + expected > allowed:
+            break
+        began = budget.clock()
         features = context.features.at(layer, images)
-        probes[layer] = context.task.probe(features, context.targets[images], seed=context.plan.seed)
-        context.progress.step(number)
-    best = min(layers, key=lambda layer: probes[layer].loss)
+        found[layer] = context.task.probe(features, context.targets[images], seed=context.plan.seed)
+        context.progress.step(len(found))
+        took, width = took + budget.clock() - began, context.features.widths[layer]
+    probes = {layer: found[layer] for layer in layers if layer in found}
+    left_out = tuple(layer for layer in layers if layer not in found)
+    if left_out:
+        context.progress.note(f"the budget leaves no time to probe {', '.join(left_out)}", skipped_layers=left_out)
+    best = min(probes, key=lambda layer: probes[layer].loss)
     skeleton = copy.deepcopy(context.model)
     context.task.fit_head(skeleton, best)
     return ProbeResult(
@@ -86,4 +103,5 @@ def probe_layers(context: TransferContext) -> ProbeResult:
         skeleton=skeleton,
         probes=probes,
         rows=tuple(probe.row(layer, context.features.widths[layer]) for layer, probe in probes.items()),
+        left_out=left_out,
     )

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from striate.core.events import NoProgress
 from striate.records import results
 from striate.tasks.classify.metrics import score as classification_score
 from striate.tasks.classify.task import Classification
 from striate.transfer import policy
 from striate.transfer.budget import MIN_EPOCHS, Budget, Estimate, estimate_training
 from striate.transfer.candidates.base import Candidate, Result
+from striate.transfer.watch import BudgetSpent
 
 TASK = Classification(("a", "b"))
-CONTEXT: Any = SimpleNamespace(task=TASK)
+CONTEXT: Any = SimpleNamespace(task=TASK, progress=NoProgress())
 
 
 class Step(Candidate):
@@ -27,7 +29,7 @@ class Step(Candidate):
     def estimate(self) -> Estimate:
         return self._estimate
 
-    def evaluate(self) -> Result:
+    def evaluate(self, watch: Any) -> Result:
         import numpy as np
 
         labels = np.zeros(10, dtype=np.int64)
@@ -35,12 +37,12 @@ class Step(Candidate):
         found = classification_score(outputs, labels, TASK.classes)
         return Result(candidate=self, record=results.Candidate(strategy="finetune", validation=found))
 
-    def build(self) -> Any:
+    def build(self, watch: Any) -> Any:
         raise AssertionError("the policy builds nothing")
 
 
 def tried(monkeypatch: pytest.MonkeyPatch, *strategies: list[Step], budget: Budget | None = None) -> policy.Choice:
-    monkeypatch.setattr(policy, "probe_layers", lambda context: None)
+    monkeypatch.setattr(policy, "probe_layers", lambda context, budget: None)
     monkeypatch.setattr(policy, "STRATEGIES", tuple(lambda context, probe, s=steps: s for steps in strategies))
     return policy.choose(CONTEXT, budget or Budget(None, work_s=100))
 
@@ -82,7 +84,35 @@ def test_a_skipped_step_ends_its_strategy_and_no_other(monkeypatch) -> None:
 def test_a_budget_that_is_used_up_skips_what_trains(monkeypatch) -> None:
     choice = tried(monkeypatch, [Step("head", 0.7)], [Step("one", 0.9, 50)], budget=Budget(10, work_s=100))
     assert choice.results[1].skipped
-    assert "50 s of the budget's remaining" in choice.results[1].record.reason
+    assert "s of the budget's remaining" in choice.results[1].record.reason
+
+
+def test_a_candidate_that_runs_out_of_time_is_skipped_as_a_whole(monkeypatch) -> None:
+    slow = Step("slow", 0.9)
+
+    def evaluate(watch: Any) -> Result:
+        raise BudgetSpent("stopped in training")
+
+    monkeypatch.setattr(slow, "evaluate", evaluate)
+    choice = tried(monkeypatch, [Step("head", 0.7)], [slow, Step("next", 1.0)], [Step("scratch", 0.8)])
+    assert titles(choice) == ["head", "slow", "scratch"]
+    assert (choice.results[1].record.status, choice.results[1].record.reason) == ("skipped", "stopped in training")
+    assert choice.winner.candidate.title == "scratch"
+
+
+def test_a_winner_that_cannot_be_built_in_time_gives_way_to_the_next_best(monkeypatch) -> None:
+    head, slow = Step("head", 0.7), Step("slow", 0.9)
+
+    def too_slow(watch: Any) -> Any:
+        raise BudgetSpent("stopped in training")
+
+    monkeypatch.setattr(slow, "build", too_slow)
+    monkeypatch.setattr(head, "build", lambda watch: ("network", "preprocess"))
+    choice = tried(monkeypatch, [head], [slow])
+    assert choice.winner.candidate is slow
+    built, network, preprocess = policy.build(choice, Budget(10, work_s=1))
+    assert (built.winner.candidate, network, preprocess) == (head, "network", "preprocess")
+    assert [each.record.status for each in built.results] == ["done", "skipped"]
 
 
 def test_epochs_depend_on_sizes_alone() -> None:

@@ -12,6 +12,7 @@ from typing import final
 import numpy as np
 
 from striate.core.errors import NonFiniteLossError
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.models.network import ImageModel
 from striate.records import results
@@ -22,6 +23,7 @@ from striate.training.loop import Trained
 from striate.transfer.budget import Estimate, estimate_training
 from striate.transfer.context import TransferContext
 from striate.transfer.probe import ProbeResult
+from striate.transfer.watch import CandidateWatch
 
 
 class Candidate(ABC):
@@ -49,13 +51,32 @@ class Candidate(ABC):
     def estimate(self) -> Estimate:
         """What evaluating the candidate will cost."""
 
-    @abstractmethod
-    def evaluate(self) -> Result:
-        """Fit the candidate and evaluate it on the validation images, or on every fold."""
+    @property
+    def final_work(self) -> float:
+        """Work of `build`, in units of `estimate`."""
+        return 0.0
 
     @abstractmethod
-    def build(self) -> tuple[ImageModel, Preprocess]:
-        """The final network, trained on all images that the winner may use, and its preprocessing."""
+    def evaluate(self, watch: CandidateWatch) -> Result:
+        """Fit the candidate and evaluate it on the validation images, or on every fold.
+
+        Args:
+            watch: Receives progress.
+
+        Raises:
+            BudgetSpent: It would end after the budget.
+        """
+
+    @abstractmethod
+    def build(self, watch: CandidateWatch) -> tuple[ImageModel, Preprocess]:
+        """The final network, trained on all images that the winner may use, and its preprocessing.
+
+        Args:
+            watch: Receives progress.
+
+        Raises:
+            BudgetSpent: It would end after the budget.
+        """
 
 
 @final
@@ -141,12 +162,13 @@ class TrainedCandidate(Candidate):
         self._estimate = estimate
 
     @abstractmethod
-    def train(self, positions: np.ndarray, state: Path) -> tuple[ImageModel, Trained]:
+    def train(self, positions: np.ndarray, state: Path, progress: ProgressCallback) -> tuple[ImageModel, Trained]:
         """Train the network on some images.
 
         Args:
             positions: Which images.
             state: File of the training state; training resumes from it.
+            progress: Receives progress.
         """
 
     @final
@@ -154,18 +176,28 @@ class TrainedCandidate(Candidate):
         """What training on all folds will cost."""
         return self._estimate
 
+    @property
     @final
-    def evaluate(self) -> Result:
+    def final_work(self) -> float:
+        """Work of the last training, on all images; 0 if the evaluated network is the final one."""
+        sets = self.context.sets
+        return len(sets.final) / sets.fitted if sets.crossed else 0.0
+
+    @final
+    def evaluate(self, watch: CandidateWatch) -> Result:
         """Train and evaluate on every fold."""
         sets, phase = self.context.sets, "evaluating on the validation images"
+        watch.expect(work=1.0 + self.final_work, trainings=len(sets.pairs) + sets.crossed)
         record = dataclasses.replace(self.record, macs=self._estimate.macs)
         outputs: list[np.ndarray] = []
         curve: tuple[dict[str, float], ...] = ()
         seconds = 0.0
         try:
             for fold, (fit, held_out) in enumerate(sets.pairs, start=1):
-                model, trained = self.train(fit, self._state(f"fold{fold}"))
-                outputs.append(self.context.outputs(model, self.preprocess, held_out, phase).values)
+                label = f"fold {fold} of {len(sets.pairs)}" if sets.crossed else ""
+                with watch.training(label, len(fit) / sets.fitted):
+                    model, trained = self.train(fit, self._state(f"fold{fold}"), watch)
+                    outputs.append(self.context.outputs(model, self.preprocess, held_out, phase, watch).values)
                 curve, seconds = trained.curve, seconds + trained.seconds
         except NonFiniteLossError as error:
             return Result(candidate=self, record=dataclasses.replace(record, status="skipped", reason=error.message))
@@ -174,10 +206,13 @@ class TrainedCandidate(Candidate):
         return judged(self, record, np.concatenate(outputs))
 
     @final
-    def build(self) -> tuple[ImageModel, Preprocess]:
+    def build(self, watch: CandidateWatch) -> tuple[ImageModel, Preprocess]:
         """Train on the final images; with a single pair, that training is finished already, and its state is read."""
         sets = self.context.sets
-        return self.train(sets.final, self._state("final" if sets.crossed else "fold1"))[0], self.preprocess
+        watch.expect(work=self.final_work, trainings=1)
+        with watch.training("all images", self.final_work or 1.0):
+            model, _ = self.train(sets.final, self._state("final" if sets.crossed else "fold1"), watch)
+        return model, self.preprocess
 
     def _state(self, name: str) -> Path:
         parts = [self.record.strategy, *self.record.trained_stages[:1], name]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import final
 
 import numpy as np
 
+from striate.core.events import ProgressCallback
 from striate.models.network import ImageModel
 from striate.records import results
 from striate.records.recipes import recipe
@@ -41,20 +43,20 @@ class Finetuning(TrainedCandidate):
         self._probe = probe
         self._cut = frozen[-1] if frozen else None
 
-    def train(self, positions: np.ndarray, state: Path) -> tuple[ImageModel, Trained]:
+    def train(self, positions: np.ndarray, state: Path, progress: ProgressCallback) -> tuple[ImageModel, Trained]:
         """Fit the head on some images, and then train the top stages on them."""
         context = self.context
         model = self._probe.network(positions)
         trained = finetune(
             model,
             context.preprocess,
-            context.images(positions, context.preprocess),
+            context.images(positions, context.preprocess, progress),
             self.recipe,
             task=context.task,
             cut=self._cut,
             seed=context.plan.seed,
             state=state,
-            workplace=context.workplace,
+            workplace=dataclasses.replace(context.workplace, progress=progress),
         )
         return model, trained
 

@@ -15,6 +15,7 @@ from striate.transfer.budget import Estimate
 from striate.transfer.candidates.base import Candidate, Result, judged
 from striate.transfer.context import TransferContext
 from striate.transfer.probe import ProbeResult
+from striate.transfer.watch import CandidateWatch
 
 
 @final
@@ -42,16 +43,22 @@ class LinearHead(Candidate):
         per_image = sum(row.macs for row in self._probe.layers_of(self._probe.stages))
         return Estimate(epochs=1, macs=float(len(context.train) + len(context.validation)) * per_image)
 
-    def evaluate(self) -> Result:
+    def evaluate(self, watch: CandidateWatch) -> Result:
         """Fit the head on every fold."""
         began, estimate = time.monotonic(), self.estimate()
-        outputs = [self._probe.head_outputs(fit, held_out) for fit, held_out in self.context.sets.pairs]
+        pairs = self.context.sets.pairs
+        watch.phase("fitting", len(pairs), "fold")
+        outputs: list[np.ndarray] = []
+        for fit, held_out in pairs:
+            outputs.append(self._probe.head_outputs(fit, held_out))
+            watch.step(len(outputs))
         seconds = time.monotonic() - began
         record = dataclasses.replace(self.record, epochs=estimate.epochs, macs=estimate.macs, seconds=seconds)
         return judged(self, record, np.concatenate(outputs))
 
-    def build(self) -> tuple[ImageModel, Preprocess]:
+    def build(self, watch: CandidateWatch) -> tuple[ImageModel, Preprocess]:
         """Fit the head on all labelled images."""
+        watch.phase("fitting on all images")
         labelled = np.sort(np.concatenate([self.context.train, self.context.validation]))
         return self._probe.network(labelled), self.context.preprocess
 

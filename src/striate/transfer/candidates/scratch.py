@@ -11,6 +11,7 @@ import torch
 
 from striate.cache import keys
 from striate.core.draws import draws_from
+from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.core.seed import derive
 from striate.models.network import ImageModel
@@ -45,7 +46,7 @@ class FromScratch(TrainedCandidate):
             preprocess=preprocess,
         )
 
-    def train(self, positions: np.ndarray, state: Path) -> tuple[ImageModel, Trained]:
+    def train(self, positions: np.ndarray, state: Path, progress: ProgressCallback) -> tuple[ImageModel, Trained]:
         """Train all stages on some images."""
         context, plan, preprocess = self.context, self.context.plan, self.preprocess
         with draws_from(derive(plan.seed, "scratch")):
@@ -54,7 +55,7 @@ class FromScratch(TrainedCandidate):
             )
         model.aux.clear()  # auxiliary heads help in longer trainings than these
         module = PixelNetwork(model, preprocess).to(context.device)
-        images = context.images(positions, preprocess)
+        images = context.images(positions, preprocess, progress)
         source = context.task.source(
             images.pixels, images.targets, self.recipe.augment, seed=plan.seed, names=images.names
         )
@@ -66,7 +67,7 @@ class FromScratch(TrainedCandidate):
             TrainingOptions(seed=plan.seed, sampling=context.task.sampling(self.recipe, images.targets)),
             loss=context.task.loss(self.recipe, images.targets),
             saving=Saving(file=state, signature=signature),
-            hooks=Hooks(progress=context.progress, cancel=context.cancel),
+            hooks=Hooks(progress=progress, cancel=context.cancel),
         )
         return model, trained
 
