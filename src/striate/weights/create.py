@@ -19,7 +19,7 @@ from striate.weights.fetch import Picked, pick
 from striate.weights.guess import guess
 from striate.weights.labels import LabelSet
 from striate.weights.load import load_state_dict
-from striate.weights.readers import read_state
+from striate.weights.readers import read_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +88,9 @@ def open_model(
     """Build the network that weights need, load them, and say what they mean.
 
     Args:
-        name: ``NAME``, ``NAME:WEIGHTS`` or WEIGHTS. WEIGHTS is a catalogue tag, the path of a file, or ``default``;
-            alone, the folder of a trained network, or ``hub:OWNER/NAME[@REVISION]``.
+        name: ``NAME``, ``NAME:WEIGHTS`` or WEIGHTS. WEIGHTS is a catalogue tag, the path of a file (``FILE#KEY``
+            for one of several sets of weights in it), or ``default``; alone, the folder of a trained
+            network, or ``hub:OWNER/NAME[@REVISION]``.
         classes: Length of the output. None, or the published number, keeps the published head; another gives a fresh
             one.
         in_channels: 1 or 3; where the weights take the other, the first convolution is folded (`weights.adapt`).
@@ -146,8 +147,9 @@ def create_model(
 
     Args:
         name: As in the registry, or an alias; ``NAME:WEIGHTS`` too, or the folder of a trained network.
-        weights: A catalogue tag, the path of a file, the folder of a trained network, ``hub:OWNER/NAME[@REVISION]``,
-            or ``"default"``; None gives random weights. The network is built with the options that the weights need.
+        weights: A catalogue tag, the path of a file (or ``FILE#KEY``), the folder of a trained network,
+            ``hub:OWNER/NAME[@REVISION]``, or ``"default"``; None gives random weights. The network is
+            built with the options that the weights need.
         classes: Length of the output. None takes the published number; another than the weights' gives a fresh last
             layer.
         in_channels: Channels of the images; None takes the published number. For others than the weights' the first
@@ -220,7 +222,8 @@ def _open_trained(found: trained.Found) -> Opened:
 
 
 def _open(entry: Entry, picked: Picked) -> Opened:
-    state = read_state(picked.path)
+    read = read_weights(picked.path, picked.key)
+    state = read.tensors
     checkpoint = picked.checkpoint
     if checkpoint is not None:
         known = labels.read(checkpoint.labels)
@@ -244,5 +247,5 @@ def _open(entry: Entry, picked: Picked) -> Opened:
         labels=None if backbone else known,
         sha256=picked.sha256,
         load_record=record,
-        note=note,
+        note="; ".join(filter(None, (note, *read.notes))),
     )

@@ -34,12 +34,14 @@ class Picked:
         path: The file, checked.
         sha256: Of the file.
         note: What a person should know about the choice; empty when there is nothing.
+        key: Which of several sets of weights in the file; None takes what `readers.read_weights` chooses.
     """
 
     checkpoint: Checkpoint | None
     path: Path
     sha256: str
     note: str = ""
+    key: str | None = None
 
 
 def pick(
@@ -49,8 +51,9 @@ def pick(
 
     Args:
         name: A network with published weights.
-        tag: A catalogue tag, or the path of a file; None or ``"default"`` takes the best entry. Where that cannot be
-            downloaded, the best entry whose file is available locally is taken instead, and the note says so.
+        tag: A catalogue tag, or the path of a file, which may end with ``#KEY``; None or ``"default"`` takes the best
+            entry. Where that cannot be downloaded, the best entry whose file is available locally is taken instead,
+            and the note says so.
         allow_download: Whether files may be fetched (``STRIATE_OFFLINE`` forbids it too).
         progress: Receives the progress of the download; None reports none.
 
@@ -60,9 +63,9 @@ def pick(
         CheckpointError: The file is not what the catalogue promises.
     """
     if tag not in (None, "default"):
-        named = Path(tag).expanduser()
+        named, key = _path_and_key(tag)
         if named.is_file() and tag.lower() not in {each.tag.lower() for each in entries_for(name)}:
-            return _from_path(name, named)
+            return _from_path(name, named, key)
         checkpoint = find(name, tag)
         path, found = _locate(checkpoint, progress, allow_download)
         return Picked(checkpoint=checkpoint, path=path, sha256=found, note=checkpoint.note)
@@ -82,10 +85,18 @@ def pick(
     return Picked(checkpoint=known[0], path=path, sha256=found, note=known[0].note)
 
 
-def _from_path(name: str, path: Path) -> Picked:
+def _path_and_key(text: str) -> tuple[Path, str | None]:
+    """``FILE#KEY`` in two; a file of that whole name comes first."""
+    whole = Path(text).expanduser()
+    file, mark, key = text.rpartition("#")
+    return (Path(file).expanduser(), key) if mark and key and not whole.is_file() else (whole, None)
+
+
+def _from_path(name: str, path: Path, key: str | None) -> Picked:
     found = digest(path)
     checkpoint = next((each for each in entries_for(name) if found in each.digests), None)
-    return Picked(checkpoint=checkpoint, path=path, sha256=found, note=checkpoint.note if checkpoint else "")
+    note = checkpoint.note if checkpoint else ""
+    return Picked(checkpoint=checkpoint, path=path, sha256=found, note=note, key=key)
 
 
 def at_hand(checkpoint: Checkpoint) -> bool:

@@ -4,207 +4,180 @@
 suffix                                      how it is read
 ==========================================  =============================================================
 ``.safetensors``                            memory-mapped
-``.pt .pth .th .tar .bin .ckpt``            PyTorch's weights-only unpickler, memory-mapped where possible
-``.npz``                                    NumPy, pickles refused
-``.h5 .hdf5 .weights.h5``                   h5py; names become ``layer/weight``
+``.pt .pth .th .tar .bin .ckpt``            its pickle as data (`pickled`), its tensors memory-mapped
+``.npz``                                    plain arrays; pickles refused
+``.h5 .hdf5 .weights.h5``                   h5py in a process of its own; names become ``layer/weight``
 ==========================================  =============================================================
+
+Content counts before the suffix, where it says for certain what a file is.
 """
 
 from __future__ import annotations
 
-import pickle
-import re
-import warnings
+import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import final
 
 import torch
 from torch import Tensor
 
 from striate.core.errors import CheckpointError
+from striate.core.reading import reading
+from striate.weights import contents, hdf5, torch_files
+from striate.weights.pickled import StoredTensor
+from striate.weights.wrappers import unwrap, without_prefixes
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model")
-_PREFIXES = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
-# what the parsers raise when bytes are missing or make no sense
-_BROKEN = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError)
+_AGAIN = "fetch or convert the file again"
+_NUMBERS = frozenset(
+    {torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.bool}
+    | {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64}
+)
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a file, by name.
-
-    Wrappers (``{"state_dict": ...}``) are taken off, and so is a ``module.`` before every name.
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights of a file.
 
     Args:
-        path: The file; its suffix says what it is.
+        tensors: By the file's names, without wrappers and prefixes.
+        notes: What was chosen and left out, a sentence each.
+    """
+
+    tensors: dict[str, Tensor]
+    notes: tuple[str, ...] = ()
+
+
+def read_state(path: str | Path, key: str | None = None) -> dict[str, Tensor]:
+    """The tensors of a file, by name.
+
+    Wrappers (``{"state_dict": ...}``) and the prefixes of programs (``module.``, ``model.backbone.``) are taken off.
+    Of several sets of weights the averaged ones (EMA) are taken.
+
+    Args:
+        path: The file.
+        key: Which of several sets of weights, such as ``"state_dict"``; None chooses.
 
     Raises:
         CheckpointError: The file is missing, cut short, of no known kind, holds something that would have to be
             executed, or has NaN or infinite values.
+        OutOfMemoryError: It does not fit into memory.
+    """
+    return read_weights(path, key).tensors
+
+
+def read_weights(path: str | Path, key: str | None = None) -> Weights:
+    """`read_state`, with what was chosen on the way.
+
+    Args:
+        path: The file.
+        key: As for `read_state`.
+
+    Raises:
+        CheckpointError: As `read_state`.
+        OutOfMemoryError: As `read_state`.
     """
     path = Path(path)
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise CheckpointError(
-            f"{path} is no kind of file that weights are read from", hint=f"known: {' '.join(sorted(_READERS))}"
-        )
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"there is no file {path}")
-    state = reader(path)
-    if not state:
-        raise CheckpointError(f"{path} holds no tensors")
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    with reading(path, CheckpointError, "weights: it is cut short or not what its name says", hint=_AGAIN):
+        reader = _READERS[contents.kind(path, frozenset(_READERS))]
+        found = reader(path, key)
+        if not found.tensors:
+            raise CheckpointError(f"{path} holds no tensors")
+        short, taken = without_prefixes(list(found.tensors))
+        state = {short[name]: tensor for name, tensor in found.tensors.items()}
+        _check(path, state)
+    notes = (*found.notes, f"the names in {path.name} begin with {taken}, which was left out") if taken else found.notes
+    return Weights(tensors=state, notes=notes)
+
+
+def _check(path: Path, state: dict[str, Tensor]) -> None:
+    """Refuse tensors that no network takes, and numbers that are none."""
+    for name, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_meta:
+            kind = "quantised" if tensor.is_quantized else "without numbers" if tensor.is_meta else "sparse"
+            raise CheckpointError(
+                f"{path}: {name} is {kind}, which no network takes", hint="save dense tensors in float32"
+            )
+        if tensor.dtype not in _NUMBERS:
+            word = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{path}: {name} holds {word}, which is not read", hint="fetch the weights in float32 or float16"
+            )
     bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if bad:
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
         raise CheckpointError(f"{path} has NaN or infinite values in {', '.join(bad[:3])}{more}")
-    return state
 
 
-def _broken(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return CheckpointError(
-        f"{path} is cut short or not what its name says ({reason})", hint="fetch or convert the file again"
-    )
+def _max_bytes(path: Path) -> int:
+    """What the arrays of a packed file may take: more than any weights unpack to."""
+    return (64 << 20) + 16 * path.stat().st_size
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
+def _flat(path: Path, tensors: dict[str, Tensor], key: str | None) -> Weights:
+    if key is not None:
+        raise CheckpointError(f"{path} has one set of weights, none called {key!r}", hint=f"leave #{key} out")
+    return Weights(tensors=tensors)
+
+
+def _read_safetensors(path: Path, key: str | None) -> Weights:
     from safetensors.torch import load_file
 
-    try:
-        return load_file(path)
-    except (SafetensorError, *_BROKEN) as error:
-        raise _broken(path, error) from error
+    return _flat(path, load_file(path), key)
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
-            # files from before PyTorch 1.6 are no zip archives and cannot be mapped
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named is None:
-            raise _broken(path, error) from error
-        raise CheckpointError(
-            f"{path} asks for {named[1]} to be executed, which is refused; nothing of it was run",
-            hint="save the tensors alone, best as .safetensors",
-        ) from error
-    except _BROKEN as error:
-        raise _broken(path, error) from error
-    return _tensors(path, found)
+def _read_torch(path: Path, key: str | None) -> Weights:
+    found = torch_files.read(path)
+    records, notes = unwrap(path, found.content, key, StoredTensor)
+    return Weights(tensors=found.tensors(records), notes=notes)
 
 
-def _tensors(path: Path, found: Any) -> dict[str, Tensor]:
-    while isinstance(found, Mapping):
-        inner = next((found[key] for key in _WRAPPERS if isinstance(found.get(key), Mapping)), None)
-        if inner is None:
-            break
-        found = inner
-    if not isinstance(found, Mapping):
-        raise CheckpointError(f"{path} holds a {type(found).__name__}, not named tensors")
-    others = [str(name) for name, value in found.items() if not isinstance(value, Tensor)]
-    if others:
-        raise CheckpointError(f"{path} holds more than tensors: {', '.join(others[:3])}", hint="save the tensors alone")
-    return {str(name): tensor.detach() for name, tensor in found.items()}
+def _read_h5(path: Path, key: str | None) -> Weights:
+    return _flat(path, hdf5.read(path, _max_bytes(path)), key)
 
 
-def _read_npz(path: Path) -> dict[str, Tensor]:
+def _read_npz(path: Path, key: str | None) -> Weights:
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        declared = sum(each.file_size for each in members)
+        if declared > _max_bytes(path):
+            raise CheckpointError(
+                f"{path} says that it holds {declared:,} bytes, more than a file of its size can", hint=_AGAIN
+            )
+        arrays = {each.filename.removesuffix(".npy"): _array(path, each, archive) for each in members}
+    return _flat(path, arrays, key)
+
+
+def _array(path: Path, member: zipfile.ZipInfo, archive: zipfile.ZipFile) -> Tensor:
+    """One array of an ``.npz``, whose header must agree with the bytes that are there."""
     import numpy as np
 
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    except (zipfile.BadZipFile, *_BROKEN) as error:
-        if "pickle" in str(error).lower():
-            raise CheckpointError(
-                f"{path} holds a pickle, which is refused; nothing of it was run", hint="save plain arrays"
-            ) from error
-        raise _broken(path, error) from error
+    content = archive.read(member)
+    stream = BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.hasobject:
+        raise CheckpointError(f"{path} holds a pickle, which is refused; it was not run", hint="save plain arrays")
+    if dtype.kind not in "fiub" or (dtype.kind == "f" and dtype.itemsize > 8):
+        raise CheckpointError(f"{path} holds {dtype} in {member.filename}, not plain numbers", hint="save plain arrays")
+    count, rest = math.prod(shape), len(content) - stream.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize != rest:
+        raise CheckpointError(
+            f"{path}: {member.filename} says that it holds {count:,} numbers, and has {rest // dtype.itemsize:,}",
+            hint=_AGAIN,
+        )
+    flat = np.frombuffer(content, dtype, count, offset=stream.tell()).astype(dtype.newbyteorder("="))
+    return torch.from_numpy(flat.reshape(shape, order="F" if fortran else "C"))
 
 
-def _read_h5(path: Path) -> dict[str, Tensor]:
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
-            if not isinstance(root, h5py.Group):
-                raise CheckpointError(f"{path} is no file of Keras weights")
-            arrays: dict[str, Any] = {}
-
-            def keep(name: str, node: Any) -> None:
-                if isinstance(node, h5py.Dataset):
-                    arrays[name] = node[()]
-
-            root.visititems(keep)  # follows no link, so nothing outside the file is read
-            groups = {name.rpartition("/")[0] for name in arrays}
-            titles = {name: root[name].attrs.get("name") for name in groups if name}
-    except _BROKEN as error:
-        raise _broken(path, error) from error
-    named = _keras_3(path, arrays, titles) if any("/vars/" in f"/{name}" for name in arrays) else _keras_2(arrays)
-    return {name: torch.from_numpy(array) for name, array in named.items()}
-
-
-def _keras_2(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """``conv1/conv1/kernel:0`` to ``conv1/kernel``; a group with several inner names is a nested model.
-
-    A layer whose own name has a slash (``conv1/bn``) stands in a group in a group: ``conv1/bn/conv1/bn/gamma:0``.
-    """
-    inner: dict[str, set[str]] = {}
-    for name in arrays:
-        top, _, rest = name.partition("/")
-        inner.setdefault(top, set()).add(rest.rpartition("/")[0])
-    named = {}
-    for name, array in arrays.items():
-        parts = name.split("/")
-        half = len(parts) // 2
-        if parts[:half] == parts[half:-1]:
-            layer = "/".join(parts[:half])
-        else:
-            layer = parts[0] if len(inner[parts[0]]) == 1 else parts[-2]
-        named[f"{layer}/{parts[-1].split(':')[0]}"] = array
-    return named
-
-
-def _keras_3(path: Path, arrays: Mapping[str, Any], titles: Mapping[str, Any]) -> dict[str, Any]:
-    """``layers/conv2d/vars/0`` to ``conv1/kernel``: the layer's own name is an attribute, weights go by position."""
-    layers: dict[str, dict[int, Any]] = {}
-    for name, array in arrays.items():
-        group, _, position = name.rpartition("/")
-        if group.endswith("vars") and position.isdecimal() and not group.startswith("optimizer"):
-            layers.setdefault(group, {})[int(position)] = array
-    named = {}
-    for group, weights in layers.items():
-        title = titles[group]
-        if title is None:
-            raise CheckpointError(
-                f"{path} does not say what its layers are called ({group})",
-                hint="save it again by a later Keras 3, or as the older .h5",
-            )
-        ranks = tuple(weights[position].ndim for position in sorted(weights))
-        if ranks == (1, 1, 1, 1):
-            kinds = ("gamma", "beta", "moving_mean", "moving_variance")
-        elif ranks == (1, 1, 1):  # a normalisation that does not scale
-            kinds = ("beta", "moving_mean", "moving_variance")
-        elif ranks in ((4, 4), (4, 4, 1)):
-            kinds = ("depthwise_kernel", "pointwise_kernel", "bias")
-        elif ranks in ((2,), (4,), (2, 1), (4, 1)):
-            kinds = ("kernel", "bias")
-        elif ranks in ((4, 4), (4, 4, 1)):  # a separable convolution
-            kinds = ("depthwise_kernel", "pointwise_kernel", "bias")
-        else:
-            raise CheckpointError(f"{path}: layer {title!r} is of no known kind (weights of rank {ranks})")
-        named |= {f"{title}/{kind}": weights[position] for kind, position in zip(kinds, sorted(weights), strict=False)}
-    return named
-
-
-_READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+_READERS: dict[str, Callable[[Path, str | None], Weights]] = {
     ".safetensors": _read_safetensors,
     **dict.fromkeys((".pt", ".pth", ".th", ".tar", ".bin", ".ckpt"), _read_torch),
     ".npz": _read_npz,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
 import zipfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from striate.core.errors import CheckpointError
+from striate.core.errors import CheckpointError, OutOfMemoryError
 from striate.weights import read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0])}
@@ -180,10 +181,121 @@ def test_keras_3_names_come_from_the_layers_attribute(tmp_path: Path) -> None:
         read_state(file)
 
 
-def test_an_h5_link_out_of_the_file_is_not_followed(tmp_path: Path) -> None:
+def test_an_h5_link_out_of_the_file_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "secret.h5", "w") as h5:
         h5["layer/layer/kernel:0"] = np.ones((2, 2), "f4")
     with h5py.File(tmp_path / "weights.h5", "w") as h5:
         h5["a/a/kernel:0"] = np.ones((2, 2), "f4")
         h5["b"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/layer")
-    assert set(read_state(tmp_path / "weights.h5")) == {"a/kernel"}
+    with pytest.raises(CheckpointError, match="link to another file"):
+        read_state(tmp_path / "weights.h5")
+
+
+def hdf5(path: Path, kind: str) -> Path:
+    """A file of Keras' form in which one array is not what it seems."""
+    with h5py.File(path, "w") as h5:
+        h5["a/a/kernel:0"] = np.ones((2, 2), "f4")
+        if kind == "external storage":
+            (path.parent / "secret").write_bytes(b"\0" * 16)
+            h5.create_dataset("b/b/kernel:0", (2, 2), "f4", external=[(str(path.parent / "secret"), 0, 16)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((2, 2), "f4")
+            layout[:] = h5py.VirtualSource(str(path.parent / "secret.h5"), "k", (2, 2))
+            h5.create_virtual_dataset("b/b/kernel:0", layout)
+        elif kind == "link at the top":
+            h5["model_weights"] = h5py.ExternalLink(str(path.parent / "secret.h5"), "/layer")
+        elif kind == "soft link to a link":
+            h5["away"] = h5py.ExternalLink(str(path.parent / "secret.h5"), "/layer")
+            h5["model_weights"] = h5py.SoftLink("/away")
+        elif kind == "only a fill value":
+            h5.create_dataset("b/b/kernel:0", (10**12,), "f4", fillvalue=1)
+        elif kind == "packed ten thousand times":
+            h5.create_dataset("b/b/kernel:0", data=np.zeros(2 * 10**7, "f4"), chunks=(2 * 10**7,), compression=1)
+        elif kind == "texts":
+            h5.create_dataset("b/b/kernel:0", data=["x", "y"], dtype=h5py.string_dtype())
+        else:
+            h5.create_dataset("b/b/kernel:0", data=h5py.Empty("f4"))
+    return path
+
+
+H5 = {
+    "external storage": "in another file, which is refused",
+    "virtual": "in another file, which is refused",
+    "link at the top": "link to another file",
+    "soft link to a link": "its model_weights is no group",
+    "only a fill value": "has none of them",
+    "packed ten thousand times": "more than a file of its size can",
+    "texts": "not plain numbers",
+    "nothing": "holds nothing in",
+}
+
+
+@pytest.mark.parametrize(("kind", "said"), H5.items(), ids=H5)
+def test_an_h5_that_reaches_outside_itself_or_lies_about_its_size_is_refused(
+    tmp_path: Path, kind: str, said: str
+) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        read_state(hdf5(tmp_path / "weights.h5", kind))
+
+
+def test_an_h5_that_the_library_does_not_finish_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    endless = tmp_path / "endless.py"
+    endless.write_text("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass\n")
+    monkeypatch.setattr("striate.weights.hdf5._SCRIPT", endless)
+    with pytest.raises(CheckpointError, match="does not come to an end"):
+        read_state(hdf5(tmp_path / "weights.h5", "nothing"))
+
+
+def npz(path: Path, header: bytes, data: bytes = b"\0" * 16) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data)
+    return path
+
+
+HEADERS = {
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (250000000000,), }\n": "says that it holds 250,000,000,000",
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (-4,), }\n": "says that it holds -4 numbers",
+    b"{'descr': '<U4', 'fortran_order': False, 'shape': (1,), }\n": "not plain numbers",
+    b"{'descr': '|O', 'fortran_order': False, 'shape': (2,), }\n": "holds a pickle, which is refused",
+    b"{'descr': (((\n": r"weights\.npz",
+    b"(" * 9000: r"weights\.npz",
+}
+
+
+@pytest.mark.parametrize(("header", "said"), HEADERS.items(), ids=[str(each[:45]) for each in HEADERS])
+def test_an_npz_must_hold_what_its_headers_say(tmp_path: Path, header: bytes, said: str) -> None:
+    with pytest.raises(CheckpointError, match=said):
+        read_state(npz(tmp_path / "weights.npz", header))
+
+
+def test_arrays_of_any_order_and_of_the_other_byte_order_are_read(tmp_path: Path) -> None:
+    array = np.arange(6, dtype=">f4").reshape(2, 3)
+    np.savez_compressed(tmp_path / "w.npz", big=array, turned=np.asfortranarray(array), scalar=np.float32(2))
+    found = read_state(tmp_path / "w.npz")
+    assert torch.equal(found["big"], torch.arange(6.0).reshape(2, 3))
+    assert torch.equal(found["turned"], found["big"])
+    assert found["scalar"].shape == ()
+    with h5py.File(tmp_path / "w.h5", "w") as h5:
+        h5["a/a/kernel:0"] = array
+    assert torch.equal(read_state(tmp_path / "w.h5")["a/kernel"], found["big"])
+
+
+def test_a_broken_zip_or_stream_is_our_error(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "w.npz", a=np.arange(1000.0))
+    whole = bytearray((tmp_path / "w.npz").read_bytes())
+    for place in range(40, len(whole), 97):
+        broken = whole.copy()
+        broken[place] ^= 0xFF
+        (tmp_path / "b.npz").write_bytes(broken)
+        with contextlib.suppress(CheckpointError):
+            read_state(tmp_path / "b.npz")
+
+
+def test_out_of_memory_is_no_verdict_on_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    save_file(STATE, tmp_path / "weights.safetensors")
+    monkeypatch.setattr("safetensors.torch.load_file", full)
+    with pytest.raises(OutOfMemoryError, match=r"weights\.safetensors does not fit into memory"):
+        read_state(tmp_path / "weights.safetensors")

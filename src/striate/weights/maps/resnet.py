@@ -16,7 +16,7 @@ def torchvision(_model: ImageModel) -> list[Row]:
         Rule(r"layer(\d)\.(\d+)\.bn(\d)\.(\w+)", "stage{1}.unit{2+1}.residual.conv{3}.norm.{4}"),
         Rule(r"layer(\d)\.(\d+)\.downsample\.0\.weight", "stage{1}.unit{2+1}.shortcut.conv.weight"),
         Rule(r"layer(\d)\.(\d+)\.downsample\.1\.(\w+)", "stage{1}.unit{2+1}.shortcut.norm.{3}"),
-        Rule(r"fc\.(\w+)", "head.logits.{1}"),
+        Rule(r"(?:head\.)?fc\.(\w+)", "head.logits.{1}"),  # mmpretrain has it beside the backbone
     ]
 
 
