@@ -39,9 +39,10 @@ def png_header(width: int, height: int) -> bytes:
     ("raw", "message"),
     [
         (b"", "the file is empty"),
-        (b"<html>404 not found</html>", "text, not an image"),
+        (b"<html>404 not found</html>", "the file is an HTML page"),
         (b"\x00\x01\x02" * 50, "not an image in a known format"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "text, not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "the file is PostScript"),
+        (b"404 not found", "text, not an image"),
     ],
 )
 def test_what_is_no_image(raw: bytes, message: str) -> None:

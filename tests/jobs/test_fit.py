@@ -334,6 +334,18 @@ def test_few_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
     assert found["data"]["train"] + found["data"]["validation"] + found["data"]["test"] == 57
     assert found["data"]["test"] == found["test"]["n"]
     assert not spoilt & set((tmp_path / "out/predictions.csv").read_text().split(","))
+    notes = [json.loads(line).get("note", "") for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
+    assert any(re.match(r"3 images left out \(3 of 20 '.*'\): .*\.png", note) for note in notes)
+
+
+def test_images_in_a_format_that_is_not_read_count_as_unreadable(tmp_path: Path) -> None:
+    data = draw(tmp_path / "data", 20)
+    for path in sorted(data.rglob("*.png"))[:6]:
+        path.write_bytes(b"8BPS" + path.read_bytes())
+        path.rename(path.with_suffix(".psd"))
+    with pytest.raises(DataError, match=r"6 of 60 images .* cannot be read") as caught:
+        fit.run(plan_of(data), out=tmp_path / "out", progress=NoProgress())
+    assert re.search(r"6 of 20 '\w+' are a Photoshop file", caught.value.message)
 
 
 def test_many_unreadable_images_stop_the_run_with_the_list(tmp_path: Path) -> None:

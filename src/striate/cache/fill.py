@@ -14,6 +14,7 @@ from striate.cache.store import RowStore
 from striate.core.errors import DataError, ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
+from striate.data.audit import unreadable_images
 from striate.data.decode import decode
 from striate.data.index import ImageIndex
 from striate.data.loaders import batches
@@ -148,7 +149,8 @@ def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
 
 def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> DataError:
     """The error that stops a run on data that is largely unreadable."""
-    lines = [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]
+    lines = [f"  {issue.detail}" for issue in unreadable_images(index, unreadable)]
+    lines += [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]
     more = f"\n  and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
     return DataError(
         f"{len(unreadable)} of {len(index)} images in {index.source} cannot be read:\n" + "\n".join(lines) + more,

@@ -5,7 +5,7 @@ Issues of the targets, such as class imbalance, come from the task.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from striate.core.words import plural
 from striate.data.headers import Headers, Trait, headers, narrow
 from striate.data.image_index import LABEL, ImageIndex
+from striate.data.labels import listed
 from striate.records.results import DataIssue
 
 OUTLYING = 8
@@ -21,6 +22,9 @@ by this factor."""
 
 MAX_FILES = 1_000
 """An issue names at most this many files; its detail has the total."""
+
+_SHOWN = 3
+_IS = "the file is "
 
 _TRAITS = (
     (Trait.CMYK, "mode", "in CMYK; converted to RGB without a colour profile"),
@@ -60,13 +64,13 @@ def audit(
     usable = usable_images(digests, unreadable)
     copies = _copies(digests, usable)
     issues = [
-        *unreadable_images(index, digests, unreadable),
+        *unreadable_images(index, unreadable, digests),
         *_contradictions(index, copies, column),
         *_leaks(index, copies),
         *_duplicates(index, copies),
         *of_targets,
         *_headers(index, seen or headers(index), usable),
-        *_skipped(index),
+        *skipped_files(index),
     ]
     return tuple(issues)
 
@@ -92,16 +96,39 @@ def _copies(digests: Sequence[str], usable: np.ndarray) -> list[list[int]]:
     return [group for group in places.values() if len(group) > 1]
 
 
-def unreadable_images(index: ImageIndex, digests: Sequence[str], unreadable: Mapping[int, str]) -> Iterable[DataIssue]:
+def unreadable_images(
+    index: ImageIndex, unreadable: Mapping[int, str], digests: Sequence[str] = ()
+) -> Iterable[DataIssue]:
     """One issue per reason; the arguments are those of `audit`."""
-    by_reason: dict[str, list[str]] = defaultdict(list)
-    for i in range(len(index)):
-        if i in unreadable:
-            by_reason[unreadable[i].removeprefix(index.names[i]).lstrip(": ")].append(index.names[i])
-        elif not digests[i]:
-            by_reason["it could not be read"].append(index.names[i])
-    for reason, files in by_reason.items():
-        yield _issue("unreadable", files, f"{plural(len(files), 'image')} left out: {reason}")
+    reasons = {i: "it could not be read" for i, digest in enumerate(digests) if not digest} | dict(unreadable)
+    by_reason: dict[str, list[int]] = defaultdict(list)
+    for i in sorted(reasons):
+        by_reason[reasons[i].removeprefix(index.names[i]).lstrip(": ")].append(i)
+    totals = Counter(index.annotations.get(LABEL, ())) if by_reason else Counter()
+    for reason, positions in by_reason.items():
+        files = [index.names[i] for i in positions]
+        yield _issue("unreadable", files, _left_out(index, positions, totals, reason))
+
+
+def notes_of(issues: Iterable[DataIssue]) -> list[str]:
+    """A sentence per issue, with some of its files, for people who follow a job."""
+    return [f"{issue.detail}: {listed(issue.files)}" for issue in issues]
+
+
+def _left_out(index: ImageIndex, positions: Sequence[int], totals: Mapping[str, int], reason: str) -> str:
+    """How many images were left out, of which classes, and why."""
+    labels = index.annotations.get(LABEL)
+    count = plural(len(positions), "image")
+    if labels is None:
+        return f"{count} left out: {reason}"
+    found = Counter(labels[i] for i in positions).most_common()
+    classes = ", ".join(f"{n} of {totals[name]} {name!r}" for name, n in found[:_SHOWN])
+    if len(found) > _SHOWN:
+        classes += f" and {sum(n for _, n in found[_SHOWN:])} of other classes"
+    what = reason.removeprefix(_IS)
+    if what == reason:
+        return f"{count} left out ({classes}): {reason}"
+    return f"{count} left out: {classes} {'is' if len(positions) == 1 else 'are'} {what}"
 
 
 def _contradictions(index: ImageIndex, copies: Sequence[Sequence[int]], column: str) -> Iterable[DataIssue]:
@@ -175,7 +202,8 @@ def _headers(index: ImageIndex, seen: Headers, usable: np.ndarray) -> Iterable[D
         yield _issue("size", files, f"{plural(len(files), 'image')} far from {there}, or with an unusual aspect ratio")
 
 
-def _skipped(index: ImageIndex) -> Iterable[DataIssue]:
+def skipped_files(index: ImageIndex) -> Iterable[DataIssue]:
+    """One issue per reason why files are not used."""
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in index.skipped.items():
         by_reason[reason].append(name)

@@ -7,6 +7,8 @@ import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TypeVar
 
 import numpy as np
@@ -14,13 +16,14 @@ from PIL import Image, TiffImagePlugin
 
 from striate.core.errors import ImageError
 from striate.core.reading import reading
-from striate.data import levels, metadata
+from striate.data import levels, metadata, sniff
 from striate.data.metadata import Metadata
 
 T = TypeVar("T")
 
 # EPS is left out on purpose: Pillow passes it to Ghostscript, which executes it.
-_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+_NEEDS = {"HEIC": ("HEIF", "pillow-heif (pip install 'striate[heif]')"), "AVIF": ("AVIF", "Pillow 11.3 or later")}
 
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -142,9 +145,13 @@ def _metadata(pil: Image.Image, raw: bytes = b"") -> Metadata:
 def _open_bytes(raw: bytes) -> Image.Image:
     if not raw:
         raise ImageError("the file is empty")
+    if sniff.is_preview(raw):
+        raise ImageError("the file is a camera raw file, of which only a preview could be read")
     try:
         return Image.open(io.BytesIO(raw), formats=_formats())
     except Image.UnidentifiedImageError as error:
+        if (found := sniff.file_format(raw)) is not None:
+            raise ImageError(_not_read(found)) from error
         if raw[:64].isascii() and b"\0" not in raw[:64]:
             raise ImageError("the file holds text, not an image") from error
         if raw.startswith(_TIFF):
@@ -156,10 +163,20 @@ def _open_bytes(raw: bytes) -> Image.Image:
         raise ImageError(f"the image is far too large to decode: {error}", hint="resize it first") from error
 
 
+def _not_read(found: str) -> str:
+    """Why a file is not read, from its format."""
+    name, needs = _NEEDS.get(found, (None, ""))
+    if name is None:
+        return f"the file is {found}"
+    return f"the file is damaged {found}" if name in _formats() else f"the file is {found}, which needs {needs}"
+
+
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """The supported formats that this build of Pillow can read."""
+    """The supported formats that Pillow can read here; HEIF if pillow-heif is installed."""
     Image.init()
+    if find_spec("pillow_heif") is not None:
+        import_module("pillow_heif").register_heif_opener()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
@@ -175,8 +192,8 @@ def _info(image: OpenedImage) -> ImageInfo:
         mode=pil.mode,
         format=pil.format or "",
         bits=levels.bits(pil, image.raw),
-        # The second frame of a phone's MPO is a view or a depth map.
-        animated=several and not tiff and pil.format != "MPO",
+        # The second frame of a phone's MPO or HEIC is a view or a depth map.
+        animated=several and not tiff and pil.format not in ("MPO", "HEIF"),
         pages=several and tiff,
         orientation=image.metadata.orientation,
         transparent=transparent(pil),

@@ -10,6 +10,7 @@ import numpy as np
 from striate import tasks
 from striate.cache.fill import unread
 from striate.core.events import ProgressCallback
+from striate.data.audit import notes_of, skipped_files
 from striate.data.digest import digests
 from striate.data.headers import narrow
 from striate.data.index import ImageIndex, scan
@@ -98,6 +99,8 @@ def hash_and_split(
         DataError: The images are too few to split.
     """
     index = labelled.index
+    for note in notes_of(skipped_files(index)):
+        progress.note(note)
     hashes = digests(index, progress)
     unreadable = unread(index, hashes)
     if (dark := narrow(index, range(len(index)))).common:

@@ -15,6 +15,7 @@ from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import pick
 from striate.core.errors import DataError
 from striate.core.events import NoProgress, ProgressCallback
+from striate.data.audit import notes_of, skipped_files, unreadable_images
 from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, scan
 from striate.data.labels import numbers
@@ -53,6 +54,8 @@ def run(plan: EvalPlan, *, progress: ProgressCallback | None = None, cancel: Can
     index = scan(plan.data, root=plan.root)
     task, targets = kind.from_card({"classes": together.classes}), numbers(index, together.classes, together.place)
     positions = _part(plan, index)
+    for note in notes_of(skipped_files(index)):
+        progress.note(note)
     trained_on = _trained_on(classifiers, index, positions, progress)
     looks = [_looked(each, index, positions, plan, progress) for each in classifiers]
     shared = reduce(np.intersect1d, [each.positions for each in looks])
@@ -151,8 +154,8 @@ def _looked(
         tta=tta,
         join=looks,
     )
-    for position, reason in sorted(outputs.unreadable.items()):
-        progress.note(f"left out {index.names[position]}: {reason}")
+    for note in notes_of(unreadable_images(index, outputs.unreadable)):
+        progress.note(note)
     if outputs.agreement.note:
         progress.note(outputs.agreement.note)
     return outputs

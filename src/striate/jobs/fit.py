@@ -21,6 +21,7 @@ from striate.core.device import pick
 from striate.core.errors import DataError, JobCancelled, StriateError
 from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
+from striate.data.audit import notes_of, unreadable_images
 from striate.data.digest import write_set
 from striate.data.index import dataset_name
 from striate.data.split import Splits
@@ -259,6 +260,8 @@ def _readable(extractor: FeatureExtractor, data: DataSet, plan: FitPlan) -> tupl
     unreadable |= done.unreadable
     left = {f.name: np.setdiff1d(getattr(splits, f.name), list(unreadable)) for f in dataclasses.fields(splits)}
     data.task.require(data.targets, train=left["train"])
+    for note in notes_of(unreadable_images(index, unreadable)):
+        progress.note(note)
     for name in ("validation", "test"):
         if not len(left[name]):
             raise DataError(f"no readable image is left for {name}", hint="add images: at least 5 of each class")

@@ -16,6 +16,7 @@ from striate.core.device import native_bf16
 from striate.core.errors import PlanError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
+from striate.data.audit import notes_of, unreadable_images
 from striate.data.headers import Headers, headers
 from striate.data.index import ImageIndex
 from striate.data.source import to_cut_from
@@ -243,5 +244,5 @@ def test(work: Run, prepared: Prepared) -> Tested:
 
 
 def _note_unreadable(index: ImageIndex, unreadable: Mapping[int, str], progress: ProgressCallback) -> None:
-    for position, why in sorted(unreadable.items()):
-        progress.note(f"left out {index.names[position]}: {why}")
+    for note in notes_of(unreadable_images(index, unreadable)):
+        progress.note(note)

@@ -132,7 +132,7 @@ def test_check_finds_what_only_decoding_shows(pets: Path) -> None:
     assert [issue["files"] for issue in found["issues"] if issue["kind"] == "skipped"] == [["dog/notes.txt"]]
     unreadable = {f: p["detail"] for p in found["issues"] if p["kind"] == "unreadable" for f in p["files"]}
     assert set(unreadable) == {"cat/0.png", "dog/0.png"}
-    assert "the file is empty" in unreadable["dog/0.png"]
+    assert "'dog' is empty" in unreadable["dog/0.png"]
 
 
 def test_check_of_digits() -> None:
