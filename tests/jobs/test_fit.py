@@ -6,6 +6,7 @@ import copy
 import csv
 import dataclasses
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -334,8 +335,8 @@ def test_few_unreadable_images_are_left_out_and_named(tmp_path: Path) -> None:
     assert found["data"]["train"] + found["data"]["validation"] + found["data"]["test"] == 57
     assert found["data"]["test"] == found["test"]["n"]
     assert not spoilt & set((tmp_path / "out/predictions.csv").read_text().split(","))
-    notes = [json.loads(line).get("note", "") for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
-    assert any(re.match(r"3 images left out \(3 of 20 '.*'\): .*\.png", note) for note in notes)
+    notes = [json.loads(line).get("message", "") for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
+    assert any(re.match(r"3 images left out \(.*3 of 20 .\w+.\): .*\.png", note) for note in notes)
 
 
 def test_images_in_a_format_that_is_not_read_count_as_unreadable(tmp_path: Path) -> None:
