@@ -135,6 +135,17 @@ CARDS = {
     "with a wrong size": {"preprocess": {"size": [0, 0]}},
     "with a wrong preprocess": {"preprocess": 3},
     "with more in it": {"colour": "red"},
+    "of a class twice": {"classes": ["disc", "disc", "square"]},
+    "of no classes": {"classes": []},
+    **{f"of temperature {value}": {"temperature": value} for value in (0, -1, 1e-300, 1e300, None)},
+    "of a temperature that is not a number": b'{"network": "lenet5", "temperature": NaN}',
+    "of a temperature that is infinite": {"temperature": float("inf")},
+    "with options of 1e12": {"options": {"widths": [10**12] * 3}},
+    "with options of 1e8": {"options": {"hidden": 10**8}},
+    "of a network that is much larger": {"network": "vgg19", "layer": None},
+    "of endless depth": {"network": "resnet18", "options": {"blocks": [50_000] * 4}, "layer": None},
+    "nested too deeply": b"[" * 100_000,
+    "with a number of 5,000 digits": b'{"format": ' + b"9" * 5000 + b"}",
     "bytes": b"\xff\xfe\x00",
 }
 
@@ -146,14 +157,36 @@ def test_a_damaged_card(place: Path, run: Path, change: object) -> None:
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     else:
         path.write_bytes(change if isinstance(change, bytes) else str(change).encode())
-    predict(place, run)
+    assert str(run) in predict(place, run)
+
+
+PREPROCESSES = {
+    "no deviation": {"std": [0.0]},
+    "a tiny deviation": {"std": [1e-320]},
+    "a negative deviation": {"std": [-1.0]},
+    "an infinite mean": {"mean": [float("inf")]},
+    "no mean": {"mean": [None]},
+    "a range of nothing": {"value_range": [1.0, 1.0]},
+    "an endless range": {"value_range": [0.0, float("inf")]},
+    "a huge size": {"size": [200_000, 200_000], "resize": None},
+    "a size beyond 64 bits": {"size": [10**30, 32], "resize": None},
+    "a huge resize": {"resize": 10**9},
+}
+
+
+@pytest.mark.parametrize("change", PREPROCESSES.values(), ids=PREPROCESSES)
+def test_a_preprocessing_that_no_image_can_have(place: Path, run: Path, change: dict[str, Any]) -> None:
+    path = run / "model.json"
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps(card | {"preprocess": card["preprocess"] | change}))
+    assert f"{path} is damaged: preprocess" in predict(place, run)
 
 
 @pytest.mark.parametrize("cut", [0, 100, -40])
 def test_damaged_weights(place: Path, run: Path, cut: int) -> None:
     path = run / "model.safetensors"
     path.write_bytes(path.read_bytes()[:cut])
-    assert str(path) in predict(place, run)
+    assert str(run) in predict(place, run)
 
 
 def test_weights_that_are_gone_or_of_something_else(place: Path, run: Path) -> None:

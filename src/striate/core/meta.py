@@ -8,6 +8,7 @@ from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -138,3 +139,31 @@ def _shapes(given: Sequence[Tensor]) -> list[torch.Size]:
 
 def _empty(like: Sequence[Tensor], *shape: int) -> Tensor:
     return torch.empty(shape, dtype=like[0].dtype, device="meta")
+
+
+class TooManyTensorsError(Exception):
+    """A network has more tensors than it may have."""
+
+
+@contextmanager
+def at_most_tensors(count: int) -> Iterator[None]:
+    """Stop building a network that would never end: each of its tensors is made by some calls of PyTorch.
+
+    Args:
+        count: Calls that make or change tensors, in this thread.
+
+    Raises:
+        TooManyTensorsError: There are more.
+    """
+
+    class Counted(TorchFunctionMode):
+        left = count
+
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            self.left -= 1
+            if self.left < 0:
+                raise TooManyTensorsError
+            return func(*args, **(kwargs or {}))
+
+    with Counted():
+        yield

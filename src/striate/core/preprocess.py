@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ ChannelOrder = Literal["rgb", "bgr", "grey"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MAX_SIDE_PX = 4096
+MIN_STD = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +48,22 @@ class Preprocess:
     value_range: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if len(self.size) != 2 or min(self.size) < 1:
-            raise ValueError(f"size must be height and width, both at least 1; got {self.size}")
+        if len(self.size) != 2 or not 1 <= min(self.size) <= max(self.size) <= MAX_SIDE_PX:
+            raise ValueError(f"size must be height and width, from 1 to {MAX_SIDE_PX:,}; got {self.size}")
+        if self.resize is not None and self.resize > 2 * MAX_SIDE_PX:
+            raise ValueError(f"resize must be at most {2 * MAX_SIDE_PX:,}; got {self.resize}")
         if self.resize is not None and self.resize < max(self.size) and self.fit == "crop":
             raise ValueError(f"resize must be at least {max(self.size)}, the larger side of size; got {self.resize}")
         if len(self.mean) != self.in_channels or len(self.std) != self.in_channels:
             raise ValueError(f"mean and std need {self.in_channels} values each; got {self.mean} and {self.std}")
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be above 0; got {self.std}")
+        if not all(_finite(each) for each in (*self.mean, *self.std, *self.value_range)):
+            raise ValueError(
+                f"mean, std and value_range must be finite; got {self.mean}, {self.std} and {self.value_range}"
+            )
+        if min(self.std) < MIN_STD * max(1.0, *map(abs, self.value_range)):
+            raise ValueError(f"std must be above 0, at least {MIN_STD:g} of the largest value; got {self.std}")
+        if not self.value_range[0] < self.value_range[1]:
+            raise ValueError(f"value_range must rise; got {self.value_range}")
 
     @property
     def in_channels(self) -> int:
@@ -74,3 +85,8 @@ class Preprocess:
         scale = tuple((high - low) / 255.0 / s for s in self.std)
         offset = tuple((low - m) / s for m, s in zip(self.mean, self.std, strict=True))
         return scale, offset
+
+
+def _finite(value: object) -> bool:
+    """Whether it is a finite number; JSON has none where a number was not finite."""
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -50,8 +50,7 @@ def look(verb: str, plan: Any, folder: Path) -> Claim:
         PlanError: The folder holds the run of another plan, or files that are no run.
     """
     if not (folder / PLAN).is_file():
-        torn = f".{PLAN}."  # what a kill in the first moment leaves
-        if folder.exists() and not (folder.is_dir() and all(f.name.startswith(torn) for f in folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(_of_a_beginning(each) for each in folder.iterdir())):
             raise PlanError(f"{folder} is no empty folder, and holds no run", hint="choose another with --out")
         return Claim(folder=folder, state="fresh")
     there, asked = planned(folder), {"verb": verb, "plan": io.to_json(plan)}
@@ -65,6 +64,12 @@ def look(verb: str, plan: Any, folder: Path) -> Claim:
         )
         raise PlanError(f"{folder} holds a run of another plan, {what}", hint="choose another folder with --out")
     return Claim(folder=folder, state="finished" if (folder / METRICS).is_file() else "unfinished")
+
+
+def _of_a_beginning(path: Path) -> bool:
+    """Whether a file or folder is what another job's claim, or a kill in its first moment, leaves before the plan."""
+    locked = path.name == WORK and path.is_dir() and all(each.name == LOCK for each in path.iterdir())
+    return locked or path.name.startswith(f".{PLAN}.")
 
 
 def _defaults(plan: Any) -> dict[str, Any]:
@@ -81,13 +86,11 @@ def claim(verb: str, plan: Any, folder: Path) -> Iterator[Claim]:
         PlanError: As `look`; or another job is at work in the folder.
         StorageError: The folder cannot be written.
     """
-    found = look(verb, plan, folder)
-    if found.state == "fresh":
-        make_folder(folder)
-        io.write(folder / PLAN, {"verb": verb, "plan": io.to_json(plan)})
-    make_folder(found.work)
-    with _locked(found):
-        look(verb, plan, folder)  # another plan may have begun here a moment ago
+    make_folder(look(verb, plan, folder).work)
+    with _locked(Claim(folder=folder, state="fresh")):
+        found = look(verb, plan, folder)  # another plan may have begun here a moment ago
+        if found.state == "fresh":  # only the holder of the lock writes the plan
+            io.write(folder / PLAN, {"verb": verb, "plan": io.to_json(plan)})
         for left in folder.glob(".*.part"):  # of a write that a kill cut short
             left.unlink(missing_ok=True)
         try:

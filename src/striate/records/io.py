@@ -67,8 +67,24 @@ def _build(kind: Any, value: Any) -> Any:
     if kind is float:
         if value is None:  # as `to_json` writes a number that is not finite
             return value
-        return float(value if type(value) is int else _require(float, value))
+        return _finite(float(value if type(value) is int else _require(float, value)))
+    if kind is int:
+        return _bounded(_require(int, value))
     return _require(kind, value) if kind in _WORDS else value
+
+
+def _finite(value: float) -> float:
+    """A number that JSON and TOML can write as NaN or infinite, and no record means so."""
+    if not math.isfinite(value):
+        raise ValueError(f"a finite number is wanted; got {value}")
+    return value
+
+
+def _bounded(value: int) -> int:
+    """A whole number that fits into 64 bits; others overflow wherever they are used."""
+    if abs(value) >= 1 << 63:
+        raise ValueError("a whole number below 2 ** 63 is wanted")
+    return value
 
 
 _WORDS = {float: "a number", int: "a whole number", str: "text", bool: "true or false", list: "a list", dict: "a table"}
@@ -119,5 +135,15 @@ def write(path: str | Path, value: Any) -> None:
 
 
 def read(path: str | Path) -> Any:
-    """The JSON document at `path`."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The JSON document at `path`.
+
+    Raises:
+        OSError: The file cannot be read, or is no regular file.
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    if Path(path).exists() and not Path(path).is_file():
+        raise OSError(f"{path} is not a regular file")
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

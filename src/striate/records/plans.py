@@ -109,8 +109,8 @@ class TrainPlan:
     def __post_init__(self) -> None:
         if self.snapshots is not None and self.snapshots < 2:
             raise PlanError(f"snapshots must be at least 2; got {self.snapshots}")
-        if self.epochs is not None and self.epochs < 1:
-            raise PlanError(f"epochs must be at least 1; got {self.epochs}")
+        if self.epochs is not None and not 1 <= self.epochs <= recipes.MAX_EPOCHS:
+            raise PlanError(f"epochs must be from 1 to {recipes.MAX_EPOCHS:,}; got {self.epochs}")
         if self.micro_batch is not None and self.micro_batch < 1:
             raise PlanError(f"micro_batch must be at least 1; got {self.micro_batch}")
         if not 0 < self.schedule_fraction <= 1:

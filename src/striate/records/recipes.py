@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from striate.core.errors import PlanError
+from striate.core.reading import reading
 from striate.core.registry import nearest
 from striate.records import io
 
 _ENDING = ".toml"
+MAX_EPOCHS, MAX_STEPS = 1_000_000, 1_000_000_000
+"""More than anybody trains; the work of a run is planned step by step before it begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +203,11 @@ class Recipe:
             or min(self.batch, self.epochs, 1 if self.steps is None else self.steps) < 1
         ):
             raise ValueError(f"lr, batch, epochs and steps must be above 0; got {self}")
+        if max(self.epochs, self.batch) > MAX_EPOCHS or (self.steps or 0) > MAX_STEPS:
+            raise ValueError(
+                f"epochs and batch must be at most {MAX_EPOCHS:,}, steps at most {MAX_STEPS:,}; got epochs "
+                f"{self.epochs:,}, batch {self.batch:,}, steps {self.steps}"
+            )
         if self.micro_batch is not None and (self.micro_batch < 1 or self.batch % self.micro_batch):
             raise ValueError(f"micro_batch must divide the batch of {self.batch}; got {self.micro_batch}")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
@@ -256,11 +264,10 @@ def _shipped(name: str) -> Recipe:
 
 
 def _of_file(path: Path) -> Recipe:
-    try:
-        return io.from_json(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise PlanError(f"the recipe {path} cannot be read: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"the recipe {path} is not valid TOML: {error}") from error
-    except (TypeError, ValueError) as error:
-        raise PlanError(f"the recipe {path} is not valid: {error}") from error
+    with reading(path, PlanError, "a recipe"):
+        try:
+            return io.from_json(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
+        except tomllib.TOMLDecodeError as error:
+            raise PlanError(f"the recipe {path} is not valid TOML: {error}") from error
+        except (TypeError, ValueError) as error:
+            raise PlanError(f"the recipe {path} is not valid: {error}") from error

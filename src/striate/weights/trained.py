@@ -6,21 +6,27 @@ Such a folder is a checkpoint like those of the catalogue, whether a run left it
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from striate.core.errors import CheckpointError
+from torch import Tensor
+
+from striate.core.errors import CheckpointError, PlanError, UnknownModelError
 from striate.core.events import ProgressCallback
+from striate.core.meta import TooManyTensorsError, at_most_tensors, shapes_only
 from striate.core.preprocess import Preprocess
 from striate.core.version import __version__
 from striate.core.words import command_line
 from striate.models import REGISTRY, ImageModel
 from striate.records import io
 from striate.records.results import LoadRecord
-from striate.weights import hub
+from striate.weights import hub, maps
 from striate.weights.fetch import digest
-from striate.weights.load import load_state_dict
+from striate.weights.load import fit, load_state_dict, refusal
 from striate.weights.readers import read_state
 from striate.weights.save import save_state
 
@@ -28,6 +34,8 @@ FORMAT = 1
 CARD, WEIGHTS = "model.json", "model.safetensors"
 LAST, SNAPSHOTS = "last.safetensors", "snapshots"
 """Further weights of a training run: the last ones where a better epoch's are the result, and those of each cycle."""
+TEMPERATURES = (1e-4, 1e4)
+"""What calibration gives lies well within; beyond, probabilities are 0 and 1 or all alike by rounding alone."""
 IMAGES = "images.npy"
 """The beginnings of the digests of the images that training and its choices saw."""
 _EXECUTABLE = frozenset({".pkl", ".pickle", ".pt", ".pth", ".bin", ".ckpt", ".joblib", ".py"})
@@ -68,6 +76,16 @@ class ModelCard:
     task: str = "classify"
     striate: str = __version__
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        low, high = TEMPERATURES
+        if not isinstance(self.temperature, int | float) or not low <= self.temperature <= high:
+            raise ValueError(f"temperature must be from {low:g} to {high:g}; got {self.temperature}")
+        if not self.classes:
+            raise ValueError("classes must be named; got none")
+        doubled = [name for name, count in Counter(self.classes).items() if count > 1]
+        if doubled:
+            raise ValueError(f"every class must have a name of its own; {doubled[0]!r} stands twice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +207,7 @@ def read_card(folder: Path) -> ModelCard:
 
     Raises:
         CheckpointError: It is not one.
+        UnknownModelError: There is no such network.
     """
     path = folder / CARD
     try:
@@ -198,13 +217,32 @@ def read_card(folder: Path) -> ModelCard:
                 f"{path} has format {found.get('format')!r}, and this version of striate reads format {FORMAT}",
                 hint="use the version that wrote it, or make the model again",
             )
-        return io.from_json(ModelCard, found)
+        card = io.from_json(ModelCard, found)
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}", hint="make or fetch the model again") from error
+    with _naming(path):
+        REGISTRY.get(card.network)
+    return card
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put a file's name before what is wrong with a network that it asks for.
+
+    Raises:
+        StriateError: Of the same class.
+    """
+    try:
+        yield
+    except (PlanError, UnknownModelError) as error:
+        raise type(error)(f"{path}: {error.message}", hint=error.hint) from error
 
 
 def rebuild(card: ModelCard) -> ImageModel:
     """The network of a card, with random weights and without auxiliary heads, which are of use in training alone.
+
+    Args:
+        card: Its size is what its options say; of a card from elsewhere `require_fit` asks first.
 
     Raises:
         CheckpointError: The network cannot be built as the card says.
@@ -215,12 +253,48 @@ def rebuild(card: ModelCard) -> ImageModel:
     try:
         own = classes if card.layer is None else None
         model = entry.classifier(classes=own, in_channels=channels, options=card.options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError, OverflowError) as error:  # PyTorch's, for shapes that cannot be
         raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
     if card.layer is not None:
         model.truncate(card.layer, classes)
     model.aux.clear()
     return model
+
+
+def require_fit(found: Found, state: Mapping[str, Tensor]) -> None:
+    """Refuse a card whose network is not that of the weights, before its numbers take any memory.
+
+    The network is built without values, and given up as soon as it has more tensors than the file can fill.
+
+    Raises:
+        CheckpointError: Names or shapes differ, or the options ask for more than the file has.
+        UnknownModelError: There is no such network, or it has no such feature layer.
+    """
+    path, card = found.file, found.card
+    hint = "the two files belong together: make, copy or fetch the folder again"
+    count = sum(tensor.numel() for tensor in state.values())
+    large = [name for name, value in card.options.items() if _largest(value) > count]
+    if large:
+        raise CheckpointError(
+            f"option {large[0]!r} in {found.folder / CARD} is larger than the {count:,} numbers of {path.name}",
+            hint=hint,
+        )
+    try:
+        with _naming(found.folder / CARD), shapes_only(), at_most_tensors(20 * len(state) + 10_000):
+            model = rebuild(card)
+        fitted = fit(model, state, maps.get("striate", "")(model))
+    except TooManyTensorsError as error:
+        raise CheckpointError(f"{card.network} with {card.options} is larger than {path}", hint=hint) from error
+    if not fitted.complete:
+        why = refusal(fitted, model, "striate").message
+        raise CheckpointError(f"{path} does not fit the network in {CARD}: {why}", hint=hint)
+
+
+def _largest(value: Any) -> float:
+    """The largest number in an option."""
+    if isinstance(value, list | tuple):
+        return max(map(_largest, value), default=0)
+    return abs(value) if isinstance(value, int | float) else 0
 
 
 def load(found: Found) -> tuple[ImageModel, LoadRecord, str]:
@@ -233,12 +307,10 @@ def load(found: Found) -> tuple[ImageModel, LoadRecord, str]:
         CheckpointError: The weights are damaged, or of another network than the card says.
     """
     path = found.file
-    state, model = read_state(path), rebuild(found.card)
-    try:
-        record = load_state_dict(model, state, family=REGISTRY.get(found.card.network).family)
-    except CheckpointError as error:
-        hint = "the two files belong together: make, copy or fetch the folder again"
-        raise CheckpointError(f"{path} does not fit the network in {CARD}: {error.message}", hint=hint) from error
+    state = read_state(path)
+    require_fit(found, state)
+    model = rebuild(found.card)
+    record = load_state_dict(model, state, family=REGISTRY.get(found.card.network).family)
     content = digest(path)
     if path.name == WEIGHTS and found.card.sha256 not in (None, content):
         raise CheckpointError(

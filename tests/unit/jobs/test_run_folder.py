@@ -10,6 +10,7 @@ import pytest
 
 from striate.core.errors import PlanError
 from striate.jobs import run_folder
+from striate.records import io
 from striate.records.plans import TrainPlan
 
 PLAN = TrainPlan(network="lenet5", data="mnist")
@@ -54,3 +55,32 @@ def test_jobs_without_a_folder_get_one_each(tmp_path, monkeypatch) -> None:
         assert (one, other) == (Path("runs/my-photos-1"), Path("runs/my-photos-2"))
         (other / "plan.json").write_text("{}")
     assert (one.exists(), other.exists()) == (False, True)
+
+
+def test_only_the_job_that_holds_the_folder_writes_its_plan(tmp_path, monkeypatch) -> None:
+    where, other, refused = tmp_path / "run", TrainPlan(network="lenet5", data="digits"), []
+    write = io.write
+
+    def interrupted(path, value) -> None:  # another plan claims the folder before this one's is written
+        if not refused:
+            with pytest.raises(PlanError, match="another job is at work") as caught, claim_of(other, where):
+                pass
+            refused.append(caught)
+        write(path, value)
+
+    monkeypatch.setattr(io, "write", interrupted)
+    with claim_of(PLAN, where):
+        assert run_folder.planned(where)["plan"]["data"] == "mnist"
+    assert refused
+
+
+def claim_of(plan: TrainPlan, where: Path):
+    return run_folder.claim("train", plan, where)
+
+
+def test_a_claim_that_was_killed_before_its_plan_leaves_a_fresh_folder(tmp_path) -> None:
+    work = tmp_path / "run" / run_folder.WORK
+    work.mkdir(parents=True)
+    (work / run_folder.LOCK).touch()
+    with claim_of(PLAN, tmp_path / "run") as claim:
+        assert claim.state == "fresh"

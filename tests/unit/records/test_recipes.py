@@ -165,6 +165,15 @@ def test_a_user_file_is_a_recipe(tmp_path: Path) -> None:
         ('[augment]\nflip = "often"', "augment: flip: true or false is wanted; got 'often'; or 'alternate' is wanted"),
         ("[augment]\naspect_ratio = 0.5", "augment: scale must be two factors above 0, aspect_ratio at least 1"),
         ("batch = 8\nmicro_batch = 3", "micro_batch must divide the batch of 8"),
+        ("epochs = 1000000000000", "epochs and batch must be at most 1,000,000"),
+        ("batch = 1000000000000", "epochs and batch must be at most 1,000,000"),
+        ("steps = 10000000000", "steps at most 1,000,000,000"),
+        ("epochs = 99999999999999999999", "epochs: a whole number below 2 ** 63 is wanted"),
+        ("lr = nan", "lr: a finite number is wanted; got nan"),
+        ("lr = inf", "lr: a finite number is wanted; got inf"),
+        ("[augment]\npad = nan", "augment: pad: a finite number is wanted"),
+        ("a = " + "[" * 5000, "recursion"),
+        ("a" + ".b" * 5000 + " = 1", "none of optimizer"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -176,7 +185,7 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, says: st
 
 
 def test_a_recipe_that_is_not_there() -> None:
-    with pytest.raises(PlanError, match=r"nowhere\.toml cannot be read: No such file"):
+    with pytest.raises(PlanError, match=r"nowhere\.toml cannot be read: no such file"):
         recipe("nowhere.toml")
     with pytest.raises(PlanError, match="there is no recipe 'lenet_shrot'"):
         recipe("lenet_shrot")
