@@ -282,9 +282,12 @@ def test_damaged_idx_files(tmp_path: Path) -> None:
     (tmp_path / "train-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 1, 7)))
     images = tmp_path / "train-images-idx3-ubyte"
     for content, message in (
-        (b"", "not an idx file"),
-        (b"text" * 9, "not an idx file"),
-        (head + bytes(7), "does not hold as many bytes"),
+        (b"", "does not begin as one of bytes"),
+        (b"text" * 9, "does not begin as one of bytes"),
+        (head + bytes(7), "names 8 bytes, and there are fewer"),
+        (head + bytes(9), "names 8 bytes, and there are more"),
+        (bytes((0, 0, 8, 3)) + b"\xff" * 12, r"names 79,228,.* bytes, and the file has 16"),
+        (bytes((0, 0, 8, 3)) + bytes(12), "names 0 bytes"),
         (head + bytes(8), "2 images and .* 1 labels"),
     ):
         images.write_bytes(content)
@@ -292,6 +295,10 @@ def test_damaged_idx_files(tmp_path: Path) -> None:
             scan("mnist", root=tmp_path)
     images.rename(images.with_name("train-images-idx3-ubyte.gz"))
     with pytest.raises(DataError, match="cannot be read"):
+        scan("mnist", root=tmp_path)
+    packed = gzip.compress(bytes((0, 0, 8, 3)) + b"\x7f" * 12 + bytes(100))
+    (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"names [0-9,]{30,} bytes"):
         scan("mnist", root=tmp_path)
 
 

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 import striate
 from drawings import draw, drawing
-from striate.core.errors import CheckpointError, PlanError
+from striate.core.errors import CheckpointError, DataError, PlanError
 from striate.core.events import NoProgress
 from striate.jobs import evaluate, predict, train
 from striate.records.plans import EvalPlan, PredictPlan, TrainPlan
@@ -95,6 +95,22 @@ def test_snapshots_are_evaluated_beside_the_last_weights(runs: Path) -> None:
     assert second.loss == pytest.approx(found.single[1].loss)
     with pytest.raises(CheckpointError, match="holds no snapshots"):
         evaluate.run(plan(runs, "b", snapshots=True), progress=NoProgress())
+
+
+def test_evaluating_needs_no_training_data(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "data" / "test", tmp_path / "held" / "test")
+    shutil.copytree(runs / "data" / "train", tmp_path / "held" / "val")
+    both = str(tmp_path / "held")
+    of_test = evaluate.run(plan(runs, data=both), progress=NoProgress())
+    assert of_test == evaluate.run(plan(runs), progress=NoProgress())
+    of_val = evaluate.run(plan(runs, data=both, split="val"), progress=NoProgress())
+    assert of_val.n > of_test.n
+    shutil.rmtree(tmp_path / "held" / "val")
+    assert evaluate.run(plan(runs, data=both, split="test"), progress=NoProgress()) == of_test
+    with pytest.raises(DataError, match=r"has no split 'val'; its splits: test"):
+        evaluate.run(plan(runs, data=both, split="val"), progress=NoProgress())
+    with pytest.raises(DataError, match="no training images: its splits are test"):
+        train.run(TrainPlan(network="lenet5", data=both, recipe="lenet_short"), out=tmp_path / "out")
 
 
 def copied(runs: Path, to: Path, classes: list[str]) -> str:

@@ -379,11 +379,13 @@ def test_split_folders_are_kept(tmp_path: Path) -> None:
 def test_a_manifest_with_groups_splits_no_group(tmp_path: Path) -> None:
     files = sorted(draw(tmp_path / "data").rglob("*.png"))
     group = {file: f"{file.parent.name}-{int(file.stem) % 8}" for file in files}
-    rows = [f"{file.relative_to(tmp_path)},{file.parent.name},{group[file]}" for file in files]
+    rows = [f"{file.relative_to(tmp_path)},={file.parent.name},{group[file]}" for file in files]
     (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *rows]) + "\n")
     found = fitted(tmp_path / "list.csv", tmp_path / "out")
     tested = {line.split(",")[0] for line in (tmp_path / "out/predictions.csv").read_text().splitlines()[1:]}
     assert len(tested) == found["data"]["test"]
+    table = csv.DictReader((tmp_path / "out/predictions.csv").read_text().splitlines())
+    assert all(row["label"].startswith("'=") for row in table)  # no spreadsheet runs it
     for name in set(group.values()):
         members = {str(file.relative_to(tmp_path)) for file, of in group.items() if of == name}
         assert members <= tested or not members & tested

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+_FORMULA = re.compile(r"\s*'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # the last four: East Asian keyboards
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 def percent(fraction: float | None) -> str:
@@ -166,3 +170,16 @@ def printable(text: str) -> str:
         'cat\\x1b[2J.jpg'
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def csv_cell(text: str) -> str:
+    """A text as a cell of a CSV file that no spreadsheet runs: an apostrophe precedes it if it begins like a formula.
+
+    Formulas begin with ``=``, ``+``, ``-``, ``@``, a tab or a line end. Plain numbers stay as they are. A text that
+    begins with apostrophes before one of these gets one more, so removing one gives every text back.
+
+    Example:
+        >>> csv_cell("=1+1"), csv_cell("-3"), csv_cell("rose")
+        ("'=1+1", '-3', 'rose')
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

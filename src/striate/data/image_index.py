@@ -11,7 +11,7 @@ import numpy as np
 from striate.core.errors import DataError
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.layout import Listing, arrange, name_splits, natural
-from striate.data.split_names import TRAIN
+from striate.data.split_names import TRAIN, role
 from striate.data.stores import Store
 
 LABEL = "label"
@@ -65,6 +65,25 @@ class ImageIndex:
         The part after its last colon is the time of the last change, in nanoseconds.
         """
         return self.store.stamp(i)
+
+    def in_split(self, name: str) -> np.ndarray:
+        """Positions of the images in one of the source's splits, int64, ascending.
+
+        Args:
+            name: ``train``, ``validation``, ``test``, or another name that means one, such as ``val``.
+
+        Raises:
+            DataError: The source names no such split.
+        """
+        splits = np.array(self.splits or (), dtype=str)
+        found = np.flatnonzero(splits == (role(name) or name))
+        if not len(found):
+            named = ", ".join(sorted(set(splits.tolist()))) or "none"
+            raise DataError(
+                f"{self.source} has no split {name!r}; its splits: {named}",
+                hint="a validation split without a test split is used as the test split",
+            )
+        return found
 
     def annotation(self, column: str) -> Sequence[str]:
         """One column of the annotations.

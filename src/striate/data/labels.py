@@ -61,7 +61,7 @@ def match(found: Sequence[str], classes: Sequence[str], place: Callable[[str], i
     Raises:
         DataError: The model does not know a class, or two classes mean the same output.
     """
-    places = {name: place(name) for name in found}
+    places = {name: _place(name, place) for name in found}
     unknown = [repr(name) for name, output in places.items() if output is None]
     if unknown:
         known = ", ".join(map(repr, classes[:_SHOWN])) + (", ..." if len(classes) > _SHOWN else "")
@@ -71,6 +71,12 @@ def match(found: Sequence[str], classes: Sequence[str], place: Callable[[str], i
     if len(set(places.values())) < len(places):
         raise DataError("two classes of the data mean the same class of the model", hint="merge them")
     return np.array(list(places.values()), dtype=np.int64)
+
+
+def _place(name: str, place: Callable[[str], int | None]) -> int | None:
+    """The output of a class in whichever form of Unicode the model knows its name."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return next((output for form in forms if (output := place(form)) is not None), None)
 
 
 def numbers(index: ImageIndex, classes: Sequence[str], place: Callable[[str], int | None]) -> np.ndarray:

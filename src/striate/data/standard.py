@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import zlib
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from striate.core.errors import DataError
+from striate.core.reading import reading
 from striate.data import archive, folder
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.image_index import LABEL, ImageIndex, from_columns, from_listing
@@ -21,6 +22,7 @@ from striate.data.standard_names import CIFAR10, CIFAR100, DIGITS, FASHION_MNIST
 from striate.data.stores import ArrayStore, JointStore, file_stamp
 
 _IDX_UBYTE = 0x08
+_GZIP_RATIO = 1032  # nothing is compressed further
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
@@ -123,21 +125,24 @@ def _idx_file(name: str, root: Path, stem: str, dimensions: int) -> Path:
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """The array of an idx file, plain or gzipped: two zeros, type, dimensions, sizes (big-endian), bytes."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            head = stream.read(4 + 4 * dimensions)
-            if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, _IDX_UBYTE, dimensions)):
-                raise DataError(
-                    f"{path} is not an idx file of bytes in {dimensions} dimensions", hint="download it again"
-                )
-            shape = tuple(int(size) for size in np.frombuffer(head, ">u4", offset=4))
-            size = int(np.prod(shape, dtype=np.int64))
-            data = stream.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}", hint="download it again") from error
-    if len(data) != size:
-        raise DataError(f"{path} does not hold as many bytes as its header says", hint="download it again")
-    return np.frombuffer(data, np.uint8).reshape(shape)
+    gzipped = path.suffix == ".gz"
+    with (
+        reading(path, DataError, "an idx file", hint="download it again"),
+        gzip.open(path) if gzipped else path.open("rb") as stream,
+    ):
+        head = stream.read(4 + 4 * dimensions)
+        if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, _IDX_UBYTE, dimensions)):
+            raise ValueError(f"it does not begin as one of bytes in {dimensions} dimensions")
+        shape = [int.from_bytes(head[start : start + 4], "big") for start in range(4, len(head), 4)]
+        size = math.prod(shape)
+        if not 0 < size <= path.stat().st_size * (_GZIP_RATIO if gzipped else 1):
+            raise ValueError(f"its header names {size:,} bytes, and the file has {path.stat().st_size:,}")
+        data = stream.read(size + 1)
+        if len(data) != size:
+            raise ValueError(
+                f"its header names {size:,} bytes, and there are {'more' if len(data) > size else 'fewer'}"
+            )
+        return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 # ---------------------------------------------------------------------- CIFAR

@@ -13,7 +13,6 @@ import numpy as np
 from striate import tasks
 from striate.core.cancel import CancelPoints, CancelToken
 from striate.core.device import pick
-from striate.core.errors import DataError
 from striate.core.events import NoProgress, ProgressCallback
 from striate.data.audit import notes_of, skipped_files, unreadable_images
 from striate.data.digest import count_in_set, digests
@@ -103,10 +102,7 @@ def _part(plan: EvalPlan, index: ImageIndex) -> np.ndarray:
     split = plan.split or ("test" if index.splits is not None and "test" in index.splits else None)
     if split is None:
         return np.arange(len(index))
-    if index.splits is None or split not in index.splits:
-        named = ", ".join(sorted(set(index.splits or ()))) or "none"
-        raise DataError(f"{plan.data} has no part called {split!r}", hint=f"parts that it names: {named}")
-    return np.flatnonzero(np.array(index.splits) == split)
+    return index.in_split(split)
 
 
 def _trained_on(

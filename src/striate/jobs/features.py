@@ -202,8 +202,6 @@ def _images(
 def _positions(images: ImageIndex | ImageList, count: int, split: str | None) -> np.ndarray:
     if split is None:
         return np.arange(count)
-    splits = np.array((isinstance(images, ImageIndex) and images.splits) or ())
-    if split not in splits:
-        named = ", ".join(sorted(set(splits))) or "none"
-        raise DataError(f"the data has no split called {split!r}", hint=f"its splits: {named}")
-    return np.flatnonzero(splits == split)
+    if not isinstance(images, ImageIndex):
+        raise DataError(f"a list of images has no split {split!r}", hint="leave the split out")
+    return images.in_split(split)

@@ -12,6 +12,7 @@ import numpy as np
 
 from striate import tasks
 from striate.core.atomic import replacing
+from striate.core.words import csv_cell
 from striate.data.decode import thumbnail
 from striate.data.image_index import ImageIndex
 from striate.jobs.dataset import DataSet
@@ -65,9 +66,14 @@ def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Any], in
         writer = csv.DictWriter(stream, [f.name for f in dataclasses.fields(said[0])], lineterminator="\n")
         writer.writeheader()
         for each in said:
-            cells = dataclasses.asdict(each).items()
-            writer.writerow({name: f"{cell:.6f}" if isinstance(cell, float) else cell for name, cell in cells})
+            writer.writerow({name: _cell(value) for name, value in dataclasses.asdict(each).items()})
     mistakes = tasks.get(record.task).mistakes(said)
     names = {mistake.file for mistake in mistakes}
     thumbnails = {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}
     html.write(folder, record, mistakes=mistakes, thumbnails=thumbnails)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return csv_cell(value) if isinstance(value, str) else value

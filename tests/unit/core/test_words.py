@@ -17,6 +17,17 @@ def test_docstring_examples(module):
     assert results.failed == 0
 
 
+FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1+1", "'=1", "''-a")
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "rose", "-1", "+2.5", "", "'rose", "a=b", "-", "1-2"])
+def test_cells_of_csv_files_are_no_formulas_and_can_be_read_back(text):
+    cell = words.csv_cell(text)
+    assert not cell.startswith(("=", "@", "\t", "\r", "\n", " ", "\uff1d"))
+    assert cell == text or cell == f"'{text}"
+    assert (cell != text) == (text in (*FORMULAS, "-"))
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [(0, "0"), (999, "999"), (1000, "1 k"), (61_706, "61.7 k"), (999_940, "1 M"), (133e6, "133 M"), (5e15, "5,000 T")],

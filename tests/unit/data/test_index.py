@@ -13,6 +13,7 @@ from PIL import Image
 from striate.core.errors import DataError, ImageError
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.index import ImageIndex, scan
+from striate.data.labels import numbers
 from striate.data.layout import natural
 
 
@@ -196,6 +197,36 @@ def test_manifests(tmp_path: Path, ending: str) -> None:
     assert index.splits == ("train", "test", "train")
     assert index.groups == ("", "g", "g")
     assert index.read(1) == png(1)
+
+
+def test_a_manifest_finds_files_in_either_form_of_accents(tmp_path: Path) -> None:
+    composed, decomposed = "m\u00fcsli", "mu\u0308sli"
+    fill(tmp_path, f"p/{decomposed}/1.png", f"p/{decomposed}/2 {composed}.png", "oats/3.png")
+    lines = [
+        f"p/{composed}/1.png,{decomposed},g{composed}",
+        f"p/{composed}/2 {decomposed}.png,{composed},g{decomposed}",
+    ]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label,group", *lines, "oats/3.png,oats,"]), encoding="utf-8")
+    index = scan(tmp_path / "list.csv")
+    assert labels(index) == ["oats", composed, composed]
+    assert index.groups == ("", f"g{composed}", f"g{composed}")
+    assert [index.read(i) for i in range(3)] == [png(2), png(0), png(1)]
+
+
+def test_a_model_knows_its_classes_in_either_form_of_accents(tmp_path: Path) -> None:
+    composed, decomposed = "m\u00fcsli", "mu\u0308sli"
+    index = scan(fill(tmp_path, f"{decomposed}/1.png", "oats/3.png"))
+    assert classes(index) == (composed, "oats")
+    for known in (composed, decomposed):
+        assert numbers(index, ("oats", known), {"oats": 0, known: 1}.get).tolist() == [1, 0]
+
+
+def test_the_images_of_a_split(tmp_path: Path) -> None:
+    index = scan(fill(tmp_path, "val/a/1.png", "val/b/1.png", "test/a/1.png"))
+    assert index.in_split("val").tolist() == [1, 2]
+    assert index.in_split("Test Set").tolist() == [0]
+    with pytest.raises(DataError, match=r"has no split 'train'; its splits: test, validation"):
+        index.in_split("train")
 
 
 def test_digits_need_no_files() -> None:
