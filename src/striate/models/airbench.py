@@ -1,4 +1,4 @@
-"""Airbench: CIFAR-10 in as few multiply-adds as possible, from a first layer that begins where the images say.
+"""Airbench: a small network for fast training on CIFAR-10, whose first convolution is initialised from the images.
 
 Source: Jordan 2024, section 3 (94 %) and section 4 (95 and 96 %); widths and blocks of the author's code.
 

@@ -1,4 +1,4 @@
-"""AlexNet as it won in 2012: two groups of channels that meet only in conv3 and in the linear layers.
+"""AlexNet of 2012: its channels form two groups that are connected only in conv3 and in the linear layers.
 
 Source: Krizhevsky et al. 2012, section 3 and Figure 2.
 

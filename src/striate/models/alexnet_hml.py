@@ -1,4 +1,4 @@
-"""AlexNet as it is taught: the layers and widths of 2012 in one tower, without groups.
+"""AlexNet of textbooks: the layers and widths of 2012 in one tower, without groups.
 
 Source: Geron 2019, chapter 14, table "AlexNet architecture".
 

@@ -1,7 +1,6 @@
-"""ConvNeXt v2: channels of the MLP compete by how strongly each answers over the whole image.
+"""ConvNeXt v2: ConvNeXt with global response normalisation, which makes the channels of its MLP compete.
 
-That keeps maps from dying or doubling when the network learns by filling in masked images; the scales of the first
-version are dropped.
+The normalisation prevents feature collapse in masked-image pretraining. It replaces the layer scale of ConvNeXt.
 
 Source: Woo et al. 2023, section 4 and Algorithm 1 (the normalisation), Figure 5 (the block), appendix (the sizes).
 Random depth is that of the authors' commands for atto, tiny and base; femto to nano follow atto, large and huge base.

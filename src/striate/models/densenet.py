@@ -1,4 +1,4 @@
-"""Densely connected networks: each unit reads the maps of all units before it and adds a few of its own.
+"""Densely connected networks: each layer reads the feature maps of all layers before it and adds a few channels.
 
 Source: Huang et al. 2016, sections 3 and 4, Table 1; the networks with bottlenecks and compression (BC).
 

@@ -1,6 +1,7 @@
-"""EfficientNet: one small network found by search, and a rule that scales depth, width and images together.
+"""EfficientNet: a small network found by search, and a rule that scales depth, width and image size together.
 
-Its unit widens, looks around depthwise, weighs its maps by a gate and narrows linearly (MBConv).
+Its block (MBConv) expands the channels, applies a depthwise convolution and a squeeze-and-excitation gate, and projects
+back without an activation.
 
 Source: Tan and Le 2019, Table 1 (the small network, B0) and section 3.3 (the rule); Table 2 lists the scaled networks,
 whose coefficients and sizes of images are those of the authors' code.

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite: EfficientNet for phones: no gates, ReLU6 instead of SiLU, and the ends of the network not scaled.
+"""EfficientNet-Lite: EfficientNet for phones, without gates, with ReLU6, and with an unscaled stem and head.
 
-Without gates and SiLU, a network survives 8-bit arithmetic. Scaling leaves the first and the last convolution alone,
-and the first and the last row of the table keep one unit each.
+Without gates and SiLU, accuracy hardly falls in 8-bit arithmetic. Scaling does not change the first and the last
+convolution, and the first and the last row of the table keep one block each.
 
 Source: Liu 2020, the authors' announcement, and the code of the release, which has the coefficients and the sizes of
 images. The units are those of EfficientNet's Table 1.

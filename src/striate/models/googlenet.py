@@ -1,4 +1,4 @@
-"""GoogLeNet: modules that look at several scales at once, each scale behind a 1x1 convolution that keeps it cheap.
+"""GoogLeNet: inception modules apply kernels of several sizes in parallel, after 1x1 convolutions that reduce channels.
 
 Source: Szegedy et al. 2014, Table 1, Figures 2 and 3; auxiliary classifiers from section 5.
 

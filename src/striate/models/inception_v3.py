@@ -1,4 +1,4 @@
-"""Inception v3: large kernels as rows of small ones, n x n as 1 x n and n x 1, and resolution that falls in parallel.
+"""Inception v3: inception modules with factorised kernels: n x n becomes 1 x n and n x 1.
 
 Source: Szegedy et al. 2015, Table 1, Figures 5 to 7 and 10.
 

@@ -1,4 +1,4 @@
-"""The fully connected network: every unit reads every pixel, without any notion of neighbouring pixels.
+"""The fully connected network: every unit is connected to every pixel.
 
 The baseline that shows what convolution brings. Source of its shape: LeCun et al. 1998, section III.C, the
 28x28-300-100-10 network; of its learning rule: Rumelhart et al. 1986.

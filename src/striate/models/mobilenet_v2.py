@@ -1,4 +1,4 @@
-"""MobileNet v2: thin linear maps between units, wide ones only inside them, and shortcuts between the thin ones.
+"""MobileNet v2: inverted residuals: shortcuts connect narrow linear layers, and the layers between them are wide.
 
 Source: Sandler et al. 2018, Table 2 and Figure 4.
 

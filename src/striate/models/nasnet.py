@@ -1,4 +1,4 @@
-"""NASNet-A: a cell found by search on small images, repeated to make networks for large ones.
+"""NASNet-A: cells found by search on small images, stacked to make networks for large images.
 
 Source: Zoph et al. 2017, section 3 and Figures 2 and 4; N and P are those of "NASNet-A (N @ P)".
 

@@ -1,4 +1,4 @@
-"""ODE-Net: in place of a row of residual units, one differential equation that a solver follows from time 0 to 1.
+"""ODE-Net: an ordinary differential equation, integrated from time 0 to 1, replaces a sequence of residual units.
 
 Source: Chen et al. 2018, section 3 and Table 1; layers as in the authors' published example for MNIST.
 

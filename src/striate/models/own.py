@@ -1,4 +1,4 @@
-"""Networks of your own under a name, so that every command and function takes them like any other.
+"""Registers networks of your own under a name, so that every command and function takes them like any other.
 
 A plain `torch.nn.Sequential` is enough: it is divided into stages where its resolution falls.
 """

@@ -1,4 +1,4 @@
-"""Residual networks for 224 px images: each unit learns what to add to its input.
+"""Residual networks for 224 px images: each block learns what to add to its input.
 
 Source: He et al. 2015, section 3.3, Table 1 and Figure 5.
 

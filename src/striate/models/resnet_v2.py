@@ -1,4 +1,4 @@
-"""Residual networks with a clean path: normalise and rectify before a convolution, and leave the sum alone.
+"""Pre-activation residual networks: normalisation and ReLU come before each convolution, and nothing follows the sum.
 
 Source: He et al. 2016, Figure 4 (five orders of the same layers) and section 5 (networks for 224 px);
 the appendix says how a network begins and ends.

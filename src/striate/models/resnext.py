@@ -1,4 +1,4 @@
-"""ResNeXt: a residual function is the sum of many narrow ones alike, which is a convolution in groups.
+"""ResNeXt: each block sums many narrow branches of the same shape, computed as one grouped convolution.
 
 Source: Xie et al. 2016, Figure 3 (c), Table 1 (224 px) and section 5.3 (CIFAR).
 

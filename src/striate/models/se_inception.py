@@ -1,4 +1,4 @@
-"""SE-Inception: GoogLeNet whose modules weigh their own channels, by a squeeze-and-excitation gate after each of them.
+"""SE-Inception: GoogLeNet with a squeeze-and-excitation gate after each inception module.
 
 Source: Hu et al. 2017, section 3 and Figure 2; reduction ratio 16, the paper's usual one.
 

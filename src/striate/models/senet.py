@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation networks: residual units whose maps are weighed by what the whole image holds.
+"""Squeeze-and-excitation networks: residual networks whose channels are rescaled by a gate that reads the whole image.
 
 Source: Hu et al. 2017, Table 1 (middle column); SENet-154 in the appendix.
 

@@ -1,4 +1,4 @@
-"""Shake-shake: two residual functions, mixed at random, and their gradients mixed at random once more.
+"""Shake-shake: two residual branches, mixed with random weights, which differ in the forward and backward pass.
 
 Source: Gastaldi 2017, equations 1 and 2, Figure 1, Table 1 (26 layers; the form that draws for
 each image, Shake-Shake-Image).

@@ -1,4 +1,4 @@
-"""Stochastic depth: in training whole residual functions are left out at random, the later ones more often.
+"""Stochastic depth: training skips residual blocks at random, the later ones more often.
 
 Source: Huang et al. 2016, section 3 and section 4 (ResNet-110 on CIFAR, p_L = 0.5).
 

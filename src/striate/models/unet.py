@@ -1,4 +1,4 @@
-"""U-Net: a contracting path finds what is there, an expanding path where it is, and skips bring it the fine maps.
+"""U-Net: an encoder reduces resolution, a decoder restores it, and skip connections join the two.
 
 Source: Ronneberger, Fischer, Brox 2015, Figure 1.
 

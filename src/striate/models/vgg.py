@@ -1,4 +1,4 @@
-"""VGG: depth from small convolutions alone; two 3x3 convolutions see as far as one 5x5, with fewer weights.
+"""VGG: a deep stack of 3x3 convolutions; two of them have the receptive field of one 5x5, with fewer weights.
 
 Source: Simonyan and Zisserman 2014, Table 1.
 

@@ -1,4 +1,4 @@
-"""A first layer that begins where the training images say, and not at random."""
+"""A first layer that is initialised from the training images instead of at random."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wide residual networks: fewer layers, and many more channels in each.
+"""Wide residual networks: fewer layers, with many more channels in each.
 
 Source: Zagoruyko and Komodakis 2016, Table 1 (CIFAR; depth is 6 n + 4 for n units a stage) and section 3 (ImageNet).
 

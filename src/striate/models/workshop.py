@@ -1,4 +1,4 @@
-"""The workshop's networks: a first network to build, once as PyTorch has it and once as Keras does.
+"""The workshop's networks: a first network to build, in the version of PyTorch and in that of Keras.
 
 Source: ACM AI at UCLA 2021, Advanced Track, Workshop 4, the two listings.
 

@@ -1,4 +1,4 @@
-"""Xception: inception modules taken to their end, where every channel has a branch of its own: separable convolutions.
+"""Xception: depthwise separable convolutions replace inception modules, so that every channel has its own branch.
 
 Source: Chollet 2016, Figure 5.
 

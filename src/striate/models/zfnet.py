@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet with a finer first look, after images of what its features see showed what it missed.
+"""ZFNet: AlexNet with a smaller stride and kernel in its first layer, chosen by visualising what the features detect.
 
 Source: Zeiler and Fergus 2013, section 4.1 and Figure 3.
 
