@@ -62,7 +62,7 @@ def fit(
     Args:
         data: A folder with one folder per class, a manifest, an archive, or the name of a standard set.
         backbone: The pretrained network: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or
-            ``hub:OWNER/NAME``. None chooses one that suits the images.
+            ``hub:OWNER/NAME``. None chooses one that suits the images and the budget.
         budget: Limit on the whole run: seconds, or ``90s``, ``10m``, ``2h``. None limits the work, so that the result
             does not depend on the clock.
         per_class: Labelled images used per class for training and validation together; None uses all.

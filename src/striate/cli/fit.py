@@ -23,7 +23,7 @@ def fit(
         str | None,
         typer.Option(
             help="Pretrained network: NAME, NAME:WEIGHTS (a catalogue tag or a file), the folder of a finished run, "
-            "or hub:OWNER/NAME. Default: chosen by image size and colour.",
+            "or hub:OWNER/NAME. Default: chosen by the images and the budget.",
             metavar="MODEL",
         ),
     ] = _DEFAULT.backbone,

@@ -45,6 +45,8 @@ from striate.weights import Opened, open_model, trained
 
 CLOSING_S = 4.0
 """Seconds that preparing the test, and writing the model and the report take."""
+BACKBONE = "backbone.json"
+"""In the work folder: the network that was chosen, so that a resumed run starts from the same one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +72,13 @@ class _Prepared:
 
     Args:
         data: The images and their splits.
+        backbone: The name by which the pretrained network was opened.
         opened: The pretrained network.
         notes: What a person should know of the backbone.
     """
 
     data: DataSet
+    backbone: str
     opened: Opened
     notes: tuple[str, ...]
 
@@ -131,7 +135,7 @@ def run(
     progress = CancelPoints(progress or NoProgress(), cancel)
     if out is not None and (found := run_folder.finished("fit", plan, out, FitRecord)) is not None:
         return FitOutcome(record=found, folder=out, resumed=False, finished_before=True)
-    prepared = prepare(plan, progress)
+    prepared = prepare(plan, out, progress)
     # The folder is claimed only now: a typing error in the plan leaves none that would refuse the corrected plan.
     with (
         run_folder.reserved(out, dataset_name(plan.data)) as where,
@@ -139,6 +143,7 @@ def run(
     ):
         progress = ProgressCallbacks(progress, run_folder.LogFile(claim.folder / run_folder.LOG))
         progress.record("run", {"folder": str(claim.folder), "state": claim.state})
+        io.write(claim.work / BACKBONE, prepared.backbone)
         for note in prepared.notes:
             progress.note(note)
         budget = Budget(plan.budget_s, plan.work, began=began)
@@ -155,16 +160,18 @@ def run(
     return FitOutcome(record=found, folder=where, resumed=claim.state == "unfinished", finished_before=False)
 
 
-def prepare(plan: FitPlan, progress: ProgressCallback) -> _Prepared:
+def prepare(plan: FitPlan, out: Path | None, progress: ProgressCallback) -> _Prepared:
     """Open the backbone, and hash and split the images."""
     labelled = dataset.read(plan.task, plan.data, plan.root)
     name, notes = plan.backbone, []
+    if name is None and out is not None and (out / run_folder.WORK / BACKBONE).is_file():
+        name = str(io.read(out / run_folder.WORK / BACKBONE))
     if name is None:
-        name, why = suggest(labelled.index)
+        name, why = suggest(labelled.index, plan, progress)
         notes.append(f"backbone {name}: {why}")
     opened = open_model(name, progress=progress)
     data = dataset.hash_and_split(labelled, seed=plan.seed, progress=progress, per_class=plan.per_class)
-    return _Prepared(data=data, opened=opened, notes=tuple(filter(None, [*notes, opened.note])))
+    return _Prepared(data=data, backbone=name, opened=opened, notes=tuple(filter(None, [*notes, opened.note])))
 
 
 def extract_features(

@@ -23,8 +23,8 @@ class FitPlan:
         task: Name of the task, such as ``classify``.
         data: A folder, manifest, archive, or the name of a standard dataset.
         root: Folder with the files of a standard dataset; None if it needs none.
-        backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None chooses
-            among the available weights by the images.
+        backbone: ``NAME``, ``NAME:WEIGHTS``, the folder of a finished run, or ``hub:OWNER/NAME``; None chooses by the
+            images and the budget, among the weights that are available locally or can be downloaded.
         budget_s: Time limit for the whole run in seconds; None limits the work (`work_s`) instead of the time.
         per_class: Number of labelled images of each class for training and validation together; None uses all.
         seed: Random seed.

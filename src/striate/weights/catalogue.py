@@ -76,7 +76,8 @@ class Checkpoint:
         copies: Other files that hold the same weights.
         options: Fields of the network's spec that the weights need (`models.registry.with_options`).
         metric: A published measurement.
-        has_head: Whether the file holds the classifier too.
+        has_head: Whether the file's classifier is used. It is not where the file has none, or one for other classes
+            than `labels`, such as the 21,841 of ImageNet-22k.
         bundled: Whether the file is in the package.
         note: Something a user of these weights should know.
     """

@@ -235,7 +235,7 @@ def _open(entry: Entry, picked: Picked) -> Opened:
         count, backbone, note, known = found.classes, found.backbone, found.note, None
     model = entry.classifier(classes=count, in_channels=preprocess.in_channels, options=options)
     try:
-        record = load_state_dict(model, state, source, family=entry.family, backbone=backbone)
+        record = load_state_dict(model, state, source, family=entry.family, replace_head=backbone, backbone=backbone)
     except CheckpointError as error:
         raise CheckpointError(f"{picked.path}: {error.message}", hint=error.hint) from error
     return Opened(

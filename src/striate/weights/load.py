@@ -156,9 +156,10 @@ def load_state_dict(
         found.mismatched.clear()
         for name in logits:
             found.tensors.pop(name, None)
-    if backbone and not any(name.startswith("head.") for name in found.tensors):
-        fresh |= {name: "the file has no classifier" for name in found.missing if name.startswith("head.")}
-        found.missing = [name for name in found.missing if not name.startswith("head.")]
+    if backbone:
+        absent = "head.logits." if any(name.startswith("head.") for name in found.tensors) else "head."
+        fresh |= {name: "the file has no classifier" for name in found.missing if name.startswith(absent)}
+        found.missing = [name for name in found.missing if not name.startswith(absent)]
     if not found.complete:
         raise refusal(found, model, source)
     target = model.state_dict()

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from striate.core.errors import CheckpointError, PlanError, UnknownModelError, UnknownWeightsError
 from striate.core.meta import shapes_only
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, ImageModel
+from striate.models.convnext import ConvNeXt
+from striate.models.registry import with_options
 from striate.nn.drop import StochasticDepth
 from striate.weights import adapt, catalogue, create_model, fetch, list_models, maps, open_model, save_state
 from striate.weights.catalogue import Checkpoint
@@ -310,3 +313,34 @@ def test_efficientnet_lite0_comes_with_the_installation() -> None:
     scale, offset = opened.preprocess.affine()
     assert 127 * scale[0] + offset[0] == 0
     assert 255 * scale[0] + offset[0] == 1.0, "(x - 127) / 128"
+
+
+@pytest.mark.parametrize("theirs", ["of other classes", "without logits", "without a head"])
+def test_the_classifier_of_a_backbone_is_left_out(theirs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = with_options(REGISTRY.get("convnext_tiny").spec, {"blocks": (1, 1, 1, 1), "width": 8})
+    source = lively(ConvNeXt(small, classes=23))
+    absent = {"of other classes": "none", "without logits": "head.logits.", "without a head": "head."}[theirs]
+    kept = {name: tensor for name, tensor in source.state_dict().items() if not name.startswith(absent)}
+    file = tmp_path / "tower.safetensors"
+    save_file(kept, file)
+    checkpoint = Checkpoint(
+        network="convnext_tiny",
+        tag="tower",
+        source="striate",
+        file=file.name,
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        preprocess=Preprocess(size=(32, 32)),
+        labels="imagenet-1k",
+        licence="none",
+        has_head=False,
+        options={"blocks": (1, 1, 1, 1), "width": 8},
+    )
+    monkeypatch.setattr(catalogue, "entries", lambda: (checkpoint,))
+    monkeypatch.setenv("STRIATE_WEIGHTS", str(tmp_path))
+    opened = open_model("convnext_tiny:tower")
+    assert opened.labels is None
+    ours = opened.model.state_dict()
+    assert ours["head.logits.weight"].shape[0] == 1000
+    matching = {name for name in kept if not name.startswith("head.logits.")}
+    assert all(torch.equal(ours[name], kept[name]) for name in matching)
+    assert opened.load_record.matched == len(matching)
