@@ -225,7 +225,7 @@ def best(network: str) -> catalogue.Metric | None:
 def accuracy(found: Sequence[Family]) -> str:
     """A chart of every network with an accuracy."""
     points = [
-        figures.Bubble(name=row.name, cost=row.macs, top1=top.top1, params=row.params)
+        figures.Bubble(name=row.name, family=row.family, cost=row.macs, top1=top.top1, params=row.params)
         for family in found
         for row in family.rows
         if (top := best(row.name))

@@ -34,8 +34,11 @@ def bench(
         rows = session.run(job.run, plan)
         if plot is not None:
             from striate.cli.figures import accuracy_against_cost
+            from striate.records.zoo import find
 
-            accuracy_against_cost(plot, [(row.name, row.macs, row.top1, row.params) for row in rows])
+            accuracy_against_cost(
+                plot, [(row.name, find(row.name).family, row.macs, row.top1, row.params) for row in rows]
+            )
     if json:
         print_json(rows)
         return

@@ -16,19 +16,19 @@ def layers_of(path: Path, size: SizeRecord) -> None:
     write_text(path, figures.layers(size))
 
 
-def accuracy_against_cost(path: Path, networks: Iterable[tuple[str, int, float | None, int]]) -> None:
+def accuracy_against_cost(path: Path, networks: Iterable[tuple[str, str, int, float | None, int]]) -> None:
     """Save a chart of published accuracy against multiply-adds.
 
     Args:
         path: The SVG file.
-        networks: Name, multiply-adds, published top-1 accuracy in percent or None, number of parameters.
+        networks: Name, family, multiply-adds, published top-1 accuracy in percent or None, number of parameters.
 
     Raises:
         PlanError: None of the networks has a published accuracy on ImageNet.
     """
     points = [
-        figures.Bubble(name=name, cost=macs, top1=top1, params=params)
-        for name, macs, top1, params in networks
+        figures.Bubble(name=name, family=family, cost=macs, top1=top1, params=params)
+        for name, family, macs, top1, params in networks
         if top1 is not None
     ]
     if not points:

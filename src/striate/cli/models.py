@@ -37,7 +37,7 @@ def models(
         if plot is not None:
             from striate.cli.figures import accuracy_against_cost
 
-            accuracy_against_cost(plot, [(row.name, row.macs, _top1(row), row.params) for row in rows])
+            accuracy_against_cost(plot, [(row.name, row.family, row.macs, _top1(row), row.params) for row in rows])
     if json:
         print_json(rows)
         return

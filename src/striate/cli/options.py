@@ -56,6 +56,13 @@ def asked() -> Iterator[None]:
         raise typer.BadParameter(str(error)) from error
 
 
+def _svg_file(path: Path | None) -> Path | None:
+    """Refuse a chart in another format before any work is done: what a file holds is what its suffix says."""
+    if path is not None and path.suffix.lower() != ".svg":
+        raise typer.BadParameter(f"{path} does not end in .svg; charts are saved as SVG, which any browser shows")
+    return path
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and log messages.")]
 Wide = Annotated[
@@ -65,7 +72,9 @@ Seed = Annotated[int, typer.Option(help="Random seed.", metavar="N", min=0)]
 Device = Annotated[
     str | None, typer.Option(help="cpu, cuda, cuda:N or mps. Default: the fastest one available.", metavar="NAME")
 ]
-Plot = Annotated[Path | None, typer.Option(help="Also save a chart to this file.", metavar="FILE.svg")]
+Plot = Annotated[
+    Path | None, typer.Option(help="Also save a chart to this SVG file.", metavar="FILE.svg", callback=_svg_file)
+]
 Root = Annotated[str | None, typer.Option(help="Folder with the files of a standard dataset.", metavar="DIR")]
 MaxUnreadable = Annotated[
     float, typer.Option(help="Stop if more than this fraction of the images cannot be read.", metavar="FRACTION")

@@ -113,19 +113,29 @@ class Panel:
         title: Title above the panel.
         form: Formats a value.
         low: Value at the bottom; None takes the minimum.
-        high: Value at the top; None takes the maximum.
+        limits: The smallest and the largest possible value, which the axis does not exceed.
     """
 
     metric: str
     title: str
     form: Callable[[float], str]
     low: float | None = None
-    high: float | None = None
+    limits: tuple[float, float] = (-math.inf, math.inf)
+
+    def ends(self, values: Sequence[float]) -> tuple[float, float]:
+        """The ends of the axis: those of the values, or around them if all are the same."""
+        low = min(values, default=0.0) if self.low is None else self.low
+        high = max(values, default=1.0)
+        if high > low:
+            return low, high
+        spread = abs(high) / 10 or 1.0
+        low = low - spread if self.low is None else low
+        return max(low, self.limits[0]), min(high + spread, self.limits[1])
 
 
 PANELS = (
     Panel(metric="loss", title="training loss", form=lambda value: f"{value:.3g}", low=0.0),
-    Panel(metric="top1", title="validation accuracy", form=percent),
+    Panel(metric="top1", title="validation accuracy", form=percent, limits=(0.0, 1.0)),
     Panel(metric="lr", title="learning rate", form=lambda value: f"{value:.2g}", low=0.0),
 )
 
@@ -175,9 +185,8 @@ def _panel(
 ) -> Markup:
     rows = [(row["epoch"], row[panel.metric]) for row in curve if panel.metric in row]
     values = [value for _, value in rows if math.isfinite(value)]
-    low = min(values, default=0.0) if panel.low is None else panel.low
-    high = max(values, default=1.0) if panel.high is None else panel.high
-    y = Scale(low=low, high=high if high > low else low + 1.0, start=top + tall, stop=top)
+    low, high = panel.ends(values)
+    y = Scale(low=low, high=high, start=top + tall, stop=top)
     parts = [Markup('<text x="{:.0f}" y="{:.0f}">{}</text>').format(x.start, top - 7, panel.title)]
     for level in (y.low, y.high):
         parts.append(

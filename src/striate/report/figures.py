@@ -24,14 +24,28 @@ svg { --paper: #fdfdfb; --ink: #1c2126; --soft: #59626b; --line: #dfe0da; --acce
 .soft { fill: var(--soft); } .grid { stroke: var(--line); }
 .halo { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }
 .conv { fill: var(--accent); } .linear { fill: var(--other); }
-.bubble { fill: var(--accent); fill-opacity: .28; stroke: var(--accent); stroke-width: 1.2; }
+.bubble { fill-opacity: .5; stroke-width: 1.2; }
+.pareto { fill: none; stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 5 4; }
 """
+HUES = (210, 25, 130, 275, 350, 180, 50, 310, 95)
+COLOURS = 2 * len(HUES)
+"""Families with colours of their own, in a dark and a light tone of each hue; more families share them."""
+STYLE += "".join(
+    f".f{number} {{ fill: hsl({hue} 75% {tone}%); stroke: hsl({hue} 75% {tone - 10}%); }}\n"
+    for number, (tone, hue) in enumerate((tone, hue) for tone in (42, 66) for hue in HUES)
+)
 
 WIDTH = 860.0
 LEFT, RIGHT = 56.0, 16.0
 PANEL, GAP = 130.0, 34.0
 FEW = 20
 """Maximum number of bubbles in a small chart."""
+RADIUS = 22.0
+"""Radius of the largest bubble."""
+COLUMNS = 6
+"""Columns of the legend."""
+LETTER = 6.9
+"""Width of a letter in labels, generously."""
 
 
 def layers(size: SizeRecord) -> Markup:
@@ -111,34 +125,49 @@ class Bubble:
 
     Args:
         name: Name of the network.
+        family: Networks of one family have one colour.
         cost: Its cost, above 0.
         top1: Published accuracy in percent.
         params: Number of parameters; the area of the bubble is proportional to it.
     """
 
     name: str
+    family: str
     cost: float
     top1: float
     params: int
 
 
+def pareto(points: Sequence[Bubble]) -> list[Bubble]:
+    """The networks that no other one beats in both cost and accuracy, the cheapest first."""
+    front: list[Bubble] = []
+    for point in sorted(points, key=lambda p: (p.cost, -p.top1)):
+        if not front or point.top1 > front[-1].top1:
+            front.append(point)
+    return front
+
+
 def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
     """Accuracy against cost on a logarithmic axis. The area of a bubble is the number of parameters.
 
-    The most accurate networks are labelled first. A label that finds no free place is left out; the tooltip of the
-    bubble has it.
+    The colour is that of the family, and a dashed line joins the networks that no other one beats in both
+    cost and accuracy. Those are labelled first, then the others from the most accurate down. A label that finds no free
+    place is left out; the tooltip of the bubble has it.
 
     Args:
         points: The networks.
         axis: Label of the cost axis.
         source: Dataset of the accuracies.
     """
-    width, height = (WIDTH, 560.0) if len(points) <= FEW else (1180.0, 720.0)
-    top, bottom = 62.0, 52.0
+    families = list(dict.fromkeys(p.family for p in points))
+    legend = 18.0 * -(-len(families) // COLUMNS)
+    width, height = (WIDTH, 560.0) if len(points) <= FEW else (1180.0, 780.0)
+    top, bottom = 62.0, 56.0 + legend
     lows, highs = [math.log10(p.cost) for p in points] or [0.0], [p.top1 for p in points] or [0.0, 100.0]
     low, high = min(lows) - 0.15, max(lows) + 0.3
-    floor, ceiling = 2 * math.floor(min(highs) / 2 - 0.5), 2 * math.ceil(max(highs) / 2 + 0.5)
+    floor, ceiling = 2 * math.floor(min(highs) / 2 - 0.5), min(100, 2 * math.ceil(max(highs) / 2 + 0.5))
     largest = max((p.params for p in points), default=1)
+    kinds = {family: f"f{number % COLOURS}" for number, family in enumerate(families)}
 
     def x(cost: float) -> float:
         return LEFT + (math.log10(cost) - low) / (high - low) * (width - LEFT - RIGHT)
@@ -146,15 +175,14 @@ def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
     def y(top1: float) -> float:
         return height - bottom - (top1 - floor) / (ceiling - floor) * (height - bottom - top)
 
+    def radius(point: Bubble) -> float:
+        return RADIUS * math.sqrt(point.params / largest)
+
+    about = f"published top-1 accuracy in percent ({source}); area: number of parameters; hover for details"
     parts = [
         _text("Accuracy against cost", LEFT, 24, "title"),
-        _text(
-            f"published top-1 accuracy in percent ({source}); area: number of parameters; hover for details",
-            LEFT,
-            42,
-            "soft",
-        ),
-        _text(axis, (LEFT + width - RIGHT) / 2, height - 12, "soft", anchor="middle"),
+        _text(about, LEFT, 42, "soft"),
+        _text(axis, (LEFT + width - RIGHT) / 2, height - bottom + 36, "soft", anchor="middle"),
     ]
     step = next(s for s in (2, 5, 10, 20) if (ceiling - floor) / s <= 9 or s == 20)
     for level in range(-(-floor // step) * step, ceiling + 1, step):
@@ -165,38 +193,66 @@ def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
         parts.append(
             _text(compact(tick) if tick >= 1 else f"{tick:g}", x(tick), height - bottom + 18, "soft", anchor="middle")
         )
+    front = pareto(points)
+    parts.append(_line("pareto", [(x(p.cost), y(p.top1)) for p in front]))
     for point in sorted(points, key=lambda p: -p.params):  # small ones on top
         parts.append(
             Markup(
-                '<circle class="bubble" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">'
+                '<circle class="bubble {}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}">'
                 "<title>{}: {} %, {} parameters</title></circle>"
             ).format(
+                kinds[point.family],
                 x(point.cost),
                 y(point.top1),
-                34 * math.sqrt(point.params / largest),
+                radius(point),
                 printable(point.name),
                 point.top1,
                 compact(point.params),
             )
         )
-    best_first = sorted(points, key=lambda p: -p.top1)
-    parts += _names([(x(p.cost), y(p.top1), printable(p.name)) for p in best_first], width - RIGHT)
+    first = [*front, *(p for p in sorted(points, key=lambda p: -p.top1) if p not in front)]
+    parts += _names([(x(p.cost), y(p.top1), radius(p), printable(p.name)) for p in first], width - RIGHT, top)
+    parts.append(_legend([(kinds[family], family) for family in families], width, height - legend))
     return _page(width, height, f"Accuracy against {axis}", parts)
 
 
-def _names(places: Sequence[tuple[float, float, str]], right: float) -> list[Markup]:
-    """Each name next to its bubble, at the first of six positions that overlaps no other name or bubble centre."""
+def _legend(kinds: Sequence[tuple[str, str]], width: float, top: float) -> Markup:
+    """The families and their colours in columns, and above them the line of the best."""
+    slot = (width - LEFT - RIGHT) / COLUMNS
+    level = top - 21
+    parts = [
+        _line("pareto", [(LEFT, level), (LEFT + 22, level)]),
+        _text("no other one is cheaper and better", LEFT + 28, level + 4, "soft"),
+    ]
+    for number, (kind, family) in enumerate(kinds):
+        left, level = LEFT + slot * (number % COLUMNS), top + 18 * (number // COLUMNS)
+        parts.append(
+            Markup('<rect class="bubble {}" x="{:.1f}" y="{:.1f}" width="10" height="10"/>').format(
+                kind, left, level - 9
+            )
+        )
+        parts.append(_text(printable(family), left + 15, level))
+    return Markup("\n").join(parts)
+
+
+def _line(kind: str, places: Sequence[tuple[float, float]]) -> Markup:
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return Markup('<polyline class="{}" points="{}"/>').format(kind, points)
+
+
+def _names(places: Sequence[tuple[float, float, float, str]], right: float, top: float) -> list[Markup]:
+    """Each name next to its bubble, at the first of ten positions that overlaps no other name or bubble centre."""
     parts: list[Markup] = []
-    taken = [(x - 4, x + 4, y - 4, y + 4) for x, y, _ in places]
-    for x, y, name in places:
-        wide = 6.9 * len(name)
+    taken = [(x - 4, x + 4, y - 4, y + 4) for x, y, _, _ in places]
+    for x, y, radius, name in places:
+        wide, near = LETTER * len(name), radius + 4
         for left, level in (
-            (x + 6, y),
-            (x - 6 - wide, y),
-            *((x + side, y + up) for up in (-12, 12) for side in (4, -4 - wide)),
+            (x + near, y),
+            (x - near - wide, y),
+            *((x + side, y + up) for up in (-12, 12, -24, 24) for side in (4, -4 - wide)),
         ):
-            box = (left, left + wide, level - 5, level + 5)
-            free = left >= LEFT and left + wide <= right
+            box = (left - 2, left + wide + 2, level - 7, level + 7)
+            free = left >= LEFT and left + wide <= right and level - 7 >= top
             if free and not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 parts.append(_text(name, left, level + 4, "halo"))
