@@ -98,7 +98,7 @@ def predictions(run: Path) -> list[dict[str, str]]:
 
 def test_the_run_folder_holds_what_is_promised_and_nothing_else(run: Path) -> None:
     promised = {"model.safetensors", "model.json", "metrics.json", "predictions.csv", "report.html", "log.jsonl"}
-    assert {f.name for f in run.iterdir()} == promised | {"plan.json", "images.npy"}
+    assert {f.name for f in run.iterdir()} == promised | {"plan.json", "images.npy", "figures"}
     assert (run / "report.html").stat().st_size < 5_000_000
 
 

@@ -63,7 +63,10 @@ def test_bar_heights_are_proportional(vgg16: SizeRecord) -> None:
 
 
 def test_bubble_areas_are_proportional_to_parameters() -> None:
-    points = [Bubble(name="a", cost=1e9, top1=70.0, params=4), Bubble(name="b<c>", cost=4e9, top1=80.0, params=1)]
+    points = [
+        Bubble(name="a", family="one", cost=1e9, top1=70.0, params=4),
+        Bubble(name="b<c>", family="two", cost=4e9, top1=80.0, params=1),
+    ]
     image = drawn(figures.bubbles(points, axis="cost", source="test"))
     large, small = image.iter(f"{SVG}circle")
     assert float(large.get("r", "")) == pytest.approx(2 * float(small.get("r", "")))
@@ -112,7 +115,10 @@ def test_bench_prints_a_table_and_json(tmp_path: Path) -> None:
 
 def test_bubble_labels_do_not_overlap() -> None:
     """Of thirty networks within one percent, the best is labelled, and every bubble has a tooltip."""
-    points = [Bubble(name=f"network_{i}", cost=1e9 * (1 + 0.01 * i), top1=75 + 0.03 * i, params=10) for i in range(30)]
+    points = [
+        Bubble(name=f"network_{i}", family="f", cost=1e9 * (1 + 0.01 * i), top1=75 + 0.03 * i, params=10)
+        for i in range(30)
+    ]
     image = drawn(figures.bubbles(points, axis="cost", source="test"))
     titles = [(bubble.find(f"{SVG}title").text or "").partition(":")[0] for bubble in image.iter(f"{SVG}circle")]
     assert sorted(titles) == sorted(point.name for point in points)
@@ -131,3 +137,29 @@ def test_narrow_tables_keep_numbers_whole_and_name_the_hidden_columns() -> None:
     assert row.split() == ["stage2.unit1.residual.conv2.conv", "128x28x28", "147,456", "115,605,504", "67x67"]
     assert "Not shown in 80 columns: type, units, output stride. --wide shows all columns." in lines
     assert max(len(line) for line in lines if "─" in line) <= 80
+
+
+def test_the_pareto_line_joins_the_networks_that_no_other_one_beats() -> None:
+    facts = {"cheap": (1, 60.0), "beaten": (2, 59.0), "middle": (3, 70.0), "as good": (4, 70.0), "best": (9, 80.0)}
+    points = [Bubble(name=name, family="f", cost=c, top1=t, params=1) for name, (c, t) in facts.items()]
+    assert [point.name for point in figures.pareto(points)] == ["cheap", "middle", "best"]
+    image = drawn(figures.bubbles(points, axis="cost", source="test"))
+    line = next(line for line in image.iter(f"{SVG}polyline") if line.get("class") == "pareto")
+    assert len((line.get("points") or "").split()) == 3
+
+
+def test_families_have_colours_of_their_own_and_stand_in_the_legend() -> None:
+    points = [Bubble(name=f"n{i}", family=f"family{i // 2}", cost=10**i, top1=50 + i, params=1) for i in range(12)]
+    image = drawn(figures.bubbles(points, axis="cost", source="test"))
+    kinds = [str(circle.get("class")) for circle in image.iter(f"{SVG}circle")]
+    assert len(set(kinds)) == 6
+    assert {f"family{i}" for i in range(6)} <= {text.text for text in image.iter(f"{SVG}text")}
+
+
+@pytest.mark.parametrize("name", ["zoo.png", "zoo.pdf", "zoo"])
+@pytest.mark.parametrize("command", [["models"], ["show", "lenet5"], ["bench", "lenet5"]])
+def test_a_chart_in_another_format_is_refused_before_any_work(tmp_path: Path, name: str, command: list[str]) -> None:
+    result = invoke(*command, "--plot", str(tmp_path / name))
+    assert result.exit_code == 2
+    assert ".svg" in result.stderr
+    assert not list(tmp_path.iterdir())

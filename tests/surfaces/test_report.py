@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 import subprocess
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from page import Page
@@ -142,10 +144,11 @@ def test_report_without_errors_probes_or_issues(record):
 def test_write_is_atomic(record, tmp_path: Path):
     path = html.write(tmp_path, record)
     assert path == tmp_path / "report.html"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["figures", "report.html"]
     assert f"striate predict {tmp_path}" in path.read_text(encoding="utf-8")
     with pytest.raises(StorageError):
         html.write(tmp_path / "missing", record)
+    assert not (tmp_path / "missing").exists()
 
 
 def test_mistakes_are_sorted_by_probability():
@@ -254,7 +257,7 @@ def test_training_report_shows_the_training_curves() -> None:
     )
     assert "480 for training, 120 for validation and 180 for testing." in page.text
     drawn = html.render(record)
-    assert drawn.count('class="dot open"') == 1
+    assert drawn.count('class="dot open"') == 2  # the best epoch, in the chart for screens and in that for phones
     assert all(panel in drawn for panel in ("training loss<", "validation accuracy<", ">learning rate<"))
     assert "Candidates" not in page.text
 
@@ -292,3 +295,47 @@ def test_training_curves_of_candidates_are_shown(record: FitRecord) -> None:
     assert "Training curves" in Page(html.render(with_curve)).text
     bare = tuple(dataclasses.replace(each, curve=()) for each in record.candidates)
     assert "Training curves" not in Page(html.render(dataclasses.replace(record, candidates=bare))).text
+
+
+def test_figures_of_the_report_are_saved_as_svg_files(record: FitRecord, tmp_path: Path) -> None:
+    curve = tuple({"epoch": float(i), "loss": 1 / i, "lr": 0.1, "top1": 0.5} for i in range(1, 5))
+    tuned = tuple(dataclasses.replace(each, curve=curve) for each in record.candidates[:2])
+    html.write(tmp_path, dataclasses.replace(record, candidates=tuned))
+    files = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert files == {"layer-probes.svg", "reliability.svg", "training-curves.svg", "training-curves-2.svg"}
+    for file in (tmp_path / "figures").iterdir():
+        root = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert len(list(root.iter("{http://www.w3.org/2000/svg}text"))) > 3
+        assert ".line" in "".join(root.itertext())  # the styles travel with the file
+
+
+def test_top_5_is_shown_for_more_than_five_classes_only() -> None:
+    five, six = (fit_record([f"class {i}" for i in range(k)]) for k in (5, 6))
+    assert "Top-5" not in html.render(five)
+    assert "Top-5" in html.render(six)
+
+
+def test_report_shows_the_prediction_time(record: FitRecord) -> None:
+    assert "Prediction time" not in html.render(record)
+    timed = dataclasses.replace(record, seconds={**record.seconds, "prediction": 0.01234})
+    assert "12.3 ms per image" in html.render(timed)
+
+
+def test_layers_that_were_not_probed_are_named(record: FitRecord) -> None:
+    page = html.render(dataclasses.replace(record, depth=record.depth[2:], unprobed=("stem", "stage1")))
+    assert "Not probed within the budget: stem, stage1." in page
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 0.977, 1.0])
+def test_axes_of_a_single_epoch_stay_within_the_possible_values(value: float) -> None:
+    panel = next(each for each in charts.PANELS if each.metric == "top1")
+    low, high = panel.ends([value])
+    assert 0 <= low < high <= 1
+    drawing = charts.training([{"epoch": 1.0, "loss": 0.3, "top1": value, "lr": 0.1}])
+    assert not [label for label in re.findall(r"([0-9.]+) %", drawing) if float(label) > 100]
+
+
+def test_a_wide_matrix_says_that_it_scrolls_on_a_phone() -> None:
+    assert "Scroll sideways" not in html.render(fit_record([f"class {i}" for i in range(10)]))
+    assert "Scroll sideways" in html.render(fit_record([f"class {i}" for i in range(11)]))

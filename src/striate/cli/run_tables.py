@@ -157,13 +157,14 @@ def _way(way: ModelScore) -> tuple[str, ...]:
 
 
 def _score_lines(console: Console, score: Score) -> None:
+    top5 = len(score.per_class) > 5  # of five classes it is always 100 %
     lines = (
         (
             "top-1 accuracy",
             f"{percent(score.top1)} (95 % interval {interval(score.top1_interval)}, {plural(score.n, 'image')})",
         ),
-        ("top-5 accuracy", percent(score.top5)),
-        ("error", f"{percent(1 - score.top1)} top-1, {percent(1 - score.top5)} top-5"),
+        *((("top-5 accuracy", percent(score.top5)),) if top5 else ()),
+        ("error", f"{percent(1 - score.top1)} top-1{f', {percent(1 - score.top5)} top-5' if top5 else ''}"),
         ("balanced accuracy", percent(score.balanced_accuracy)),
         ("macro F1", percent(score.macro_f1)),
         ("calibration error", f"{percent(score.ece)} (ECE)"),

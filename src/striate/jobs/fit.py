@@ -25,12 +25,14 @@ from striate.data.audit import notes_of, unreadable_images
 from striate.data.digest import write_set
 from striate.data.index import dataset_name
 from striate.data.split import Splits
+from striate.inference.latency import prediction_seconds
 from striate.inference.predict import Outputs
 from striate.jobs import dataset, run_files, run_folder
 from striate.jobs.backbone import suggest
 from striate.jobs.dataset import DataSet
 from striate.jobs.versions import versions
 from striate.models import ImageModel
+from striate.models.pixels import PixelNetwork
 from striate.records import io
 from striate.records.plans import FitPlan
 from striate.records.results import Chosen, FitRecord
@@ -155,6 +157,8 @@ def run(
         model = _Model(network=network, preprocess=preprocess)
         tested = evaluate_on_test_set(extracted, model)
         seconds = {"features": features_at - began, "candidates": chosen_at - features_at}
+        if (each := _prediction_seconds(extracted, model)) is not None:
+            seconds["prediction"] = each
         seconds |= {"conclusion": time.monotonic() - chosen_at, "total": time.monotonic() - began}
         found = record(claim, prepared.opened, extracted, choice, model, tested, seconds)
     return FitOutcome(record=found, folder=where, resumed=claim.state == "unfinished", finished_before=False)
@@ -279,6 +283,12 @@ def evaluate_on_test_set(extracted: _Extracted, model: _Model) -> Outputs:
     """Run the winner over the test images, which no earlier step used."""
     test = extracted.data.splits.test
     return extracted.context.outputs(model.network, model.preprocess, test, "evaluating on the test set")
+
+
+def _prediction_seconds(extracted: _Extracted, model: _Model) -> float | None:
+    context, test = extracted.context, extracted.data.splits.test
+    module = PixelNetwork(model.network, model.preprocess)
+    return prediction_seconds(module, model.preprocess, context.index, [int(p) for p in test], context.device)
 
 
 def record(

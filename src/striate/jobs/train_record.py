@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from striate.data.digest import write_set
+from striate.inference.latency import prediction_seconds
 from striate.jobs import run_files, run_folder
 from striate.jobs.train_steps import Prepared, Run, Tested
 from striate.jobs.versions import versions
@@ -61,6 +62,13 @@ def _card(plan: TrainPlan, prepared: Prepared) -> trained.ModelCard:
     )
 
 
+def _prediction(prepared: Prepared) -> dict[str, float]:
+    data, network = prepared.data, prepared.network.eval()
+    test = [int(p) for p in data.splits.test]
+    found = prediction_seconds(network, prepared.preprocess, data.index, test, next(network.parameters()).device)
+    return {} if found is None else {"prediction": found}
+
+
 def _record(work: Run, prepared: Prepared, result: Trained, tested: Tested) -> TrainRecord:
     plan, data, preprocess = work.plan, prepared.data, prepared.preprocess
     metric = data.task.metric
@@ -84,7 +92,7 @@ def _record(work: Run, prepared: Prepared, result: Trained, tested: Tested) -> T
         validation=best[metric] if best else None,
         snapshots=len(cycle_ends(work.recipe.schedule, result.steps)),
         cost=io.to_json(measure(prepared.model, (preprocess.in_channels, *preprocess.size)).totals),
-        seconds={"total": time.monotonic() - work.began, "training": result.seconds},
+        seconds={"total": time.monotonic() - work.began, "training": result.seconds, **_prediction(prepared)},
         seed=plan.seed,
         versions=versions(),
         plan=io.to_json(plan),

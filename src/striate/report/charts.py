@@ -69,7 +69,7 @@ def depth(task: type[Task], points: Sequence[Any], reused: Sequence[str], above:
         reused: The frozen stages.
         above: What happened to the stages above the cut, such as ``"trained"``.
     """
-    width, height, left, right, top, bottom = 420.0, 250.0, 44.0, 12.0, 26.0, 36.0
+    width, height, left, right, top, bottom = 420.0, 250.0, 56.0, 12.0, 26.0, 36.0
     y = around([end for p in points for end in task.interval(p)], start=height - bottom, stop=top)
     gap = (width - left - right) / max(len(points), 1)
     xs = [left + gap * (i + 0.5) for i in range(len(points))]
@@ -100,7 +100,12 @@ def depth(task: type[Task], points: Sequence[Any], reused: Sequence[str], above:
         parts.append(_label(printable(point.stage), x, height - bottom + 18, slanted=slanted))
     says = "; ".join(f"{p.stage} {task.format(task.value(p))}" for p in points)
     return _svg(
-        width, height + (26 if slanted else 0), "Layer probes", f"{task.metric_title.capitalize()}: {says}.", parts
+        "layer-probes",
+        width,
+        height + (26 if slanted else 0),
+        "Layer probes",
+        f"{task.metric_title.capitalize()}: {says}.",
+        parts,
     )
 
 
@@ -140,15 +145,16 @@ PANELS = (
 )
 
 
-def training(curve: Sequence[Mapping[str, float]], *, best: int | None = None) -> Markup:
+def training(curve: Sequence[Mapping[str, float]], *, best: int | None = None, width: float = 420.0) -> Markup:
     """Training curves: loss, validation accuracy and learning rate, if the curve has them.
 
     Args:
         curve: One row per epoch.
         best: The epoch whose weights were kept; None marks no epoch.
+        width: Of the drawing; text keeps its size.
     """
     panels = [panel for panel in PANELS if any(panel.metric in row for row in curve)]
-    width, left, right, top, tall, gap = 420.0, 56.0, 12.0, 22.0, 74.0, 30.0
+    left, right, top, tall, gap = 56.0, 12.0, 22.0, 74.0, 30.0
     epochs = [row["epoch"] for row in curve]
     x = Scale(low=epochs[0] - 0.5, high=epochs[-1] + 0.5, start=left, stop=width - right)
     parts = [
@@ -167,7 +173,7 @@ def training(curve: Sequence[Mapping[str, float]], *, best: int | None = None) -
     )
     last = {panel: next(row[panel.metric] for row in reversed(curve) if panel.metric in row) for panel in panels}
     says = "; ".join(f"{panel.title} ends at {panel.form(value)}" for panel, value in last.items())
-    return _svg(width, foot + 38, f"Training over {plural(len(curve), 'epoch')}", f"{says}.", parts)
+    return _svg("training-curves", width, foot + 38, f"Training over {plural(len(curve), 'epoch')}", f"{says}.", parts)
 
 
 def _round_steps() -> Iterator[int]:
@@ -254,7 +260,7 @@ def reliability(bins: Sequence[Bin]) -> Markup:
         )
     )
     says = "; ".join(f"probability {percent(b.confidence)}, accuracy {percent(b.accuracy)} of {b.n}" for b in bins)
-    return _svg(side, side, "Reliability diagram", f"{says}.", parts)
+    return _svg("reliability", side, side, "Reliability diagram", f"{says}.", parts)
 
 
 def _levels(y: Scale, left: float, right: float, form: Callable[[float], str]) -> Markup:
@@ -284,7 +290,7 @@ def _label(text: str, x: float, y: float, *, slanted: bool) -> Markup:
     return Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(x, y, text)
 
 
-def _svg(width: float, height: float, title: str, description: str, parts: Sequence[Markup]) -> Markup:
-    return Markup('<svg viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
-        width, height, f"{title}. {printable(description)}", Markup("\n").join(parts)
+def _svg(name: str, width: float, height: float, title: str, description: str, parts: Sequence[Markup]) -> Markup:
+    return Markup('<svg data-figure="{}" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}</svg>').format(
+        name, width, height, f"{title}. {printable(description)}", Markup("\n").join(parts)
     )

@@ -210,7 +210,7 @@ def bubbles(points: Sequence[Bubble], *, axis: str, source: str) -> Markup:
                 compact(point.params),
             )
         )
-    first = [*front, *(p for p in sorted(points, key=lambda p: -p.top1) if p not in front)]
+    first = [*reversed(front), *(p for p in sorted(points, key=lambda p: -p.top1) if p not in front)]
     parts += _names([(x(p.cost), y(p.top1), radius(p), printable(p.name)) for p in first], width - RIGHT, top)
     parts.append(_legend([(kinds[family], family) for family in families], width, height - legend))
     return _page(width, height, f"Accuracy against {axis}", parts)

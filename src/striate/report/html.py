@@ -16,7 +16,7 @@ from striate.core import words
 from striate.core.atomic import write_text
 from striate.records.recipes import title
 from striate.records.results import FitRecord, Prediction, TrainRecord
-from striate.report import charts, findings, verdict
+from striate.report import charts, files, findings, verdict
 from striate.report.template import environment
 
 NAME = "report.html"
@@ -96,7 +96,7 @@ def write(
     mistakes: Sequence[Prediction] = (),
     thumbnails: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write ``report.html`` atomically into a run folder. The arguments are those of `render`.
+    """Write ``report.html`` and its figures atomically into a run folder. The arguments are those of `render`.
 
     Returns:
         The path of the file.
@@ -105,7 +105,9 @@ def write(
         StorageError: The file cannot be written.
     """
     path = Path(folder) / NAME
-    write_text(path, render(record, mistakes=mistakes, thumbnails=thumbnails, folder=str(folder)))
+    page = render(record, mistakes=mistakes, thumbnails=thumbnails, folder=str(folder))
+    write_text(path, page)
+    files.write(folder, page)
     return path
 
 

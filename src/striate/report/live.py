@@ -91,7 +91,7 @@ class LivePage(NoProgress):
                 steps=self._steps,
                 left_s=self._left_s(),
                 curve=self._curve,
-                chart=charts.training(self._curve) if self._curve else None,
+                charts=charts,
                 every_s=EVERY_S,
                 now=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
             )

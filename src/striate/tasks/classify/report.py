@@ -26,6 +26,11 @@ def worst_mistakes(predictions: Iterable[Prediction], limit: int = MAX_MISTAKES)
     return tuple(sorted(wrong, key=lambda each: (-each.probability, each.file))[:limit])
 
 
+def tells_top5(score: Score) -> bool:
+    """Whether there are enough classes for the top-5 accuracy to say something: of five classes it is always 100 %."""
+    return len(score.per_class) > 5
+
+
 def summary(test: Score, issues: Sequence[DataIssue]) -> Summary:
     """The accuracy beside the majority-class baseline, and reasons to distrust it."""
     majority = _majority(test)
@@ -47,7 +52,7 @@ def summary(test: Score, issues: Sequence[DataIssue]) -> Summary:
         ),
         figures=(
             ("Top-1 accuracy", f"{percent(test.top1)} ({interval(test.top1_interval)})"),
-            ("Top-5 accuracy", percent(test.top5)),
+            *((("Top-5 accuracy", percent(test.top5)),) if tells_top5(test) else ()),
             ("Balanced accuracy (mean recall)", percent(test.balanced_accuracy)),
             ("Macro F1", percent(test.macro_f1)),
             ("Cross-entropy loss", f"{test.loss:.3f}"),
