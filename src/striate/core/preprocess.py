@@ -88,5 +88,5 @@ class Preprocess:
 
 
 def _finite(value: object) -> bool:
-    """Whether it is a finite number; JSON has none where a number was not finite."""
+    """Whether it is a finite number; JSON has null where a number was NaN or infinite."""
     return isinstance(value, int | float) and math.isfinite(value)

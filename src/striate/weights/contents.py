@@ -55,6 +55,11 @@ def kind(path: Path, suffixes: frozenset[str]) -> str:
     with path.open("rb") as stream:
         start = stream.read(512)
         mark = next((each for begin, each in _MARKS.items() if start.startswith(begin)), None)
+        if suffix == ".safetensors" and mark in (".zip", ".h5"):  # who names it so relies on there being no pickle
+            raise CheckpointError(
+                f"{path} is not what its name says: it is a {'zip archive' if mark == '.zip' else 'file of HDF5'}",
+                hint="give it the suffix of what it is, such as .pt, .npz or .h5, if you know where it comes from",
+            )
         if mark == ".zip":
             return _archive(path, stream, suffix)
     if mark == "lfs":

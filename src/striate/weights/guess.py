@@ -56,9 +56,10 @@ def guess(entry: Entry, state: Mapping[str, Tensor], path: Path) -> Guess:
     fits: dict[str, Guess] = {}
     nearest: tuple[int, CheckpointError] | None = None
     for source, table in maps.sources(entry.family).items():
-        known = [each for each in entries_for(entry.name) if each.source == source]
+        alike, needed = maps.like(source, entry.family)
+        known = [each for each in entries_for(entry.name) if each.source == alike]
         for like in (*known, None):
-            options = like.options if like else {}
+            options = (like.options if like else {}) | needed
             with shapes_only():
                 model = entry.classifier(options=options)
             found = fit(model, maps.tidied(state, source), table(model))

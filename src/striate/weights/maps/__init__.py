@@ -27,6 +27,7 @@ from striate.weights.maps import (
     resnext,
     senet,
     striate,
+    transformers,
     vgg,
     wide_resnet,
     xception,
@@ -37,7 +38,7 @@ from striate.weights.maps.rules import Row
 Map = Callable[[Any], list[Row]]
 """A family's network to the rules for its tensors."""
 
-SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster", "lukemelas")
+SOURCES = ("striate", "torchvision", "timm", "keras", "akamaster", "lukemelas", "transformers", "facebook")
 """Whose names are known."""
 
 _FAMILIES: Mapping[str, Mapping[str, Map]] = {
@@ -89,6 +90,17 @@ def sources(family: str) -> dict[str, Map]:
         if each not in found.values():
             found[name] = each
     return found
+
+
+def like(source: str, family: str) -> tuple[str, dict[str, Any]]:
+    """The source whose catalogue entries have the preprocessing of a source without entries, and the options it needs.
+
+    Returns:
+        The source itself, and no options, where entries of its own say both.
+    """
+    if source == "transformers":
+        return transformers.LIKE.get(family, "timm"), transformers.OPTIONS.get(family, {})
+    return ("timm" if source == "facebook" else source), {}
 
 
 def tidied(state: Mapping[str, Tensor], source: str) -> Mapping[str, Tensor]:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
+from striate.weights.maps import transformers
 from striate.weights.maps.rules import Row, Rule
 
 UNIT = "stage{1+1}.unit{2+1}."
@@ -51,6 +52,25 @@ def timm(_model: ImageModel) -> list[Row]:
     ]
 
 
+def facebook(_model: ImageModel) -> list[Row]:
+    """ConvNeXt, either version, by the names of its authors' code."""
+    block, halving = r"stages\.(\d)\.(\d+)\.", r"downsample_layers\.([1-9])\."
+    return [
+        Rule(r"downsample_layers\.0\.0\.(\w+)", "stem.conv.{1}"),
+        Rule(r"downsample_layers\.0\.1\.(\w+)", "stem.norm.{1}"),
+        Rule(halving + r"0\.(\w+)", "stage{1+1}.norm.{2}"),
+        Rule(halving + r"1\.(\w+)", "stage{1+1}.conv.{2}"),
+        Rule(block + r"dwconv\.(\w+)", UNIT + "depthwise.{3}"),
+        Rule(block + r"norm\.(\w+)", UNIT + "mlp.norm.{3}"),
+        Rule(block + r"pwconv(\d)\.(\w+)", UNIT + "mlp.fc{3}.{4}"),
+        Rule(block + r"grn\.gamma", UNIT + "mlp.response.weight", Tensor.flatten),
+        Rule(block + r"grn\.beta", UNIT + "mlp.response.bias", Tensor.flatten),
+        Rule(block + r"gamma", UNIT + "mlp.scale.weight"),
+        Rule(r"norm\.(\w+)", "head.norm.{1}"),
+        Rule(r"head\.(\w+)", "head.logits.{1}"),
+    ]
+
+
 def _dense(tensor: Tensor) -> Tensor:
     return tensor.flatten(1)
 
@@ -81,4 +101,10 @@ def _norm(theirs: str, ours: str) -> list[Row]:
     return [Rule(f"{theirs}/gamma", f"{ours}.weight"), Rule(f"{theirs}/beta", f"{ours}.bias")]
 
 
-SOURCES = {"torchvision": torchvision, "timm": timm, "keras": of_keras}
+SOURCES = {
+    "torchvision": torchvision,
+    "timm": timm,
+    "keras": of_keras,
+    "transformers": transformers.convnext,
+    "facebook": facebook,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from striate.weights.maps.convnext import timm
+from striate.weights.maps import transformers
+from striate.weights.maps.convnext import facebook, timm
 
-SOURCES = {"timm": timm}
+SOURCES = {"timm": timm, "transformers": transformers.convnext, "facebook": facebook}

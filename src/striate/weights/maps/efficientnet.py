@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from striate.models.efficientnet import MBConv
-from striate.models.mobilenet_v2 import InvertedResidual
 from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
-from striate.weights.maps.places import units
+from striate.weights.maps import transformers
+from striate.weights.maps.places import rows
 from striate.weights.maps.rules import Row, Rule, Skip
-
-
-def _places(model: ImageModel) -> Iterator[tuple[int, int, str, list[str]]]:
-    """Row of the paper's table and place in it, both from 0, path and parts of every unit; the first cannot add."""
-    row, index = -1, 0
-    for path, unit in units(model):
-        assert isinstance(unit, MBConv | InvertedResidual)
-        row, index = (row, index + 1) if unit.adds else (row + 1, 0)
-        yield row, index, f"{path}.residual", [name for name, _ in unit.residual.named_children()]
 
 
 def torchvision(model: ImageModel) -> list[Row]:
@@ -28,7 +16,7 @@ def torchvision(model: ImageModel) -> list[Row]:
         Rule(r"features\.0\.1\.(\w+)", "stem.conv.norm.{1}"),
     ]
     row = 0
-    for row, index, path, parts in _places(model):
+    for row, index, path, parts in rows(model):
         for number, part in enumerate(parts):
             theirs, ours = rf"features\.{row + 1}\.{index}\.block\.{number}\.", f"{path}.{part}"
             if part == "gate":
@@ -50,7 +38,7 @@ def timm(model: ImageModel) -> list[Row]:
         Rule(r"conv_stem\.weight", "stem.conv.conv.weight"),
         Rule(r"bn1\.(\w+)", "stem.conv.norm.{1}"),
     ]
-    for row, index, path, parts in _places(model):
+    for row, index, path, parts in rows(model):
         theirs = rf"blocks\.{row}\.{index}\."
         convs = [part for part in parts if part != "gate"]
         names = ["conv_pw", "conv_dw", "conv_pwl"] if "expand" in parts else ["conv_dw", "conv_pw"]
@@ -80,7 +68,7 @@ def of_keras(model: ImageModel) -> list[Row]:
         "depthwise": ("dwconv", "bn"),
         "project": ("project_conv", "project_bn"),
     }
-    for row, index, path, parts in _places(model):
+    for row, index, path, parts in rows(model):
         theirs = f"block{row + 1}{chr(ord('a') + index)}_"
         for part in parts:
             if part == "gate":
@@ -100,4 +88,4 @@ def of_keras(model: ImageModel) -> list[Row]:
     ]
 
 
-SOURCES = {"torchvision": torchvision, "timm": timm, "keras": of_keras}
+SOURCES = {"torchvision": torchvision, "timm": timm, "keras": of_keras, "transformers": transformers.efficientnet}

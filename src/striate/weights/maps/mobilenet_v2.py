@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
+from striate.weights.maps import transformers
 from striate.weights.maps.efficientnet import timm
 from striate.weights.maps.places import units
 from striate.weights.maps.rules import Row, Rule
@@ -53,4 +54,4 @@ def of_keras(model: ImageModel) -> list[Row]:
     ]
 
 
-SOURCES = {"torchvision": torchvision, "timm": timm, "keras": of_keras}
+SOURCES = {"torchvision": torchvision, "timm": timm, "keras": of_keras, "transformers": transformers.mobilenet_v2}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import nn
 
+from striate.models.efficientnet import MBConv
+from striate.models.mobilenet_v2 import InvertedResidual
 from striate.models.network import ImageModel
 from striate.nn.conv import ConvNorm
 from striate.weights.maps.rules import Row, Rule
@@ -47,3 +51,12 @@ def conv_norms(model: ImageModel, within: str = "") -> list[str]:
         for path, layer in model.get_submodule(stage).named_modules(prefix=stage)
         if isinstance(layer, ConvNorm) and path.startswith(f"{within}." if within else "")
     ]
+
+
+def rows(model: ImageModel) -> Iterator[tuple[int, int, str, list[str]]]:
+    """Row of the paper's table and place in it, both from 0, path and parts of every unit; the first cannot add."""
+    row, index = -1, 0
+    for path, unit in units(model):
+        assert isinstance(unit, MBConv | InvertedResidual)
+        row, index = (row, index + 1) if unit.adds else (row + 1, 0)
+        yield row, index, f"{path}.residual", [name for name, _ in unit.residual.named_children()]

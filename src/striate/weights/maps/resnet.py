@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
+from striate.weights.maps import transformers
 from striate.weights.maps.rules import Row, Rule
 
 
@@ -38,4 +39,4 @@ def of_keras(_model: ImageModel) -> list[Row]:
     ]
 
 
-SOURCES = {"torchvision": torchvision, "timm": torchvision, "keras": of_keras}
+SOURCES = {"torchvision": torchvision, "timm": torchvision, "keras": of_keras, "transformers": transformers.resnet}
