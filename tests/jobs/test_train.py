@@ -312,3 +312,29 @@ def test_precision_is_what_the_device_computes_in(data: Path, tmp_path: Path, mo
     record = job.run(plan(data, epochs=1, precision="auto"), out=tmp_path / "run", progress=NoProgress()).record
     assert record.precision == ("bf16" if native else "float32")
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["plan"]["precision"] == "auto"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("change", ["a label", "a class name", "a validation label"])
+def test_a_run_that_began_with_other_labels_is_not_resumed(data: Path, tmp_path: Path, change: str) -> None:
+    images = sorted(data.glob("*/*.png"))
+    splits = dict.fromkeys(images, "train") | dict.fromkeys(images[::5], "val") | dict.fromkeys(images[1::5], "test")
+    labels = {image: image.parent.name for image in images}
+
+    def write() -> None:
+        rows = [f"{each.relative_to(data)},{labels[each]},{splits[each]}" for each in images]
+        (data / "list.csv").write_text("\n".join(["path,label,split", *rows]))
+
+    write()
+    asked = plan(data / "list.csv", validate=True)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(asked, out=tmp_path / "run", progress=Stopping(), runtime=RuntimeOptions(save_every_s=0))
+    first = {split: next(each for each in images if splits[each] == split) for split in ("train", "val")}
+    other = next(name for name in labels.values() if name != labels[first["train"]])
+    if change == "a class name":
+        labels = {image: name.replace(other, f"a {other}") for image, name in labels.items()}
+    else:
+        labels[first["val" if "validation" in change else "train"]] = other
+    write()
+    with pytest.raises(PlanError, match="began with other images or labels"):
+        job.run(asked, out=tmp_path / "run", progress=NoProgress())

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,9 +15,8 @@ from striate.core.errors import DataError, ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.audit import unreadable_images
-from striate.data.decode import decode
 from striate.data.index import ImageIndex
-from striate.data.loaders import batches
+from striate.data.loaders import Batch, batches
 
 _BATCHES_A_WRITE = 8
 
@@ -59,8 +58,10 @@ def fill(
 ) -> Pass:
     """See to it that `store` has a row for every image.
 
-    Images that are there already do not run again. Rows are written as they come, so an extraction that was
-    interrupted resumes where it stopped, with the batches that it would have had.
+    Images that are there already do not run again, unless their rows have changed on the disk. Rows are written as they
+    come, so an extraction that was interrupted resumes where it stopped, with the batches that it would have had. The
+    content of each image is hashed as it is decoded, so that a row never stands under the digest of another content.
+    Only what a decoder says of complete bytes is remembered, and even that is tried again.
 
     Args:
         store: Where the rows are kept.
@@ -82,19 +83,61 @@ def fill(
         DataError: Too many images cannot be read; the message names them.
     """
     began = time.monotonic()
-    unreadable: dict[int, str] = {}
     before = dict(known_unreadable or {})
-    waited = 0.0
-
-    def too_many() -> bool:
-        return max_unreadable is not None and len(before | unreadable) > max_unreadable
-
     with store.writing():
         first = {of_image(digests[p]): int(p) for p in reversed(positions)}  # of equal images one runs
+        store.forget_damaged(first)
         missing = sorted(p for key, p in first.items() if key not in store)
+        doubtful = sorted(p for key, p in first.items() if store.unreadable(key))
+        work = _Work(
+            store=store,
+            decoded=lambda wanted: batches(index, wanted, preprocess, batch=batch, fast=fast, digests=digests),
+            run=run,
+            digests=digests,
+            stops=lambda failed: max_unreadable is not None and len(before | failed) > max_unreadable,
+        )
         if missing and prepare is not None:
             prepare()
         progress.phase(phase, len(missing), "image")
+        work.do(missing, progress.step)
+        work.do(doubtful, None)
+    reasons = {of_image(digests[p]): reason for p, reason in work.failed.items()}
+    unreadable = {int(p): reasons[key] for p in positions if (key := of_image(digests[p])) in reasons}
+    if work.stops(unreadable):
+        raise _too_many_unreadable(index, before | unreadable)
+    return Pass(
+        computed=len(missing),
+        found=len(positions) - len(missing),
+        unreadable=unreadable,
+        waited_s=work.waited_s,
+        seconds=time.monotonic() - began,
+    )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Work:
+    """Images through a function into a store.
+
+    Args:
+        store: Receives the rows; it is held for writing.
+        decoded: From positions to decoded batches.
+        run: As in `fill`.
+        digests: sha256 of every image of the index.
+        stops: Whether these failures make the pass fail, so that the rest is only decoded.
+        failed: Reason by position.
+        waited_s: Seconds without a decoded batch.
+    """
+
+    store: RowStore
+    decoded: Callable[[Sequence[int]], Generator[Batch]]
+    run: Callable[[np.ndarray], np.ndarray]
+    digests: Sequence[str]
+    stops: Callable[[dict[int, str]], bool]
+    failed: dict[int, str] = field(default_factory=dict)
+    waited_s: float = 0.0
+
+    def do(self, wanted: Sequence[int], step: Callable[[int], None] | None) -> None:
+        """Compute and write the rows of some images; `step` receives how many are done."""
         keys: list[bytes] = []
         rows: list[np.ndarray] = []
         readable: list[bool] = []
@@ -102,37 +145,33 @@ def fill(
 
         def write() -> None:
             if keys:
-                store.append(keys, np.concatenate(rows), readable)
+                self.store.append(keys, np.concatenate(rows), readable)
                 keys.clear()
                 rows.clear()
                 readable.clear()
 
-        with closing(batches(index, missing, preprocess, batch=batch, fast=fast)) as stream:
+        with closing(self.decoded(wanted)) as stream:
             for number, each in enumerate(stream, start=1):
-                waited += each.waited_s
-                unreadable |= each.failed
+                self.waited_s += each.waited_s
+                self.failed |= each.failed
                 done += len(each.positions)
-                progress.step(done)
-                if too_many():
+                if step is not None:
+                    step(done)
+                if self.stops(self.failed):
                     continue
-                rows.append(run(each.pixels))
-                keys += [of_image(digests[int(p)]) for p in each.positions]
-                readable += [p not in each.failed for p in each.positions]
+                named = [of_image(self.digests[int(p)]) for p in each.positions]
+                new = [
+                    place
+                    for place, (p, key) in enumerate(zip(each.positions.tolist(), named, strict=True))
+                    if p not in each.passing and not (p in each.failed and self.store.unreadable(key))
+                ]
+                if new:
+                    rows.append(self.run(each.pixels)[new])
+                    keys += [named[place] for place in new]
+                    readable += [each.positions[place] not in each.failed for place in new]
                 if number % _BATCHES_A_WRITE == 0:
                     write()
         write()
-    for position in positions:
-        if store.unreadable(of_image(digests[position])) and position not in unreadable:
-            unreadable[int(position)] = _reason(index, int(position), preprocess, fast=fast)
-    if too_many():
-        raise _too_many_unreadable(index, before | unreadable)
-    return Pass(
-        computed=done,
-        found=len(positions) - done,
-        unreadable=unreadable,
-        waited_s=waited,
-        seconds=time.monotonic() - began,
-    )
 
 
 def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
@@ -156,11 +195,3 @@ def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> Da
         f"{len(unreadable)} of {len(index)} images in {index.source} cannot be read:\n" + "\n".join(lines) + more,
         hint="fix or remove them, or allow more with --max-unreadable",
     )
-
-
-def _reason(index: ImageIndex, position: int, preprocess: Preprocess, *, fast: bool) -> str:
-    try:
-        decode(index.read(position), preprocess, fast=fast)
-    except ImageError as error:
-        return error.message
-    return "could not be read when it was first tried"

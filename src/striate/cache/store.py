@@ -1,15 +1,17 @@
 """Rows of numbers on disk, each under a 32-byte key: what the cached pass leaves behind.
 
-A folder holds ``rows.bin`` (rows of one shape and type, end to end), ``keys.bin`` (a key and a flag for each row) and
-``about.json``. Rows are appended and synced before their keys, so that whatever a kill leaves behind, a key never
-stands for a row that is not whole. Keys name content, so nothing stale is served: a changed image has another key.
+A folder holds ``rows.bin`` (rows of one shape and type, end to end), ``keys.bin`` (for each row a key, a flag and a
+checksum of the three) and ``about.json``. Rows are appended and synced before their keys, so that whatever a kill
+leaves behind, a key never stands for a row that is not whole. Keys name content, so nothing stale is served: a changed
+image has another key. `forget_damaged` finds rows that have changed on the disk since they were written.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
@@ -17,11 +19,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from striate.core.atomic import explain, make_folder
-from striate.core.errors import StorageError
+from striate.core.errors import EngineError, StorageError
 from striate.records import io
 
 KEY_BYTES = 32
-_ENTRY_BYTES = KEY_BYTES + 1
+_ENTRY_BYTES = KEY_BYTES + 1 + 4
 _WHOLE, _UNREADABLE = 0, 1
 
 
@@ -45,6 +47,7 @@ class RowStore:
         self._row_bytes = int(np.prod(shape)) * self.dtype.itemsize
         self._places: dict[bytes, int] = {}
         self._unreadable: set[bytes] = set()
+        self._checksums = np.empty(0, dtype=np.uint32)
         self._count = 0
         self._load()
         if not (folder / "about.json").exists():
@@ -66,12 +69,34 @@ class RowStore:
         self._count = min(len(entries) // _ENTRY_BYTES, rows_there)
         self._places.clear()
         self._unreadable.clear()
+        self._checksums = np.zeros(self._count, dtype=np.uint32)
         for place in range(self._count):
             entry = entries[place * _ENTRY_BYTES : (place + 1) * _ENTRY_BYTES]
-            if entry[KEY_BYTES] == _UNREADABLE:
-                self._unreadable.add(entry[:KEY_BYTES])
-            else:
-                self._places[entry[:KEY_BYTES]] = place
+            self._checksums[place] = int.from_bytes(entry[KEY_BYTES + 1 :], "little")
+            self._note(entry[:KEY_BYTES], place, whole=entry[KEY_BYTES] == _WHOLE)
+
+    def _note(self, key: bytes, place: int, *, whole: bool) -> None:
+        """Keep where a row is. A later row under the same key stands for an earlier one."""
+        self._places.pop(key, None)
+        self._unreadable.discard(key)
+        if whole:
+            self._places[key] = place
+        else:
+            self._unreadable.add(key)
+
+    def forget_damaged(self, keys: Iterable[bytes]) -> int:
+        """Forget the rows of `keys` whose bytes are not those that were written; call it inside `writing`.
+
+        Returns:
+            How many were forgotten. They are computed again like rows that were never there.
+        """
+        rows, damaged = np.asarray(self.view()), 0  # rows of a memmap object would cost more than their checksum
+        for key in keys:
+            place = self._places.get(key)
+            if place is not None and _checksum(key, _WHOLE, rows[place]) != self._checksums[place]:
+                del self._places[key]
+                damaged += 1
+        return damaged
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -102,20 +127,30 @@ class RowStore:
             readable: False where the row stands for an image that could not be decoded.
 
         Raises:
+            EngineError: A row holds NaN or infinite numbers.
             StorageError: The disk is full. Earlier rows stay whole.
         """
-        rows = np.ascontiguousarray(rows, dtype=self.dtype)
-        entries = b"".join(k + bytes([_WHOLE if ok else _UNREADABLE]) for k, ok in zip(keys, readable, strict=True))
+        with np.errstate(over="ignore"):  # a number that is too large becomes infinite
+            rows = np.ascontiguousarray(rows, dtype=self.dtype)
+        if self.dtype.kind == "f" and not np.isfinite(rows).all():
+            raise EngineError(
+                "the network gives NaN or infinite features, or some too large for float16",
+                hint="look for damage in its weights, or choose another network",
+            )
+        flags = [_WHOLE if ok else _UNREADABLE for ok in readable]
+        checksums = [_checksum(*each) for each in zip(keys, flags, rows, strict=True)]
+        entries = b"".join(
+            key + bytes([flag]) + checksum.to_bytes(4, "little")
+            for key, flag, checksum in zip(keys, flags, checksums, strict=True)
+        )
         try:
             _append(self.folder / "rows.bin", self._count * self._row_bytes, rows.tobytes())
             _append(self.folder / "keys.bin", self._count * _ENTRY_BYTES, entries)
         except OSError as error:
             raise explain(error, self.folder) from error
         for place, (key, ok) in enumerate(zip(keys, readable, strict=True), start=self._count):
-            if ok:
-                self._places[key] = place
-            else:
-                self._unreadable.add(key)
+            self._note(key, place, whole=ok)
+        self._checksums = np.concatenate([self._checksums, np.array(checksums, dtype=np.uint32)])
         self._count += len(keys)
 
     def view(self) -> np.ndarray:
@@ -127,6 +162,11 @@ class RowStore:
     def places(self, keys: Sequence[bytes]) -> np.ndarray:
         """The positions in `view` of the rows of `keys`; every key must be there and readable."""
         return np.array([self._places[key] for key in keys], dtype=np.int64)
+
+
+def _checksum(key: bytes, flag: int, row: np.ndarray) -> int:
+    """CRC-32 of a row under its key; unlike that of the row alone, it notices a row in the place of another."""
+    return zlib.crc32(row.data, zlib.crc32(bytes([flag]), zlib.crc32(key)))
 
 
 def _read(path: Path) -> bytes:

@@ -36,6 +36,10 @@ class ImageError(DataError):
     """An image cannot be decoded, or is too large to decode safely."""
 
 
+class ImageReadError(ImageError):
+    """The bytes of an image cannot be read at this moment, or have changed. Nothing is known about the image itself."""
+
+
 class CheckpointError(StriateError):
     """A weights file cannot be read, could run code, belongs to another network, or has the wrong checksum."""
 

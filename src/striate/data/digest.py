@@ -12,7 +12,7 @@ import numpy as np
 
 from striate.core import atomic, paths
 from striate.core.device import cpu_threads
-from striate.core.errors import CheckpointError, ImageError
+from striate.core.errors import CheckpointError, ImageError, OutOfMemoryError
 from striate.core.events import ProgressCallback
 from striate.data.image_index import ImageIndex
 
@@ -70,9 +70,13 @@ def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | Non
 def digest(index: ImageIndex, i: int) -> str:
     """The sha256 of image `i`, which is read now; "" if it cannot be read."""
     try:
-        raw = index.read(i)
-    except ImageError:
+        return of_content(index.read(i))
+    except (ImageError, OutOfMemoryError):
         return ""
+
+
+def of_content(raw: bytes | np.ndarray) -> str:
+    """The sha256 of encoded bytes, or of pixels and their shape."""
     if isinstance(raw, bytes):
         return hashlib.sha256(raw).hexdigest()
     return hashlib.sha256(repr(raw.shape).encode() + raw.tobytes()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import zlib
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Protocol, final
 
 import numpy as np
 
-from striate.core.errors import ImageError
+from striate.core.errors import ImageError, ImageReadError, OutOfMemoryError
 
 MAX_IMAGE_BYTES = 512 << 20
 """Encoded images with more bytes are refused before they are read."""
@@ -44,6 +45,38 @@ def file_stamp(path: Path) -> str:
     return f"{found.st_size}:{found.st_ino}:{found.st_mtime_ns}:{found.st_ctime_ns}"
 
 
+def read_file(path: Path, name: str) -> bytes:
+    """The bytes of a regular file, or of what a link leads to.
+
+    Args:
+        path: The file.
+        name: What it is called in messages.
+
+    Raises:
+        ImageReadError: It cannot be read at this moment.
+        ImageError: It is a folder, named pipe, socket or device, or larger than `MAX_IMAGE_BYTES`.
+        OutOfMemoryError: There is not enough memory for it.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=_open_at_once) as stream:
+            found = os.fstat(stream.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise ImageError(f"{name} is not a regular file")
+            _refuse_size(name, found.st_size)
+            return stream.read()
+    except OSError as error:
+        raise ImageReadError(f"{name} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null character in the path
+        raise ImageError(f"{name!r} cannot be read: {error}") from error
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{name} does not fit into memory", hint="close other programs") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for a writer, as a named pipe would for ever; a regular file is opened as usual."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _refuse_size(name: str, size: int) -> None:
     if size > MAX_IMAGE_BYTES:
         raise ImageError(f"{name} is {size:,} bytes, above the limit of {MAX_IMAGE_BYTES:,} bytes")
@@ -65,15 +98,7 @@ class FileStore:
     def read(self, i: int) -> bytes:
         """The file's bytes."""
         name = self._names[i]
-        path = self._root / name
-        try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):  # opening a named pipe would wait for a writer forever
-                raise ImageError(f"{name} is not a regular file")
-            _refuse_size(name, found.st_size)
-            return path.read_bytes()
-        except OSError as error:
-            raise ImageError(f"{name} cannot be read: {error.strerror or error}") from error
+        return read_file(self._root / name, name)
 
     def stamp(self, i: int) -> str:
         """The stamp of the file."""
@@ -150,15 +175,17 @@ class ZipStore:
 def _read_range(path: Path, name: str, offset: int, size: int) -> bytes:
     # Opened again each time, which takes about 10 us: there is no handle to share between threads or to close.
     try:
-        with open(path, "rb", buffering=0) as stream:
+        with open(path, "rb", buffering=0, opener=_open_at_once) as stream:
             stream.seek(offset)
             data = stream.read(size)
             while len(data) < size and (more := stream.read(size - len(data))):
                 data += more
     except OSError as error:
-        raise ImageError(f"{name} cannot be read from {path}: {error.strerror or error}") from error
+        raise ImageReadError(f"{name} cannot be read from {path}: {error.strerror or error}") from error
+    except MemoryError as error:
+        raise OutOfMemoryError(f"{name} does not fit into memory", hint="close other programs") from error
     if len(data) != size:
-        raise ImageError(f"{name} is cut short: {path} has changed or is damaged")
+        raise ImageReadError(f"{name} is cut short: {path} has changed or is damaged")
     return data
 
 

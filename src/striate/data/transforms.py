@@ -9,9 +9,11 @@ import numpy as np
 from PIL import Image
 from torch import Tensor, from_numpy
 
-from striate.core.errors import ImageError
+from striate.core.errors import ImageError, ImageReadError
 from striate.core.preprocess import Preprocess
-from striate.data.decode import RawImage, decode
+from striate.data.decode import decode
+from striate.data.opened import RawImage
+from striate.data.stores import read_file
 from striate.nn.input import InputNormalization
 
 ImageLike = str | Path | bytes | np.ndarray | Image.Image
@@ -86,7 +88,6 @@ def read_image(image: ImageLike) -> RawImage:
             f"a {type(image).__name__} is not an image", hint="give a path, bytes, a uint8 array or a PIL image"
         ) from error
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ImageError(f"cannot read {path}: {reason}", hint="give the path of an image file") from error
+        return read_file(path, str(path))
+    except ImageReadError as error:
+        raise ImageReadError(error.message, hint="give the path of an image file") from error

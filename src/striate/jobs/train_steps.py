@@ -117,8 +117,11 @@ def prepare(work: Run, data: DataSet, network: PixelNetwork, preprocess: Preproc
     validation = splits.validation if validates else splits.validation[:0]
     sizes = headers(index) if recipe.augment.crop_scale is not None else None
     cut_from = to_cut_from(preprocess, recipe.augment, sizes, train)
-    images = Decoded(index, data.hashes, cut_from, work.claim.work / "pixels")
-    held_back = Decoded(index, data.hashes, preprocess, work.claim.work / "validation")
+    # What images are cut from depends on their median size, which other images change.
+    images, held_back = (
+        Decoded(index, data.hashes, each, work.claim.work / f"{name}-{keys.of_folder(preprocess=each)}")
+        for name, each in (("pixels", cut_from), ("validation", preprocess))
+    )
     unreadable = data.unreadable
     if work.ranks.first:
         most = math.floor(work.runtime.max_unreadable * len(index) + 1e-9)
@@ -188,14 +191,20 @@ def _saving(work: Run, prepared: Prepared) -> Saving:
     """Where the training's state is saved.
 
     Raises:
-        PlanError: The folder has the state of a training on other images or by another recipe.
+        PlanError: The folder has the state of a training on other images or targets, or by another recipe.
     """
-    file = work.claim.work / "training.safetensors"
-    signature = keys.of_folder(plan=work.plan, recipe=work.recipe, images=prepared.data.hashes_of(prepared.train))
+    file, data = work.claim.work / "training.safetensors", prepared.data
+    sets = {"images": prepared.train, "validation": prepared.validation}
+    signature = keys.of_folder(
+        plan=work.plan,
+        recipe=work.recipe,
+        targets={name: data.task.fingerprint(data.labelled(each)) for name, each in sets.items()},
+        **{name: data.hashes_of(each) for name, each in sets.items()},
+    )
     if file.exists() and checkpoint.facts(file).get("signature") != signature:
         raise PlanError(
-            f"the run in {work.claim.folder} began with other images, another recipe of that name, or other versions "
-            "of the libraries that compute",
+            f"the run in {work.claim.folder} began with other images or labels, another recipe of that name, or other "
+            "versions of the libraries that compute",
             hint=f"restore what changed, or choose another --out; to start again in this folder, delete {file}",
         )
     return Saving(file=file, signature=signature, every_s=work.runtime.save_every_s)

@@ -25,6 +25,7 @@ from striate.models import Entry
 from striate.models.network import ImageModel
 from striate.records.recipes import Augment, Recipe
 from striate.records.results import DataIssue, Summary
+from striate.tasks import fingerprint
 from striate.training.batches import BatchSource
 
 Targets = Any
@@ -106,6 +107,17 @@ class Task(ABC):
         Raises:
             DataError: The data set does not have what the task needs.
         """
+
+    def fingerprint(self, targets: Targets) -> str:
+        """The identity of targets and of what they mean, such as the order of classes.
+
+        A training that was stopped resumes only if it is the same. A task whose targets are files overrides this, so
+        that it depends on their content.
+
+        Args:
+            targets: Of the images that are trained on, in order.
+        """
+        return fingerprint.fingerprint(self.name, self.card(), targets)
 
     def strata(self, targets: Targets) -> Strata | None:
         """The strata, such as classes, whose proportions splits and folds keep; None for no strata."""

@@ -14,6 +14,7 @@ import torch
 from striate.cache import keys
 from striate.cache.decoded import Decoded
 from striate.core.cancel import CancelToken
+from striate.core.errors import DataError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import ImageIndex
@@ -120,7 +121,13 @@ class TransferContext:
         fast = self.plan.fast_resize
         folder = self.work / f"pixels-{keys.of_folder(preprocess=preprocess, fast=fast)}"
         decoded = Decoded(self.index, self.digests, preprocess, folder, fast=fast)
-        decoded.decode(positions, progress)
+        failed = decoded.decode(positions, progress)
+        if failed:
+            position = min(failed)
+            raise DataError(
+                f"{self.index.names[position]} could be read at first, and now not: {failed[position]}",
+                hint="put it back; the same command then resumes",
+            )
         rows, pixels = decoded.rows(positions), decoded.pixels
         in_order = len(rows) == 0 or bool((np.diff(rows) == 1).all() and rows[0] == 0)
         return DecodedImages(

@@ -140,9 +140,10 @@ class FeatureExtractor:
             known_unreadable=known_unreadable,
             prepare=engine,
         )
-        if not agreement_file.exists():  # every row was in the cache, from runs over other images
+        agreement = _kept(agreement_file)
+        if agreement is None:  # every row was in the cache, from runs over other images
             engine()
-        agreement = io.from_json(engines.Agreement, io.read(agreement_file))
+            agreement = io.from_json(engines.Agreement, io.read(agreement_file))
         return Features(widths=module.widths, agreement=agreement, filled=filled, digests=digests, store=store)
 
     def _folder(self, widths: Mapping[str, int]) -> str:
@@ -167,3 +168,11 @@ class FeatureExtractor:
             groups=list(module.widths.values()),
             progress=self.progress,
         )
+
+
+def _kept(file: Path) -> engines.Agreement | None:
+    """An agreement that was measured before; None if there is none, or the file is damaged."""
+    try:
+        return io.from_json(engines.Agreement, io.read(file))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -77,7 +77,10 @@ def finetune(
     model.to(device)
     scales = layerwise_lr(model.stages_above(cut), "model." if cut is None else "top.model.", model.head.before_pool)
     signature = keys.of_folder(
-        weights=keys.of_weights(model), recipe=recipe, cut=cut, seed=seed, images=list(images.digests)
+        weights=keys.of_weights(model),
+        settings=[preprocess, recipe, cut, seed],
+        images=list(images.digests),
+        targets=task.fingerprint(images.targets),
     )
     augmented = task.source(images.pixels, images.targets, recipe.augment, seed=seed, names=images.names)
     if cut is None:

@@ -197,6 +197,7 @@ def map_source(
     store = RowStore(folder / f"maps-{name}", stages.shape, "float16", {"cut": stages.cut})
     wanted = [[keys.of_image(d, f"view {copy}") for d in images.digests] for copy in range(copies)]
     with store.writing():
+        store.forget_damaged(key for row in wanted for key in row)
         missing = [(copy, i) for copy in range(copies) for i in range(len(images)) if wanted[copy][i] not in store]
         if missing:
             # chosen for all copies and not for the missing ones, so that a resumed run uses the engine it began with

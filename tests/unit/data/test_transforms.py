@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 import striate
 from striate.core.errors import ImageError, UnknownModelError, UnknownWeightsError
 from striate.data.decode import decode
-from striate.data.transforms import ImageTransform
+from striate.data.stores import FileStore
+from striate.data.transforms import ImageTransform, read_image
 from striate.weights.catalogue import entries
 
 
@@ -94,7 +96,7 @@ def test_works_in_the_workers_of_a_data_loader() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ("nowhere.jpg", "cannot read nowhere.jpg"),
+        ("nowhere.jpg", "nowhere.jpg cannot be read"),
         (b"words", "holds text"),
         (np.zeros((4, 4), dtype=np.float32), r"an array of float32 \[4, 4\] is not an image"),
         (np.zeros((2, 4, 4, 3), dtype=np.uint8), r"an array of uint8 \[2, 4, 4, 3\]"),
@@ -118,3 +120,15 @@ def test_get_finds_every_entry_and_offers_near_names() -> None:
         striate.weights.get("resnet50:imagenet1k_v3")
     with pytest.raises(UnknownWeightsError, match="no weights are published for plain56"):
         striate.weights.get("plain56_cifar")
+
+
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match=r"pipe\.jpg"):
+        FileStore(tmp_path, ["pipe.jpg"]).read(0)
+    with pytest.raises(ImageError, match=r"(?i)is a directory"):
+        read_image(tmp_path)
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image("/dev/null")

@@ -134,3 +134,18 @@ def test_learning_rates_fall_with_depth() -> None:
         "model.stage4.": 1.0,
         "model.stage3.": 0.5,
     }
+
+
+def test_a_training_on_other_labels_or_of_other_classes_does_not_resume(tmp_path, monkeypatch) -> None:
+    signatures = []
+    monkeypatch.setattr(module, "train", lambda *_, saving, **__: signatures.append(saving.signature))
+    given, workplace = (
+        images(),
+        Workplace(device=torch.device("cpu"), folder=tmp_path, engine="auto", progress=NoProgress()),
+    )
+    for labels, classes in ((0, "abc"), (0, "abc"), (1, "abc"), (0, "acb")):
+        each = dataclasses.replace(given, targets=np.roll(given.targets, labels))
+        arguments = {"task": Classification(tuple(classes)), "cut": None, "seed": 0, "workplace": workplace}
+        finetune(pretrained(), PREPROCESS, each, RECIPE, state=tmp_path / "training.safetensors", **arguments)
+    assert signatures[0] == signatures[1]
+    assert len(set(signatures)) == 3

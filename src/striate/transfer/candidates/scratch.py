@@ -59,7 +59,15 @@ class FromScratch(TrainedCandidate):
         source = context.task.source(
             images.pixels, images.targets, self.recipe.augment, seed=plan.seed, names=images.names
         )
-        signature = keys.of_folder(recipe=self.recipe, preprocess=preprocess, images=list(images.digests))
+        signature = keys.of_folder(
+            network=context.pretrained.name,
+            options=context.pretrained.options,
+            recipe=self.recipe,
+            preprocess=preprocess,
+            seed=plan.seed,
+            images=list(images.digests),
+            targets=context.task.fingerprint(images.targets),
+        )
         trained = train(
             module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
             source,
