@@ -139,7 +139,7 @@ def find_parts(tree: Tree, base: str) -> tuple[Part, ...]:
     # A generator of images needs a folder, so unlabelled test images often stand in test/unknown/.
     return tuple(
         Part(top=part.top, path=part.path, role=part.role)
-        if trained and part.role == TEST and len(part.classes) == 1 and not part.classes & trained
+        if trained and part.role != TRAIN and len(part.classes) == 1 and not part.classes & trained
         else part
         for part in found
     )
@@ -205,12 +205,13 @@ def _refuse_same_inside(tree: Tree, base: str, source: str) -> None:
     inside: dict[str, set[str]] = {}
     for top in tree.inside[base]:
         path = join(base, top)
-        while (name := tree.only(path)) is not None:
+        while (name := tree.only(path)) is not None and (join(path, name) in tree.direct or not role(name)):
             path = join(path, name)
         inside[top] = set() if path in tree.direct else tree.inside[path]
     counts = Counter(name for names in inside.values() for name in names)
     shared = {name for name, count in counts.items() if count > 1 and 2 * count >= len(inside)}
-    alike = [top for top, names in inside.items() if len(names & shared) > 1 and 2 * len(names & shared) >= len(names)]
+    enough = 1 if any(map(role, shared)) else 2
+    alike = [top for top, names in inside.items() if len(names & shared) >= max(enough, len(names) / 2)]
     if 2 * len(alike) > len(inside):
         raise DataError(
             f"{_listed(alike)} hold the same folders: {_listed(shared)}; the classes may be one level down",

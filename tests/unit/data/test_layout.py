@@ -116,12 +116,15 @@ def test_classes_with_the_same_folders_inside_are_refused() -> None:
     assert "classes:pets" in (error.hint or "")
     by_class = [f"{name}/{split}/1.jpg" for name in ("cat", "dog") for split in ("train", "test")]
     assert "'cat' and 'dog' hold the same folders" in refusal(*by_class).message
+    nested = ("plants/train/rose/1.jpg", "plants/train/tulip/1.jpg", "pets/train/cat/1.jpg", "pets/train/dog/1.jpg")
+    assert "'pets' and 'plants' hold the same folders: 'train'" in refusal(*nested).message
 
 
 @pytest.mark.parametrize(
     "files",
     [
         ("cat/images/1.jpg", "dog/images/2.jpg"),  # as in Tiny ImageNet
+        ("cat/train/1.jpg", "dog/train/2.jpg"),
         ("cat/1.jpg", "cat/old/2.jpg", "cat/new/3.jpg", "dog/1.jpg", "dog/old/2.jpg", "dog/new/3.jpg"),
         ("cat/siam/1.jpg", "cat/manx/2.jpg", "dog/pug/3.jpg", "dog/beagle/4.jpg"),
         ("mask/1.jpg", "no mask/2.jpg"),
