@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from unicodedata import normalize
 
 from striate.core.errors import DataError
-from striate.data.split_names import TEST, TRAIN, UNLABELLED, is_annotation, is_container, role, roles
+from striate.data.split_names import TRAIN, UNLABELLED, is_annotation, is_container, role, roles
 
 AS_CLASSES = "classes:"
 """Data that begins with this has one folder per class, whatever the folders are called."""

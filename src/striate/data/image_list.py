@@ -48,8 +48,19 @@ class ImageList:
 
 
 def flat_folder(path: Path) -> list[Path]:
-    """The image files directly in a folder that has no folder in it; none if it has one, as class folders."""
-    inside = [each for each in path.iterdir() if not is_clutter(each.name)] if path.is_dir() else []
+    """The image files directly in a folder that has no folder in it; none if it has one, as class folders.
+
+    Raises:
+        DataError: The folder cannot be read.
+    """
+    if not path.is_dir():
+        return []
+    try:
+        inside = [each for each in path.iterdir() if not is_clutter(each.name)]
+    except OSError as error:
+        raise DataError(
+            f"the folder {path} cannot be read: {error.strerror or error}", hint="change its permissions"
+        ) from error
     if any(each.is_dir() for each in inside):
         return []
     return sorted((each for each in inside if is_image(each.name)), key=lambda each: natural(each.name))

@@ -154,7 +154,7 @@ class ZipStore:
         """The member's bytes, unpacked and checked."""
         name = self._names[i]
         header, packed, size, method, checksum = (int(value) for value in self._table[i])
-        _refuse_size(name, size)
+        _refuse_size(name, max(size, packed))
         local = _read_range(self._path, name, header, _ZIP_LOCAL_HEADER)
         skip = _ZIP_LOCAL_HEADER + int.from_bytes(local[26:28], "little") + int.from_bytes(local[28:30], "little")
         data = _read_range(self._path, name, header + skip, packed)

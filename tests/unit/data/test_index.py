@@ -41,6 +41,7 @@ def fill(root: Path, *names: str) -> Path:
 
 
 FLAT = ("10/a.png", "9/a.png", "9/b.PNG", "10/deep/er/c.png")
+COMPETITION = ("train/x/1.png", "train/y/2.png", "test/3.png")
 PARTED = ("set/Train/x/1.png", "set/Train/y/2.png", "set/val/x/3.png", "set/val/y/4.png")
 
 
@@ -85,7 +86,7 @@ def test_flat_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".tar", ".tar.gz", ".tgz", ".tar.xz", ".zip"])
-@pytest.mark.parametrize("names", [FLAT, PARTED])
+@pytest.mark.parametrize("names", [FLAT, PARTED, COMPETITION])
 def test_archives_give_the_same_index_as_the_folder(tmp_path: Path, ending: str, names: tuple[str, ...]) -> None:
     folder = scan(fill(tmp_path / "folder", *names))
     archive = scan(pack(names, tmp_path / f"data{ending}"))
@@ -94,7 +95,15 @@ def test_archives_give_the_same_index_as_the_folder(tmp_path: Path, ending: str,
     assert classes(archive) == classes(folder)
     assert labels(archive) == labels(folder)
     assert archive.splits == folder.splits
+    assert archive.skipped == folder.skipped
     assert [archive.read(i) for i in range(len(archive))] == [folder.read(i) for i in range(len(folder))]
+
+
+def test_archives_are_refused_as_folders_are(tmp_path: Path) -> None:
+    path = pack(("train/x/1.png", "train/y/2.png", "x/3.png"), tmp_path / "data.zip")
+    with pytest.raises(DataError, match=rf"data\.zip: 'train' is named like a split.*check classes:{path}"):
+        scan(path)
+    assert classes(scan(f"classes:{path}")) == ("train", "x")
 
 
 def test_a_val_without_a_test_is_the_test_split(tmp_path: Path) -> None:
