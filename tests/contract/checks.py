@@ -90,7 +90,7 @@ def check_output_shape_is_the_same_in_training(entry: Entry) -> None:
 def check_stages_are_named_in_order(entry: Entry) -> None:
     model = build(entry)
     assert model.stages == ("stem", *(f"stage{n}" for n in range(1, len(model.stages))))
-    assert [name for name, _ in model.named_children()] == ["aux", *model.stages, "head"]
+    assert [name for name, _ in model.named_children()] == [*model.stages, *(["aux"] if model.aux else []), "head"]
 
 
 def check_stage_table_is_what_is_measured(entry: Entry) -> None:

@@ -13,7 +13,7 @@ from striate.models import entries
 
 FOLDER = Path(striate.models.__file__).parent
 PAPERS: dict[str, Paper] = {entry.family: entry.paper for entry in entries()}
-NO_FAMILIES = ("__init__", "backbone", "cut", "network", "own", "pixels", "registry", "whiten")
+NO_FAMILIES = ("__init__", "auxiliary", "backbone", "cut", "network", "own", "pixels", "registry", "whiten")
 FAMILIES = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in NO_FAMILIES)
 
 

@@ -112,7 +112,7 @@ def _network(plan: TrainPlan, recipe: Recipe, task: Task, device: torch.device) 
     with draws_from(derive(plan.seed, "weights")):
         model = task.network(entry)
     if not recipe.aux_weight:
-        model.aux.clear()  # nothing would train them
+        model.drop_aux()  # nothing would train them
     preprocess = default_preprocess(entry.input)
     network = PixelNetwork(model, preprocess).to(device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     if recipe.whiten:

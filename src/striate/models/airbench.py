@@ -114,13 +114,13 @@ class ShiftNorm(nn.BatchNorm2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise."""
-        if not (input.is_cuda and self.training):
-            return super().forward(input)
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        mean, variance = self.running_mean, self.running_var
+        assert variance is not None
         # PyTorch's kernels for CUDA give the bias no gradient where there is no weight
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        weight, statistics = torch.ones_like(self.bias), (self.running_mean, self.running_var)
-        return F.batch_norm(input, *statistics, weight, self.bias, True, MOMENTUM, self.eps)
+        weight = torch.ones_like(self.bias) if self.training and variance.is_cuda else None
+        return F.batch_norm(input, mean, variance, weight, self.bias, self.training, MOMENTUM, self.eps)
 
 
 @final

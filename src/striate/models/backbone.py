@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Self
 
-import torch
 from torch import Tensor, nn
 
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.nn.tracing import is_recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class Backbone(nn.Module):
         """
         self.check_images(x)
         wanted = self.stages if keep is None else tuple(keep)
-        last = max((self.position(name) for name in wanted), default=-1)
+        last = max([-1, *[self.position(name) for name in wanted]])
         maps: dict[str, Tensor] = {}
         for name in self.stages[: last + 1]:
             x = self.get_submodule(name)(x)
@@ -121,12 +121,12 @@ class Backbone(nn.Module):
         return maps
 
     def check_images(self, x: Tensor) -> None:
-        """Check the type and the shape of a batch of images.
+        """Check the type and the shape of a batch of images; nothing is checked while a call is recorded.
 
         Raises:
             InputShapeError: The stages do not accept them; the message says what they accept.
         """
-        if torch.jit.is_tracing():  # pyright: ignore[reportPrivateImportUsage]
+        if is_recorded(x):
             return
         if not x.is_floating_point():
             raise InputShapeError(

@@ -30,6 +30,7 @@ from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.sequence import sequence
+from striate.nn.tracing import is_recorded
 
 
 def make_padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
@@ -85,7 +86,9 @@ class PaddedShortcut(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Subsample, then pad the channels."""
-        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, self.before, self.after))
+        # torch.export cannot see that a slice has as many positions as a strided convolution
+        kept = F.avg_pool2d(x, 1, self.stride) if is_recorded(x) else x[:, :, :: self.stride, :: self.stride]
+        return F.pad(kept, (0, 0, 0, 0, self.before, self.after))
 
 
 @final

@@ -39,6 +39,7 @@ from striate.models.registry import register
 from striate.models.vgg import D
 from striate.nn.decoder import Decoder
 from striate.nn.init import he
+from striate.nn.pool import CeilMaxPool2d
 
 PAPER = Paper(
     authors="Long, Shelhamer, Darrell",
@@ -164,14 +165,14 @@ class Fusion(nn.Module):
     def __init__(self, channels: int, classes: int, offset: int) -> None:
         super().__init__()
         self.up = bilinear(classes, 2)
-        self.pool = nn.MaxPool2d(2, ceil_mode=True)
+        self.pool = CeilMaxPool2d(2, stride=2)
         self.score = score(channels, classes)
         self.offset = offset
 
     def forward(self, scores: Tensor, skip: Tensor) -> Tensor:
         """Add where both lie on the same positions."""
         scores = self.up(scores)
-        return scores + cropped(self.score(self.pool(skip)), self.offset, *scores.shape[2:])
+        return scores + cropped(self.score(self.pool(skip)), self.offset, scores.shape[2], scores.shape[3])
 
     def for_classes(self, classes: int) -> Fusion:
         """A fresh one for another number of classes."""
@@ -236,7 +237,7 @@ class FCN(DenseModel):
         for number, (kernels, width) in enumerate(zip(spec.kernels, spec.widths, strict=True)):
             stage = nn.Sequential()
             if number > 0:
-                stage.add_module("pool", nn.MaxPool2d(2, ceil_mode=True))
+                stage.add_module("pool", CeilMaxPool2d(2, stride=2))
                 lattice = lattice.window(2, stride=2)
             for index, kernel in enumerate(kernels):
                 border = BORDER if number == index == 0 else kernel // 2
@@ -248,7 +249,7 @@ class FCN(DenseModel):
 
         deepest = f"stage{len(spec.widths)}"
         dense: OrderedDict[str, nn.Module] = OrderedDict(
-            pool=nn.MaxPool2d(2, ceil_mode=True),
+            pool=CeilMaxPool2d(2, stride=2),
             fc6=make_conv_relu(channels, spec.hidden, GRID, 0),
             drop6=nn.Dropout(spec.dropout),
             fc7=make_conv_relu(spec.hidden, spec.hidden, 1, 0),

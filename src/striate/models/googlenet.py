@@ -32,6 +32,7 @@ from striate.models.registry import register
 from striate.nn.conv import ConvNorm, make_conv2d
 from striate.nn.heads import Head, pooled_head
 from striate.nn.init import he
+from striate.nn.pool import CeilMaxPool2d
 from striate.nn.response import response_norm
 from striate.nn.sequence import sequence
 
@@ -298,7 +299,7 @@ class GoogLeNet(ImageModel):
         layer, (conv1, reduce2, conv2) = spec.layer, spec.stem
         self.add_stage("stem", layer.build(in_channels, conv1, 7, 2), conv1, stride=2)
         stage1 = sequence(
-            pool=nn.MaxPool2d(3, stride=2, ceil_mode=True),
+            pool=CeilMaxPool2d(3, stride=2),
             response1=layer.response(),
             conv2=layer.build(conv1, reduce2, 1),
             conv3=layer.build(reduce2, conv2, 3),
@@ -308,7 +309,7 @@ class GoogLeNet(ImageModel):
         channels, tapped = conv2, {}
         for number, rows in enumerate(spec.rows, start=2):
             window = spec.last_pool if number == len(spec.rows) + 1 else 3
-            stage = sequence(pool=nn.MaxPool2d(window, stride=2, ceil_mode=True))
+            stage = sequence(pool=CeilMaxPool2d(window, stride=2))
             for index, widths in enumerate(rows, start=1):
                 stage.add_module(f"unit{index}", spec.unit.build(channels, widths, layer))
                 channels = tapped[f"stage{number}.unit{index}"] = spec.unit.width(channels, widths)
@@ -316,7 +317,7 @@ class GoogLeNet(ImageModel):
         self.head = pooled_head(channels, classes, dropout=spec.dropout)
         if spec.aux is not None:
             for tap in spec.aux.taps:
-                self.aux[tap.replace(".", "/")] = spec.aux.build(tapped[tap], classes, layer)
+                self.add_aux(tap, spec.aux.build(tapped[tap], classes, layer))
         he(self)
 
 

@@ -291,7 +291,7 @@ class InceptionV3(ImageModel):
         self.head = pooled_head(channels, classes, dropout=spec.dropout)
         if spec.aux is not None:
             tapped = self.stage_table[-2]
-            self.aux[tapped.name] = spec.aux.build(tapped.channels, classes, spec.eps)
+            self.add_aux(tapped.name, spec.aux.build(tapped.channels, classes, spec.eps))
         he(self)
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from torch import Tensor, nn
 
 from striate.core.errors import InputShapeError, PlanError, UnknownModelError
+from striate.models.auxiliary import Auxiliary
 from striate.models.backbone import Backbone
 from striate.models.cut import Bottom, Top
 from striate.nn.decoder import Decoder
 from striate.nn.heads import Head, pooled_head
-from striate.nn.network import Network
 
 Task = Literal["classify", "segment"]
 """What a network is for: one class per image, or one class per position."""
@@ -25,12 +25,13 @@ Task = Literal["classify", "segment"]
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
-class StagedModel(Backbone, Network):
+class StagedModel(Auxiliary):
     """A network over images: a backbone and a head.
 
-    A family's constructor calls `add_stage` in order and sets `head` (and `aux`, if the paper has auxiliary heads).
-    Everything else is here or in the two classes below, and no family overrides it. Every family's class takes a spec,
-    `classes` and `in_channels`.
+    A family's constructor calls `add_stage` in order, sets `head`, and calls `add_aux` if the paper has auxiliary
+    heads. Everything else is here or in the two classes below, and no family overrides it. Every family's class takes
+    a spec, `classes` and `in_channels`. The children of a network run in order: the stages, `aux` if there are
+    auxiliary heads, `head`.
 
     Args:
         in_channels: Channels of the images.
@@ -53,10 +54,10 @@ class StagedModel(Backbone, Network):
     ) -> None:
         if not isinstance(classes, Integral) or not 1 <= classes < 2**31:
             raise PlanError(f"classes must be a whole number from 1 to 2^31 - 1; got {classes!r}")
-        super().__init__(in_channels=in_channels, min_side=min_side, max_side=max_side, side_step=side_step)
+        super().__init__(
+            in_channels=in_channels, min_side=min_side, max_side=max_side, side_step=side_step, aux_side=aux_side
+        )
         self.classes: int = classes
-        self.aux_side = min_side if aux_side is None else aux_side
-        self.aux = nn.ModuleDict()
         self._frozen: tuple[str, ...] = ()
         self._fixed_statistics = False
 
@@ -104,37 +105,6 @@ class StagedModel(Backbone, Network):
             maps to logits).
         """
         return Bottom(self, stage), Top(self, stage)
-
-    # ------------------------------------------------------------------ auxiliary heads
-
-    def forward_with_aux(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Logits, and the logits of every auxiliary head under the dotted path of the module that it reads.
-
-        Raises:
-            InputShapeError: The network or its auxiliary heads do not accept such images.
-        """
-        side = min(int(x.shape[-2]), int(x.shape[-1]))
-        if self.aux and self.min_side <= side < self.aux_side:
-            raise InputShapeError(
-                f"image side {side} px is below {self.aux_side}, the smallest that the auxiliary heads accept",
-                hint="resize the images, or train without auxiliary heads: set aux_weight to 0 in the recipe",
-            )
-        tapped: dict[str, Tensor] = {}
-
-        def tap(path: str) -> Any:
-            def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-                tapped[path] = output
-
-            return keep
-
-        paths = {name: name.replace("/", ".") for name in self.aux}
-        hooks = [self.get_submodule(path).register_forward_hook(tap(name)) for name, path in paths.items()]
-        try:
-            logits = self(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return logits, {paths[name]: self.aux[name](tapped[name]) for name in self.aux}
 
     # ------------------------------------------------------------------ freezing
 
@@ -262,7 +232,7 @@ class ImageModel(StagedModel):
         if layer not in self.feature_layers:
             hint = f"layers: {', '.join(self.feature_layers)}"
             raise UnknownModelError(f"this network has no feature layer {layer!r}", hint=hint)
-        self.aux = nn.ModuleDict()
+        self.drop_aux()
         stage, _, part = layer.partition(".")
         if part:
             self.head = self.head.upto(part, classes)
@@ -286,7 +256,8 @@ class ImageModel(StagedModel):
         Raises:
             InputShapeError: The image has another number of channels, or a side below `min_side` or above `max_side`.
         """
-        return self.head(self.forward_features(x))
+        features = self.forward_features(x)
+        return self.head(self.aux(features) if self.aux else features)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """The last stage's maps, ``[n, channels, h, w]``."""

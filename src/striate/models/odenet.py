@@ -23,6 +23,7 @@ from typing import Literal, final, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from striate.core.errors import PlanError
 from striate.core.paper import Paper
@@ -31,6 +32,7 @@ from striate.models.registry import register
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.sequence import sequence
+from striate.nn.tracing import as_one_step, is_recorded
 
 PAPER = Paper(
     authors="Chen, Rubanova, Bettencourt, Duvenaud",
@@ -156,9 +158,21 @@ class Flow(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Solve the equation; on the meta device, where no error can be seen, take one Euler step.
 
+        A graph of torch.fx calls this module. torch.export records solvers with equal steps only.
+
         Raises:
-            PlanError: The equation needs more evaluations than are allowed, or steps too small to take.
+            PlanError: The equation needs more evaluations than are allowed, or steps too small to take; or its steps
+                are to be recorded and depend on the images.
         """
+        if isinstance(x, Proxy):
+            return as_one_step(self, x)
+        if is_recorded(x) and self.spec.solver in get_args(EqualSteps):
+            return self._equal_steps(x)
+        if torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling():
+            raise PlanError(
+                f"the steps of {self.spec.solver} depend on the images, so torch.export cannot record them",
+                hint="build the network with a solver of equal steps, such as options={'solver': 'rk4', 'steps': 4}",
+            )
         times = torch.tensor([0.0, 1.0], dtype=x.dtype, device=x.device)
         if x.is_meta:
             return x + self.derivative(times[0], x)
@@ -182,6 +196,25 @@ class Flow(nn.Module):
         self.evaluations, self.derivative.calls = self.derivative.calls, 0
         assert isinstance(path, Tensor)
         return path[-1]
+
+    def _equal_steps(self, x: Tensor) -> Tensor:
+        """What torchdiffeq computes with a solver of equal steps, without a look at any number."""
+        width = 1 / self.spec.steps
+
+        def slope(time: float, x: Tensor) -> Tensor:
+            return self.derivative.function(x.new_tensor(time), x)
+
+        for start in (index * width for index in range(self.spec.steps)):
+            first = slope(start, x)
+            if self.spec.solver == "midpoint":
+                first = slope(start + width / 2, x + width / 2 * first)
+            elif self.spec.solver == "rk4":  # the 3/8 rule
+                second = slope(start + width / 3, x + width / 3 * first)
+                third = slope(start + 2 * width / 3, x + width * (second - first / 3))
+                fourth = slope(start + width, x + width * (first - second + third))
+                first = (first + 3 * (second + third) + fourth) / 8
+            x = x + width * first
+        return x
 
 
 @final

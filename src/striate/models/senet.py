@@ -42,6 +42,7 @@ from striate.nn.conv import ConvNorm, make_conv2d
 from striate.nn.gate import SqueezeExcite
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
+from striate.nn.pool import CeilMaxPool2d
 from striate.nn.sequence import sequence
 
 PAPER = Paper(
@@ -179,7 +180,7 @@ class SENet(ImageModel):
             channels = width
         self.add_stage("stem", stem, channels, stride=2)
         ceil = spec.pool == "ceil"
-        pool = {"pool": nn.MaxPool2d(3, stride=2, padding=0 if ceil else 1, ceil_mode=ceil)}
+        pool = {"pool": CeilMaxPool2d(3, 2) if ceil else nn.MaxPool2d(3, stride=2, padding=1)}
         for number, row in enumerate(unit_places(spec.unit, spec.blocks, spec.width, spec.eps, channels), start=1):
             channels = row[0].width * spec.unit.expansion
             layers = (pool if number == 1 else {}) | units(spec.unit, row)

@@ -23,6 +23,7 @@ from typing import Any, final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx import wrap
 
 from striate.core.paper import Paper
 from striate.models.cifar_resnet import CifarResNet
@@ -57,12 +58,18 @@ class Mix(torch.autograd.Function):
         return share * gradient, (1 - share) * gradient, None, None
 
 
+@wrap
+def mix(a: Tensor, b: Tensor, forwards: Tensor, backwards: Tensor) -> Tensor:
+    """`Mix` as one step of a graph that torch.fx records."""
+    return Mix.apply(a, b, forwards, backwards)
+
+
 @final
 class Shake(nn.Module):
     """The mean of two functions; in training a random mixture, drawn for each image, forwards and backwards apart.
 
     Shape:
-        ``[n, ...]`` to what the two make of it.
+        ``[n, channels, h, w]`` to what the two make of it.
     """
 
     def __init__(self, one: nn.Module, other: nn.Module) -> None:
@@ -75,9 +82,8 @@ class Shake(nn.Module):
         a, b = self.one(x), self.other(x)
         if not self.training:
             return 0.5 * (a + b)
-        shape = (len(a),) + (1,) * (a.ndim - 1)
-        forwards, backwards = (torch.rand(shape, dtype=a.dtype, device=a.device) for _ in range(2))
-        return Mix.apply(a, b, forwards, backwards)
+        forwards, backwards = (a.new_empty((a.shape[0], 1, 1, 1)).uniform_() for _ in range(2))
+        return mix(a, b, forwards, backwards)
 
 
 @final

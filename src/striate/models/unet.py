@@ -148,7 +148,7 @@ class UpStep(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Crop the skip's middle, put both side by side, convolve."""
         x = self.up(x)
-        height, width = x.shape[2:]
+        height, width = x.shape[2], x.shape[3]
         top, left = (skip.shape[2] - height) // 2, (skip.shape[3] - width) // 2
         return self.convs(torch.cat([skip[:, :, top : top + height, left : left + width], x], dim=1))
 

@@ -30,6 +30,7 @@ from striate.models.alexnet_2012 import dense_head
 from striate.models.network import ImageModel
 from striate.models.registry import register
 from striate.nn.init import he
+from striate.nn.pool import CeilMaxPool2d
 from striate.nn.response import response_norm
 from striate.nn.sequence import sequence
 
@@ -69,7 +70,7 @@ TINY = ZFNetSpec(widths=(4, 4, 6, 6, 4), hidden=16)
 
 def halving() -> nn.MaxPool2d:
     """3x3 windows in steps of 2; what is left over at the end makes a window too."""
-    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+    return CeilMaxPool2d(3, stride=2)
 
 
 @final

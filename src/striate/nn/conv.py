@@ -7,7 +7,7 @@ from typing import Literal, final, get_args
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.core.shapes import same_padding
+from striate.nn.same import pad_same
 
 Padding = Literal["symmetric", "same", "after", "valid"]
 """How a convolution pads.
@@ -36,11 +36,7 @@ class SamePadConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad by what this input's size asks for, then convolve."""
-        pads: list[int] = []
-        for axis in (1, 0):  # F.pad takes the last axis first
-            size, kernel = int(input.shape[2 + axis]), self.kernel_size[axis]
-            pads += same_padding(size, kernel, self.stride[axis], self.dilation[axis])
-        return super().forward(F.pad(input, pads) if any(pads) else input)
+        return super().forward(pad_same(input, self.kernel_size, self.stride, self.dilation))
 
 
 @final

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
 
@@ -22,7 +21,7 @@ class StochasticDepth(nn.Module):
         drop_path_rate: Probability of dropping the function, at least 0 and below 1.
 
     Shape:
-        ``[n, ...]`` to the same.
+        ``[n, channels, h, w]`` to the same.
     """
 
     def __init__(self, drop_path_rate: float) -> None:
@@ -35,8 +34,7 @@ class StochasticDepth(nn.Module):
         if not self.training or self.drop_path_rate == 0:
             return x
         keep = 1 - self.drop_path_rate
-        shape = (x.shape[0],) + (1,) * (x.ndim - 1)
-        kept = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(keep)
+        kept = x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(keep)
         return x * kept.div_(keep)
 
     def extra_repr(self) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import final
+from typing import Any, final
 
+import torch
 from torch import Tensor, nn
+from torch.fx import wrap
 
 from striate.core.errors import InputShapeError
 
@@ -96,6 +98,41 @@ class Head(nn.Sequential):
     def replace_logits(self, classes: int) -> None:
         """Put a fresh ``logits`` part for another number of classes (Xavier weights, zero biases)."""
         self[len(self) - 1] = _fresh(self.logits_layer.in_features, classes, self.logits_layer.weight)
+
+
+@final
+class AuxHeads(nn.ModuleDict):
+    """The auxiliary heads of a network, each under the path of the module whose output it reads (``stage3/unit1``).
+
+    They read the maps of other modules (see `StagedModel.forward_with_aux`). As one step of the network they hand the
+    last stage's maps on; in training their parameters then take part in the backward pass without a gradient, so that
+    DistributedDataParallel, which waits for every parameter, does not wait for theirs.
+
+    Shape:
+        Any to the same.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Hand the maps on."""
+        return _beside(x, *self.parameters()) if self.training else x
+
+
+class _Beside(torch.autograd.Function):
+    """The first input; the others have a place in the graph, and no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *others: Tensor) -> Tensor:
+        ctx.others = len(others)
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return (gradients[0], *[None] * ctx.others)
+
+
+@wrap
+def _beside(x: Tensor, *others: Tensor) -> Tensor:
+    return _Beside.apply(x, *others)
 
 
 def global_pool(side: int = 1) -> nn.Sequential:

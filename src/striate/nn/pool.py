@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, final, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from striate.core.shapes import same_padding
+from striate.nn.same import same_pads
+from striate.nn.tracing import is_recorded
 
 PoolPadding = Literal["symmetric", "same", "zeros"]
 """How a pool pads.
@@ -23,6 +25,31 @@ def check_pool_padding(padding: str) -> None:
     """Raise ValueError for a word that is not one of `PoolPadding`."""
     if padding not in get_args(PoolPadding):
         raise ValueError(f"a pool's padding is one of {', '.join(get_args(PoolPadding))}; got {padding!r}")
+
+
+@final
+class CeilMaxPool2d(nn.MaxPool2d):
+    """The greatest of every window; a last window that reaches over the end counts too.
+
+    Args:
+        window: Side of the window.
+        stride: Step in both directions, at most `window`.
+
+    Shape:
+        ``[n, c, h, w]`` to ``[n, c, ceil((h - window) / stride) + 1, ceil((w - window) / stride) + 1]``.
+    """
+
+    def __init__(self, window: int, stride: int) -> None:
+        if stride > window:
+            raise ValueError(f"a stride of {stride} leaves out positions between windows of {window}")
+        super().__init__(window, stride, ceil_mode=True)
+        self.beyond = (0, stride - 1, 0, stride - 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pool."""
+        if is_recorded(input):  # torch.export solves no inequality of ceilings
+            return F.max_pool2d(F.pad(input, self.beyond, value=-float("inf")), self.kernel_size, self.stride)
+        return F.max_pool2d(input, self.kernel_size, self.stride, ceil_mode=True)
 
 
 @final
@@ -44,9 +71,7 @@ class SamePadMaxPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad by what this input's size asks for, then pool."""
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):  # F.pad takes the last axis first
-            pads += same_padding(int(size), self.window, self.stride)
+        pads = same_pads(x, (self.window, self.window), (self.stride, self.stride))
         return F.max_pool2d(F.pad(x, pads, value=-float("inf")), self.window, self.stride)
 
     def extra_repr(self) -> str:
@@ -75,8 +100,14 @@ class SamePadAvgPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad before by what this input's size asks for; after it, the last window reaches out as far as it must."""
-        before = [same_padding(int(size), self.window, self.stride)[0] for size in x.shape[2:]]
-        return F.avg_pool2d(x, self.window, self.stride, before, ceil_mode=True, count_include_pad=False)
+        left, _, top, _ = pads = same_pads(x, (self.window, self.window), (self.stride, self.stride))
+        if self.stride > 1 and is_recorded(x):  # a pool's own padding cannot be left open
+            ones = F.pad(torch.ones_like(x[:1, :1]), pads)
+            return self._sums(F.pad(x, pads)) / self._sums(ones)
+        return F.avg_pool2d(x, self.window, self.stride, (top, left), ceil_mode=True, count_include_pad=False)
+
+    def _sums(self, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, self.window, self.stride, divisor_override=1)
 
     def extra_repr(self) -> str:
         """Shown when the network is printed."""
@@ -102,10 +133,7 @@ class SameZeros(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad by what this input's size asks for."""
-        pads: list[int] = []
-        for size in (x.shape[3], x.shape[2]):  # F.pad takes the last axis first
-            pads += same_padding(int(size), self.window, self.stride)
-        return F.pad(x, pads)
+        return F.pad(x, same_pads(x, (self.window, self.window), (self.stride, self.stride)))
 
     def extra_repr(self) -> str:
         """Shown when the network is printed."""

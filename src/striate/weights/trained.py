@@ -257,7 +257,7 @@ def rebuild(card: ModelCard) -> ImageModel:
         raise CheckpointError(f"{card.network} cannot be built with the options {card.options}: {error}") from error
     if card.layer is not None:
         model.truncate(card.layer, classes)
-    model.aux.clear()
+    model.drop_aux()
     return model
 
 

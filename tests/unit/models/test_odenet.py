@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from striate.core.errors import PlanError
-from striate.models import REGISTRY
-from striate.models.odenet import TINY, Flow, ODENetSpec
+from striate.models import REGISTRY, odenet
+from striate.models.odenet import TINY, Derivative, Flow, ODENetSpec
 from striate.sizing import measure
 
 
@@ -110,3 +110,20 @@ def test_a_batch_in_half_precision_runs() -> None:
     model = REGISTRY.get("odenet_mnist").build(TINY, classes=3, in_channels=1).eval()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model(torch.rand(2, 1, 28, 28)).isfinite().all()
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "rk4"])
+def test_recorded_steps_are_those_of_the_solver(solver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = ODENetSpec(width=4, groups=2, solver=solver, steps=3)  # pyright: ignore[reportArgumentType]
+    solved = Flow(Derivative(spec), spec).double()
+    x = torch.rand(2, 4, 5, 5, dtype=torch.float64)
+    expected = solved(x)
+    assert solved.evaluations > 0
+    monkeypatch.setattr(odenet, "is_recorded", lambda x: True)
+    torch.testing.assert_close(solved(x), expected)
+
+
+def test_a_solver_whose_steps_depend_on_the_images_is_not_exported() -> None:
+    model = REGISTRY.get("odenet_mnist").create().eval()
+    with pytest.raises(PlanError, match=r"the steps of dopri5 depend on the images.*'rk4'"):
+        torch.export.export(model, (torch.rand(2, 1, 28, 28),), strict=False)

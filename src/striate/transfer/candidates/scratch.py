@@ -53,7 +53,7 @@ class FromScratch(TrainedCandidate):
             model = context.task.network(
                 context.entry, in_channels=preprocess.in_channels, options=context.pretrained.options
             )
-        model.aux.clear()  # auxiliary heads help in longer trainings than these
+        model.drop_aux()  # auxiliary heads help in longer trainings than these
         module = PixelNetwork(model, preprocess).to(context.device)
         images = context.images(positions, preprocess, progress)
         source = context.task.source(
