@@ -30,6 +30,8 @@ NAMES = {
     "head": "head",
     "finetune": "fine-tuning",
     "scratch": "scratch",
+    "mobilenet_v2": "MobileNet v2",
+    "efficientnet_lite0": "EfficientNet-Lite 0",
     "own": "the weights' own resize, to bytes",
     "own_floats": "the weights' own resize, to floats",
     "fast": "fast resize, to bytes",
@@ -58,11 +60,14 @@ def newest(lines: Iterable[str]) -> dict[str, list[Row]]:
 
 
 def photos(rows: Sequence[Row]) -> str:
-    """One row per data set: means over the seeds."""
-    sets = {name: [row for row in rows if row["data"] == name] for name in dict.fromkeys(r["data"] for r in rows)}
+    """One row per data set and network: means over the seeds."""
+    groups: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        groups.setdefault(row["data"], {}).setdefault(row["backbone"], []).append(row)
     lines = [
         [
             NAMES.get(name, name),
+            NAMES.get(backbone, backbone),
             *(_mean_percent(row[strategy] for row in mine) for strategy in ("head", "finetune", "scratch")),
             ", ".join(f"{NAMES[each]} {n}" for each, n in Counter(row["chosen"] for row in mine).most_common()),
             f"**{_mean_percent(row['test_top1'] for row in mine)}**",
@@ -70,10 +75,11 @@ def photos(rows: Sequence[Row]) -> str:
             f"{min(row['seconds'] for row in mine):.0f} to {max(row['seconds'] for row in mine):.0f} s",
             str(len(mine)),
         ]
-        for name, mine in sets.items()
+        for name, networks in groups.items()
+        for backbone, mine in networks.items()
     ]
-    head = ["photos", "head alone", "fine-tuning", "from scratch", "chosen", "test", "head alone, test", "time", "runs"]
-    return _table(head, lines, numbers=range(1, 9))
+    head = ["photos", "network", "head alone", "fine-tuning", "from scratch", "chosen"]
+    return _table([*head, "test", "head alone, test", "time", "runs"], lines, numbers=range(2, 10))
 
 
 def transfer_time(rows: Sequence[Row]) -> str:

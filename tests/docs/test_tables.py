@@ -40,10 +40,17 @@ def test_photos_are_means_over_seeds(tables: ModuleType) -> None:
     table = tables.photos([_photos(0), _photos(1, finetune=0.9, scratch=0.3, chosen="head", test_top1=0.85)])
     row = table.splitlines()[-1]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[:4] == ["five flowers", "70.0 %", "85.0 %", "30.0 % (1 of 2)"]
-    assert cells[4] == "fine-tuning 1, head 1"
-    assert cells[5] == "**80.0 %**"
+    assert cells[:5] == ["five flowers", "MobileNet v2", "70.0 %", "85.0 %", "30.0 % (1 of 2)"]
+    assert cells[5] == "fine-tuning 1, head 1"
+    assert cells[6] == "**80.0 %**"
     assert cells[-1] == "2"
+
+
+def test_photos_have_a_row_for_each_network(tables: ModuleType) -> None:
+    other = _photos(0, backbone="efficientnet_lite0", test_top1=0.95)
+    lines = tables.photos([_photos(0), other, _photos(1)]).splitlines()[-2:]
+    assert ["MobileNet v2" in line for line in lines] == [True, False]
+    assert ["**75.0 %**" in lines[0], "**95.0 %**" in lines[1]] == [True, True]
 
 
 def test_memory_is_compared_with_the_smallest(tables: ModuleType) -> None:
