@@ -19,9 +19,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from drawings import draw
-from striate.core.errors import MissingExtraError, PlanError
+from striate.core.errors import DataError, MissingExtraError, PlanError
 from striate.core.events import NoProgress
-from striate.jobs import evaluate, step_memory
+from striate.jobs import evaluate, step_memory, train_steps
 from striate.jobs import train as job
 from striate.models import REGISTRY
 from striate.records import io, recipes
@@ -338,3 +338,44 @@ def test_a_run_that_began_with_other_labels_is_not_resumed(data: Path, tmp_path:
     write()
     with pytest.raises(PlanError, match="began with other images or labels"):
         job.run(asked, out=tmp_path / "run", progress=NoProgress())
+
+
+class Away(NoProgress):
+    """Takes files away when the work has come to some phase."""
+
+    def __init__(self, phase: str, files: list[Path]) -> None:
+        self._phase, self._files = phase, files
+
+    def phase(self, name: str, total: int | None = None, unit: str = "") -> None:
+        if name == self._phase:
+            for file in self._files:
+                file.rename(file.with_suffix(".away"))
+
+
+@pytest.mark.usefixtures("quick")
+def test_test_images_that_vanish_after_they_were_tested_do_not_lose_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict = train_steps.predict_batches
+
+    def then_gone(*given: Any, **options: Any) -> Any:
+        outputs = predict(*given, **options)
+        for image in data.glob("*/*.png"):
+            image.unlink()
+        return outputs
+
+    monkeypatch.setattr(train_steps, "predict_batches", then_gone)
+    done = job.run(plan(data), out=tmp_path / "run", progress=NoProgress())
+    assert len((done.folder / "predictions.csv").read_text().splitlines()) == 1 + done.record.data.test
+    assert (done.folder / "report.html").is_file()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_whose_test_images_are_all_away_resumes_when_they_are_back(data: Path, tmp_path: Path) -> None:
+    images = sorted(data.glob("*/*.png"))
+    with pytest.raises(DataError, match="no test image can be read any more"):
+        job.run(plan(data), out=tmp_path / "run", progress=Away("evaluating on the test set", images))
+    for image in images:
+        image.with_suffix(".away").rename(image)
+    done = job.run(plan(data), out=tmp_path / "run", progress=NoProgress())
+    assert done.record.resumes == (done.record.steps,)

@@ -15,8 +15,9 @@ from striate.core.errors import DataError, ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.audit import unreadable_images
+from striate.data.digest import forget
 from striate.data.index import ImageIndex
-from striate.data.loaders import Batch, batches
+from striate.data.loaders import CHANGED, Batch, batches
 
 _BATCHES_A_WRITE = 8
 
@@ -101,6 +102,8 @@ def fill(
         progress.phase(phase, len(missing), "image")
         work.do(missing, progress.step)
         work.do(doubtful, None)
+    if CHANGED in work.failed.values():
+        forget(index)  # if the digest is wrong and not the image, it would be wrong for ever
     reasons = {of_image(digests[p]): reason for p, reason in work.failed.items()}
     unreadable = {int(p): reasons[key] for p in positions if (key := of_image(digests[p])) in reasons}
     if work.stops(unreadable):

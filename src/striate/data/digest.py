@@ -14,9 +14,12 @@ from striate.core import atomic, paths
 from striate.core.device import cpu_threads
 from striate.core.errors import CheckpointError, ImageError, OutOfMemoryError
 from striate.core.events import ProgressCallback
+from striate.core.reading import reading
 from striate.data.image_index import ImageIndex
 
-_SETTLED_NS = 2_000_000_000
+SETTLED_NS = 2_000_000_000
+"""A file that changed less than this before it was read may have changed again since, under the same stamp."""
+
 _CHUNK = 64
 
 
@@ -47,7 +50,7 @@ def digests(index: ImageIndex, progress: ProgressCallback, *, threads: int | Non
             key = _key(index.names[i], stamp)
             known = memory.find(key)
             if known is None:
-                settled = time.time_ns() - int(stamp.rpartition(":")[2]) > _SETTLED_NS
+                settled = time.time_ns() - int(stamp.rpartition(":")[2]) > SETTLED_NS
                 known = digest(index, i)
                 if not settled or index.stamp(i) != stamp:
                     key = _UNKEPT
@@ -105,12 +108,23 @@ def count_in_set(path: Path, digests: Iterable[str]) -> int:
     Raises:
         CheckpointError: The file is damaged.
     """
-    try:
-        kept = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        hint = "remove it; it is then unknown which images were used for training"
-        raise CheckpointError(f"{path} is damaged: {error}", hint=hint) from error
+    hint = "remove it; it is then unknown which images were used for training"
+    with reading(path, CheckpointError, "a set of images", hint=hint):
+        kept = _read_array(path)
     return int(np.isin(_beginnings(digests), kept).sum())
+
+
+def _read_array(path: Path) -> np.ndarray:
+    """The uint64 ``[n]`` of a ``.npy`` file, whose length must be what its header says."""
+    with path.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"version {version} of the format is not in use")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        left = path.stat().st_size - stream.tell()
+        if dtype != np.uint64 or len(shape) != 1 or left != 8 * shape[0]:
+            raise ValueError(f"{left:,} bytes do not hold {shape} numbers of type {dtype}")
+        return np.frombuffer(stream.read(left), dtype=np.uint64)
 
 
 def _beginnings(digests: Iterable[str]) -> np.ndarray:
@@ -127,22 +141,36 @@ def _key(name: str, stamp: str) -> tuple[int, int]:
     return int.from_bytes(block[:8], "little"), int.from_bytes(block[8:], "little")
 
 
+def forget(index: ImageIndex) -> None:
+    """Forget the digests of a source, so that all of its images are read the next time."""
+    _memory_file(index).unlink(missing_ok=True)
+
+
+def _memory_file(index: ImageIndex) -> Path:
+    place = f"{index.kind}\0{Path(index.source).expanduser().resolve()}"
+    return paths.home() / "digests" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.bin"
+
+
+_ROW_BYTES = 48
+
+
 class _Memory:
-    """Earlier digests of the same source: 48 bytes per image, in one file that is replaced atomically."""
+    """Earlier digests of the same source: 48 bytes per image behind their sha256, in one file, replaced atomically."""
 
     def __init__(self, index: ImageIndex) -> None:
-        place = f"{index.kind}\0{Path(index.source).expanduser().resolve()}"
-        self._path = paths.home() / "digests" / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.npy"
+        self._path = _memory_file(index)
         self._table = self._load()
 
     def _load(self) -> np.ndarray:
         """Rows of key and digest, sorted by the first half of the key; empty if the file is missing or damaged."""
         try:
-            table = np.load(self._path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):  # nothing is lost but time: every image is read again
-            return np.zeros((0, 6), dtype=np.uint64)
-        right = table.ndim == 2 and table.shape[1] == 6 and table.dtype == np.uint64
-        return table if right else np.zeros((0, 6), dtype=np.uint64)
+            raw = self._path.read_bytes()
+        except (OSError, MemoryError):  # nothing is lost but time: every image is read again
+            raw = b""
+        checksum, rows = raw[:32], raw[32:]
+        if len(rows) % _ROW_BYTES or hashlib.sha256(rows).digest() != checksum:
+            rows = b""
+        return np.frombuffer(rows, dtype=np.uint64).reshape(-1, 6)
 
     def find(self, key: tuple[int, int]) -> str | None:
         """The digest of `key`; None if it is unknown."""
@@ -161,5 +189,5 @@ class _Memory:
         table = table[np.argsort(table[:, 0], kind="stable")]
         if not np.array_equal(table, self._table):
             atomic.make_folder(self._path.parent)
-            with atomic.replacing(self._path) as stream:
-                np.save(stream, table, allow_pickle=False)
+            rows = table.tobytes()
+            atomic.write_bytes(self._path, hashlib.sha256(rows).digest() + rows)

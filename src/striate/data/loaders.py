@@ -20,6 +20,9 @@ from striate.data.decode import decode
 from striate.data.digest import of_content
 from striate.data.opened import RawImage
 
+CHANGED = "its content has changed since it was hashed"
+"""The reason for an image whose content is not what its digest says."""
+
 
 class ImageSource(Protocol):
     """Images by number, such as an `ImageIndex`; any number of threads may read at once."""
@@ -172,5 +175,5 @@ def _read(index: ImageSource, position: int, digests: Sequence[str] | None) -> R
     except ImageError as error:
         raise ImageReadError(error.message, hint=error.hint) from error
     if digests is not None and not isinstance(raw, Image.Image) and of_content(raw) != digests[position]:
-        raise ImageReadError("its content has changed since it was hashed", hint="run the command again")
+        raise ImageReadError(CHANGED, hint="run the command again")
     return raw

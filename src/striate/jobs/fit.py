@@ -282,7 +282,9 @@ def _readable(extractor: FeatureExtractor, data: DataSet, plan: FitPlan) -> tupl
 def evaluate_on_test_set(extracted: _Extracted, model: _Model) -> Outputs:
     """Run the winner over the test images, which no earlier step used."""
     test = extracted.data.splits.test
-    return extracted.context.outputs(model.network, model.preprocess, test, "evaluating on the test set")
+    outputs = extracted.context.outputs(model.network, model.preprocess, test, "evaluating on the test set")
+    run_files.require_test_images(outputs.positions, outputs.unreadable)
+    return outputs
 
 
 def _prediction_seconds(extracted: _Extracted, model: _Model) -> float | None:

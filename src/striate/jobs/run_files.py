@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 
 from striate import tasks
 from striate.core.atomic import replacing
+from striate.core.errors import DataError, ImageError, OutOfMemoryError
 from striate.core.words import csv_cell
 from striate.data.decode import thumbnail
 from striate.data.image_index import ImageIndex
@@ -50,6 +52,23 @@ def summary(
     )
 
 
+def require_test_images(positions: np.ndarray, unreadable: Mapping[int, str]) -> None:
+    """Refuse to score a network on nothing.
+
+    Args:
+        positions: Test images that could be read.
+        unreadable: Reason by position of those that could not.
+
+    Raises:
+        DataError: None could be read.
+    """
+    if not len(positions):
+        why = next(iter(unreadable.values()), "there is none")
+        raise DataError(
+            f"no test image can be read any more: {why}", hint="put them back; the same command then resumes"
+        )
+
+
 def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Any], index: ImageIndex) -> None:
     """Write ``predictions.csv`` and ``report.html`` into a run's folder, each whole or not at all.
 
@@ -69,7 +88,11 @@ def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Any], in
             writer.writerow({name: _cell(value) for name, value in dataclasses.asdict(each).items()})
     mistakes = tasks.get(record.task).mistakes(said)
     names = {mistake.file for mistake in mistakes}
-    thumbnails = {name: thumbnail(index.read(i)) for i, name in enumerate(index.names) if name in names}
+    thumbnails: dict[str, bytes] = {}
+    for number, name in enumerate(index.names):
+        if name in names:
+            with contextlib.suppress(ImageError, OutOfMemoryError):  # it was there when it was tested
+                thumbnails[name] = thumbnail(index.read(number))
     html.write(folder, record, mistakes=mistakes, thumbnails=thumbnails)
 
 

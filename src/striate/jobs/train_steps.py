@@ -21,7 +21,7 @@ from striate.data.headers import Headers, headers
 from striate.data.index import ImageIndex
 from striate.data.source import to_cut_from
 from striate.inference.predict import predict_batches
-from striate.jobs import run_folder
+from striate.jobs import run_files, run_folder
 from striate.jobs.best_epoch import BATCH, BestEpoch
 from striate.jobs.dataset import DataSet
 from striate.jobs.step_memory import max_micro_batch
@@ -245,9 +245,11 @@ def test(work: Run, prepared: Prepared) -> Tested:
     parts = ranks.gather((outputs.values, outputs.positions, outputs.unreadable))
     unreadable = {position: why for part in parts for position, why in part[2].items()}
     _note_unreadable(index, unreadable, work.progress)
+    positions = np.concatenate([part[1] for part in parts])
+    run_files.require_test_images(positions, unreadable)
     return Tested(
         outputs=np.concatenate([part[0] for part in parts]),
-        positions=np.concatenate([part[1] for part in parts]),
+        positions=positions,
         unreadable=unreadable,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from striate.cache.store import KEY_BYTES, RowStore
 from striate.core.errors import DataError, EngineError, ImageReadError
 from striate.core.events import NoProgress
 from striate.core.preprocess import Preprocess
-from striate.data import loaders
+from striate.data import digest, loaders
+from striate.data.digest import digests as remembered
 from striate.data.index import ImageIndex, scan
 
 LOOK = Preprocess(size=(4, 4))
@@ -194,3 +196,15 @@ def test_features_that_are_no_numbers_are_an_error(tmp_path: Path, value: float)
     with rows.writing(), pytest.raises(EngineError, match="NaN or infinite"):
         rows.append([bytes(KEY_BYTES)], np.array([[1.0, value]], dtype=np.float32), [True])
     assert len(store(tmp_path)) == 0
+
+
+def test_a_digest_that_was_remembered_wrongly_is_forgotten(tmp_path: Path, index: ImageIndex, monkeypatch) -> None:
+    monkeypatch.setattr(digest, "SETTLED_NS", -1)
+    hashes = digests(index)
+    remembered(index, NoProgress())
+    (memory,) = (Path(os.environ["STRIATE_HOME"]) / "digests").iterdir()
+    _, done = filled(tmp_path, index, ["0" * 64, *hashes[1:]])
+    assert set(done.unreadable) == {0}
+    assert not memory.exists()
+    _, done = filled(tmp_path, index, list(remembered(index, NoProgress())))
+    assert done.unreadable == {}

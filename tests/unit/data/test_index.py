@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -313,3 +314,27 @@ def test_real_archives(shared_data: Path, folder: str, file: str, images: int, s
     assert len(index) == images
     assert (index.splits or ()).count("test") == split
     assert index.skipped == {}
+
+
+def test_a_compressed_archive_that_changes_within_one_tick_of_the_clock_is_unpacked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def archive(shade: int) -> bytes:
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w") as tar:
+            for name in ("cat/1.ppm", "dog/1.ppm"):
+                data = b"P6 2 2 255\n" + bytes([shade]) * 12
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+        return gzip.compress(stream.getvalue(), compresslevel=0, mtime=0)
+
+    path = tmp_path / "pets.tar.gz"
+    path.write_bytes(archive(1))
+    first = path.stat()
+    # The file system's clock stands still: size, inode, mtime and ctime are those of the first archive.
+    stat = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda self, **options: first if self == path else stat(self, **options))
+    assert scan(path).read(0)[-1] == 1
+    path.write_bytes(archive(2))
+    assert scan(path).read(0)[-1] == 2
