@@ -68,6 +68,12 @@ def test_classes_that_differ_only_in_case(pets: Path) -> None:
         Classification.read(scan(pets))
 
 
+def test_classes_that_differ_only_in_spaces(pets: Path) -> None:
+    image(pets / "cat /3.png")
+    with pytest.raises(DataError, match=r"'cat ?' and 'cat ?' differ only in case, spaces"):
+        Classification.read(scan(pets))
+
+
 def test_an_empty_class(pets: Path) -> None:
     (pets / "eel").mkdir()
     with pytest.raises(DataError, match="no image: 'eel'"):

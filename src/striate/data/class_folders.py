@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -81,7 +82,7 @@ class Part:
     classes: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Places:
     """Where classes are: the folders in `base`, or in the split folders in it."""
 
@@ -89,7 +90,7 @@ class Places:
     tops: Collection[str]
     parts: Mapping[str, Part]
 
-    @property
+    @functools.cached_property
     def around(self) -> set[str]:
         """The folders whose folders are classes."""
         return {part.path for part in self.parts.values() if part.classes} if self.parts else {self.base}

@@ -63,6 +63,7 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
             splits=table.splits,
             groups=table.groups,
             store=FileStore(path.parent, TextColumn(table.files)),
+            skipped=table.skipped,
         )
     if is_image(path.name):
         to_classify = command_line("striate", "predict", "MODEL", path)

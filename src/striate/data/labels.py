@@ -35,17 +35,17 @@ def class_column(index: ImageIndex) -> CategoryColumn:
 
 
 def refuse_likeness(classes: Iterable[str]) -> None:
-    """Refuse classes whose names differ only in case or in how accents are encoded.
+    """Refuse classes whose names differ only in case, in spaces around them, or in how accents are encoded.
 
     Raises:
         DataError: Two do.
     """
     seen: dict[str, str] = {}
     for name in classes:
-        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        other = seen.setdefault(" ".join(unicodedata.normalize("NFC", name).casefold().split()), name)
         if other != name:
             raise DataError(
-                f"classes {other!r} and {name!r} differ only in case or accents",
+                f"classes {other!r} and {name!r} differ only in case, spaces or accents",
                 hint="give both the same name if they are one class, or distinct names if they are two",
             )
 

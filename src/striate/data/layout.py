@@ -7,6 +7,7 @@ ways is refused, because a model of the classes "train" and "test" looks like a 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -101,6 +102,11 @@ def is_image(name: str) -> bool:
     return _suffix(name) in IMAGES
 
 
+def is_read(name: str) -> bool:
+    """Whether a file name has the extension of an image in a format that is read."""
+    return _suffix(name) in _READ
+
+
 def is_archive(name: str) -> bool:
     """Whether a file name has the extension of an archive."""
     return name.lower().endswith(ARCHIVES)
@@ -139,11 +145,13 @@ def arrange(
         DataError: There is no image in any class folder, or the folders may be splits as well as classes.
     """
     runs = _runs(files, folders)
-    rows = sorted((i for i, name in enumerate(files) if not _is_hidden(name, runs)), key=files.__getitem__)
+    hidden = functools.cache(lambda folder: _is_hidden(folder, runs))
+    rows = [i for i, name in enumerate(files) if not is_clutter(name.rpartition("/")[2]) and not hidden(parent(name))]
+    rows.sort(key=files.__getitem__)
     holding = {parent(files[i]) for i in rows if is_image(files[i])}
     if not holding:
         raise _no_image(files, rows, runs)
-    known = {f for f in folders if not _is_hidden(f, runs) and not _only_runs(f, runs)} | holding
+    known = {f for f in folders if not hidden(f) and not _only_runs(f, runs)} | holding
     tree = Tree(holding)
     base = enter(tree, splits=not as_classes)
     tops = children(base, known) - ({_RUNS} - tree.inside[base])
@@ -157,7 +165,8 @@ def arrange(
             "the images are not in class folders", hint="create one folder per class and move the images there"
         )
     layout = Layout(rows=[], labels=[], splits=[] if parts else None, classes=tuple(sorted(classes, key=natural)))
-    readable = {_stem(files[row]) for row in rows if _suffix(files[row]) in _READ}
+    others = {_stem(files[row]) for row in rows if _suffix(files[row]) in _UNREAD}
+    readable = {stem for row in rows if others and is_read(files[row]) and (stem := _stem(files[row])) in others}
     for row in rows:
         _place(layout, row, files[row], places, readable)
     layout.skipped.update(_hidden_classes(files, runs, places))
@@ -203,7 +212,7 @@ def _only_runs(folder: str, runs: Collection[str]) -> bool:
 
 
 def _is_hidden(name: str, runs: Collection[str]) -> bool:
-    """Whether a file or folder is hidden, left by the system, or belongs to a run."""
+    """Whether a folder is hidden, left by the system, or belongs to a run; the root is not, unless it is a run's."""
     parts = name.split("/")
     if any(map(is_clutter, parts)):
         return True

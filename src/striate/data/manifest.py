@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 from striate.core.errors import DataError, MissingExtraError
 from striate.core.reading import reading
-from striate.data.split_names import UNLABELLED, role
+from striate.data.split_names import TRAIN, UNLABELLED, role
 
 if TYPE_CHECKING:
     from pyarrow.parquet import FileMetaData
@@ -48,6 +48,7 @@ class Manifest:
         annotations: Every column but path, split and group, by its name in lower case; "" for an empty cell.
         splits: ``train``, ``validation`` or ``test``; None without that column.
         groups: What belongs together; "" for an image on its own; None without that column.
+        skipped: Paths that are left out, each with the reason.
     """
 
     names: list[str]
@@ -55,6 +56,7 @@ class Manifest:
     annotations: dict[str, list[str]]
     splits: list[str] | None
     groups: list[str] | None
+    skipped: dict[str, str]
 
 
 def read(path: Path) -> Manifest:
@@ -84,13 +86,29 @@ def read(path: Path) -> Manifest:
     _report(path, "paths without a file", [n for n, file in zip(names, files, strict=True) if file is None])
     splits = _splits(path, table["split"]) if "split" in table else None
     groups = table.get("group")
+    skipped = _unlabelled(names, splits or [], table.get("label", []))
+    order = [i for i in order if names[i] not in skipped]
+    if not order:
+        raise DataError(f"{path} has no labelled image", hint=_FORM)
     return Manifest(
         names=[names[i] for i in order],
         files=[files[i] or "" for i in order],
         annotations={name: [cells[i] for i in order] for name, cells in table.items() if name not in _ROLES},
         splits=None if splits is None else [splits[i] for i in order],
         groups=None if groups is None else [groups[i] for i in order],
+        skipped=skipped,
     )
+
+
+def _unlabelled(names: Sequence[str], splits: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """The images of the splits in which no image has a label, but for the training split: those of a competition."""
+    labelled = {split for split, label in zip(splits, labels, strict=False) if label}
+    without = set(splits) - labelled - {TRAIN} if labelled else {UNLABELLED}
+    return {
+        name: f"it is unlabelled: no image of the {split} split has a label"
+        for name, split in zip(names, splits, strict=False)
+        if split in without or split == UNLABELLED
+    }
 
 
 class _Finder:
@@ -146,7 +164,7 @@ def _report(path: Path, what: str, found: Sequence[str]) -> None:
 
 def _splits(path: Path, cells: list[str]) -> list[str]:
     meant = {cell: role(cell) for cell in set(cells)}
-    unknown = [f"{cell!r} in row {i + 1}" for i, cell in enumerate(cells) if meant[cell] in (None, UNLABELLED)]
+    unknown = [f"{cell!r} in row {i + 1}" for i, cell in enumerate(cells) if meant[cell] is None]
     _report(path, "unknown splits (train, val and test are known)", unknown)
     return [meant[cell] or "" for cell in cells]
 

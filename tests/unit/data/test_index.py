@@ -14,7 +14,7 @@ from PIL import Image
 from striate.core.errors import DataError, ImageError
 from striate.data.column import CategoryColumn, TextColumn
 from striate.data.index import ImageIndex, scan
-from striate.data.labels import numbers
+from striate.data.labels import class_column, numbers
 from striate.data.layout import natural
 
 
@@ -207,6 +207,23 @@ def test_manifests(tmp_path: Path, ending: str) -> None:
     assert index.splits == ("train", "test", "train")
     assert index.groups == ("", "g", "g")
     assert index.read(1) == png(1)
+
+
+def test_unlabelled_images_of_a_manifest_are_skipped(tmp_path: Path) -> None:
+    fill(tmp_path, "1.png", "2.png", "3.png", "4.png")
+    rows = "1.png,cat,train\n2.png,dog,train\n3.png,,test\n4.png,,{}\n"
+    for split in ("test", "unlabelled"):
+        (tmp_path / "list.csv").write_text("path,label,split\n" + rows.format(split))
+        index = scan(tmp_path / "list.csv")
+        assert list(index.names) == ["1.png", "2.png"]
+        assert index.splits is None
+        assert index.skipped == {
+            name: f"it is unlabelled: no image of the {each} split has a label"
+            for name, each in (("3.png", "test"), ("4.png", split))
+        }
+    (tmp_path / "list.csv").write_text("path,label,split\n" + rows.replace("3.png,", "3.png,cat").format("test"))
+    with pytest.raises(DataError, match=r"1 images without a label: 4\.png"):
+        class_column(scan(tmp_path / "list.csv"))
 
 
 def test_a_manifest_finds_files_in_either_form_of_accents(tmp_path: Path) -> None:
