@@ -28,7 +28,7 @@ OFTEN = [sys.executable, "-c", OFTEN_SAVED + GO]  # training's state is saved ma
 BRIEF = [sys.executable, "-c", SHORT + GO]  # candidates train for fewer epochs
 BRIEF_AND_OFTEN = [sys.executable, "-c", SHORT + OFTEN_SAVED + GO]
 FINISHED = {"model.safetensors", "model.json", "metrics.json", "predictions.csv", "report.html"}
-FINISHED |= {"log.jsonl", "plan.json", "images.npy"}
+FINISHED |= {"log.jsonl", "plan.json", "images.npy", "figures"}
 
 
 def start(command: list[str], home: Path) -> subprocess.Popen[str]:

@@ -83,9 +83,9 @@ def test_the_head_is_what_the_hub_reads(runs: SimpleNamespace, tmp_path: Path, v
     )
     (result,) = head["model-index"][0]["results"]
     assert result["dataset"]["name"] == "shapes"
-    assert {each["type"]: each["value"] for each in result["metrics"][::2]} == {
-        "accuracy": figures["test"]["top1"],
-        "f1": figures["test"]["macro_f1"],
+    assert {each["name"]: each["value"] for each in result["metrics"]} == {
+        "top-1 accuracy": figures["test"]["top1"],  # and no top-5 accuracy of three classes
+        "macro F1": figures["test"]["macro_f1"],
     }
     assert figures["licence"] == json.loads((folder / "model.json").read_text())["licence"] == "apache-2.0"
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from striate.cli import streams
 from striate.cli.bench import bench
 from striate.cli.check import check
 from striate.cli.evaluate import evaluate
@@ -18,6 +19,7 @@ from striate.cli.predict import predict
 from striate.cli.publish import publish
 from striate.cli.show import show
 from striate.cli.train import train
+from striate.core import paths
 from striate.core.version import __version__
 from striate.records.recipes import recipe_names
 
@@ -70,6 +72,8 @@ def _unexpected(kind: type[BaseException], error: BaseException, trace: Tracebac
 
 def run() -> None:
     """Run the command in ``sys.argv``; never returns."""
+    streams.prepare()
+    paths.name_home()
     command = typer.main.get_command(app)  # calling the app itself would install typer's own exception hook
     if "--debug" not in sys.argv[1:]:
         sys.excepthook = _unexpected

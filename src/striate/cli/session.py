@@ -99,5 +99,10 @@ def print_json(value: Any) -> None:
     """Print the one JSON document of ``--json``."""
     from striate.records.io import dumps
 
-    sys.stdout.write(dumps(value))
+    text = dumps(value)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has escapes of its own, which any encoding can write
+        text = dumps(value, ascii_only=True)
+    sys.stdout.write(text)
     sys.stdout.flush()

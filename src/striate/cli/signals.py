@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM. Only the command line sets handlers for them; jobs are cancelled through a token."""
+"""Ctrl-C, SIGTERM and SIGHUP. Only the command line sets handlers for them; jobs are cancelled through a token."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from types import FrameType
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_CLOSED: int | None = getattr(signal, "SIGHUP", None)
+"""The terminal was closed, or the connection to it; Windows has no such signal."""
 
 
 @contextmanager
 def cancelled_by_signals(cancel: Callable[[], None], *, patient: bool = False) -> Iterator[None]:
-    """Within this block the first Ctrl-C or SIGTERM cancels a job, and the second interrupts it at once.
+    """Within this block the first Ctrl-C, SIGTERM or SIGHUP cancels a job, and the second interrupts it at once.
 
     Args:
         cancel: Called by the first signal.
@@ -38,7 +40,7 @@ def cancelled_by_signals(cancel: Callable[[], None], *, patient: bool = False) -
 
 @contextmanager
 def interrupted_by_signals() -> Iterator[None]:
-    """Within this block SIGTERM interrupts at once, as Ctrl-C does.
+    """Within this block SIGTERM and SIGHUP interrupt at once, as Ctrl-C does.
 
     Raises:
         KeyboardInterrupt: A signal came.
@@ -56,9 +58,12 @@ def _handled_by(receive: Callable[[int, FrameType | None], Any]) -> Iterator[Non
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers
         return
-    before = [signal.signal(number, receive) for number in _SIGNALS]
+    signals: list[int] = list(_SIGNALS)
+    if _CLOSED is not None and signal.getsignal(_CLOSED) != signal.SIG_IGN:  # nohup ignores it, and that stays so
+        signals.append(_CLOSED)
+    before = [signal.signal(number, receive) for number in signals]
     try:
         yield
     finally:
-        for number, handler in zip(_SIGNALS, before, strict=True):
+        for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

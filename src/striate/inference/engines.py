@@ -128,6 +128,8 @@ class OpenVinoEngine:
             raise EngineError(
                 "OpenVINO is not installed", hint="pip install openvino, or choose --engine torch"
             ) from error
+        except RuntimeError as error:  # its telemetry asks for a home folder
+            raise EngineError(f"OpenVINO cannot start here: {error}", hint="choose --engine torch") from error
         example = torch.zeros((1, *image), dtype=torch.uint8)  # one image traces as well as a batch, in less memory
         try:
             with warnings.catch_warnings(), torch.no_grad():  # with gradients, tracing would keep every map: gigabytes

@@ -124,9 +124,14 @@ def _either(kinds: tuple[Any, ...], value: Any) -> Any:
     raise TypeError("; or ".join(refused))
 
 
-def dumps(value: Any) -> str:
-    """A record as an indented JSON document with a newline at its end."""
-    return json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def dumps(value: Any, *, ascii_only: bool = False) -> str:
+    """A record as an indented JSON document with a newline at its end.
+
+    Args:
+        value: The record.
+        ascii_only: Whether characters beyond ASCII are escaped.
+    """
+    return json.dumps(to_json(value), indent=2, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def write(path: str | Path, value: Any) -> None:
