@@ -43,6 +43,7 @@ _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\0"
 _XZ_MEMORY = 256 << 20
 _ZIP_UTF8 = 0x800
 _ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_SHOWN = 200
 _AGAIN = "download or create it again"
 
 
@@ -65,7 +66,8 @@ def _checked(path: Path, name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or (parts and parts[0].endswith(":")) or "\0" in name:
         raise DataError(
-            f"the archive {path} has a member that would leave it: {name!r}", hint="do not trust this archive"
+            f"the archive {path} has a member that would leave it: {name[:_MAX_SHOWN]!r}",
+            hint="do not trust this archive",
         )
     return "/".join(parts)
 
@@ -85,7 +87,7 @@ def _refuse_twins(path: Path, files: Sequence[str]) -> None:
     if len(set(files)) < len(files):
         seen: set[str] = set()
         twin = next(name for name in files if name in seen or seen.add(name))
-        raise DataError(f"the archive {path} has two members called {twin!r}", hint="create it again")
+        raise DataError(f"the archive {path} has two members called {twin[:_MAX_SHOWN]!r}", hint="create it again")
 
 
 def _tar(path: Path, plain: Path) -> Listing:
@@ -103,7 +105,7 @@ def _tar(path: Path, plain: Path) -> Listing:
                 places.append((member.offset, member.size))
             else:
                 raise DataError(
-                    f"the archive {path} holds a link, device or sparse file: {name!r}",
+                    f"the archive {path} holds a link, device or sparse file: {name[:_MAX_SHOWN]!r}",
                     hint="archive regular files only",
                 )
     _refuse_twins(path, files)
@@ -190,15 +192,19 @@ def _zip(path: Path) -> Listing:
                 folders.add(name)
             elif kind not in (0, stat.S_IFREG):
                 raise DataError(
-                    f"the archive {path} holds a link or device: {name!r}", hint="archive regular files only"
+                    f"the archive {path} holds a link or device: {name[:_MAX_SHOWN]!r}",
+                    hint="archive regular files only",
                 )
             elif member.flag_bits & 1 or member.compress_type not in _ZIP_METHODS:
                 raise DataError(
-                    f"the archive {path} holds {name!r}, which is encrypted or compressed with an unsupported method",
+                    f"the archive {path} holds {name[:_MAX_SHOWN]!r}, which is encrypted or compressed with an "
+                    "unsupported method",
                     hint="create it again without a password, stored or deflated",
                 )
             elif member.header_offset < 0 or member.header_offset + member.compress_size > end:
-                raise DataError(f"the archive {path} is cut short or damaged: {name!r} is not inside", hint=_AGAIN)
+                raise DataError(
+                    f"the archive {path} is cut short or damaged: {name[:_MAX_SHOWN]!r} is not inside", hint=_AGAIN
+                )
             else:
                 files.append(name)
                 size = (member.compress_size, member.file_size)

@@ -16,7 +16,7 @@ from striate.data.image_index import ImageIndex, from_columns, from_listing
 from striate.data.layout import is_archive, is_image
 from striate.data.stores import FileStore
 
-__all__ = ["ImageIndex", "dataset_name", "scan"]
+__all__ = ["ImageIndex", "dataset_file", "dataset_name", "scan"]
 
 _FORMS = "give a folder with one folder per class, a .csv or .parquet manifest, a .tar or .zip, or a standard set"
 
@@ -28,7 +28,17 @@ def dataset_name(data: str) -> str:
         >>> dataset_name("photos/flowers.tar.gz"), dataset_name("classes:photos/pets/")
         ('flowers', 'pets')
     """
-    return Path(data.removeprefix(AS_CLASSES)).expanduser().resolve().name.split(".")[0]
+    return dataset_file(data).split(".")[0]
+
+
+def dataset_file(data: str) -> str:
+    """The name of the file or folder of a dataset.
+
+    Example:
+        >>> dataset_file("photos/flowers.tar.gz"), dataset_file("classes:pets")
+        ('flowers.tar.gz', 'pets')
+    """
+    return Path(data.removeprefix(AS_CLASSES)).expanduser().resolve().name
 
 
 def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:

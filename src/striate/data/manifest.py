@@ -36,6 +36,7 @@ FREE_BYTES = 64 << 20
 _ROLES = ("path", "split", "group")
 _FORM = "write a header and one row per image: path,label"
 _SHOWN = 3
+_MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +158,7 @@ def _report(path: Path, what: str, found: Sequence[str]) -> None:
     if found:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise DataError(
-            f"{path} has {len(found)} {what}: {', '.join(found[:_SHOWN])}{more}",
+            f"{path} has {len(found)} {what}: {', '.join(each[:_MAX_SHOWN] for each in found[:_SHOWN])}{more}",
             hint="paths are relative to the manifest's folder" if "file" in what else "correct these rows",
         )
 
@@ -175,7 +176,7 @@ def _wanted(path: Path, header: Sequence[str]) -> dict[str, int]:
     _report(path, "repeated columns", [name for name, count in Counter(found).items() if name and count > 1])
     if "path" not in found:
         raise DataError(
-            f"{path} has no column 'path'; its columns: {', '.join(header)}",
+            f"{path} has no column 'path'; its columns: {', '.join(name[:_MAX_SHOWN] for name in header[:10])}",
             hint="the first row names the columns, separated by commas: path,label[,split][,group]",
         )
     return {name: found.index(name) for name in found if name}

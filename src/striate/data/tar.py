@@ -15,6 +15,7 @@ from typing import IO, Literal
 
 _BLOCK = 512
 _MAX_EXTENDED = 1 << 20
+_MAX_SHOWN = 200
 _FILES = b"0\x007"  # a regular file, the same in old archives, and a contiguous file
 _FOLDER, _LONG_NAME, _LONG_LINK = b"5", b"L", b"K"
 _EXTENDED, _GLOBAL = b"xX", b"g"
@@ -77,7 +78,9 @@ def members(stream: IO[bytes]) -> Iterator[TarMember]:
         is_folder = kind == _FOLDER or (kind in _FILES and name.endswith("/"))
         is_file = kind in _FILES and not is_folder and not said.is_sparse
         if is_file and offset + size > end:
-            raise ValueError(f"it is cut short: the member {name!r} ends at {offset + size:,}, the file at {end:,}")
+            raise ValueError(
+                f"it is cut short: the member {name[:_MAX_SHOWN]!r} ends at {offset + size:,}, the file at {end:,}"
+            )
         yield TarMember(
             name=name.rstrip("/"),
             kind="folder" if is_folder else "file" if is_file else "other",
@@ -168,5 +171,5 @@ def _name(block: bytes, said: _Extension) -> str:
     try:
         return name.decode()
     except UnicodeDecodeError as error:
-        shown = name.decode("utf-8", "backslashreplace")
+        shown = name[:_MAX_SHOWN].decode("utf-8", "backslashreplace")
         raise ValueError(f"a member's name is not UTF-8: {shown}") from error

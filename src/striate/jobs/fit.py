@@ -23,7 +23,7 @@ from striate.core.events import NoProgress, ProgressCallback, ProgressCallbacks
 from striate.core.preprocess import Preprocess
 from striate.data.audit import notes_of, unreadable_images
 from striate.data.digest import write_set
-from striate.data.index import dataset_name
+from striate.data.index import dataset_file, dataset_name
 from striate.data.split import Splits
 from striate.inference.latency import prediction_seconds
 from striate.inference.predict import Outputs
@@ -331,7 +331,7 @@ def _card(extracted: _Extracted, opened: Opened, choice: Choice, model: _Model) 
         preprocess=model.preprocess,
         temperature=choice.winner.temperature,
         start=_start(opened, choice),
-        made={"verb": "fit", "data": Path(extracted.context.plan.data).name},
+        made={"verb": "fit", "data": dataset_file(extracted.context.plan.data)},
     )
 
 

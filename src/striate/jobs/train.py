@@ -18,7 +18,7 @@ from striate.core.preprocess import Preprocess
 from striate.core.processes import launched
 from striate.core.seed import derive
 from striate.core.words import command_line
-from striate.data.index import dataset_name
+from striate.data.index import dataset_file, dataset_name
 from striate.jobs import dataset, run_folder
 from striate.jobs.train_record import TrainOutcome, record
 from striate.jobs.train_steps import Run, prepare, test, train
@@ -143,7 +143,7 @@ def _logged(
         claim.folder,
         network=plan.network,
         recipe=title(plan.recipe),
-        data=Path(plan.data).name,
+        data=dataset_file(plan.data),
         epochs=run_folder.logged(claim.folder / run_folder.LOG, "epoch"),
     )
     settings = {**io.to_json(plan), "recipe": plan.recipe, "method": io.to_json(recipe)}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from striate.data.digest import write_set
+from striate.data.index import dataset_file
 from striate.inference.latency import prediction_seconds
 from striate.jobs import run_files, run_folder
 from striate.jobs.train_steps import Prepared, Run, Tested
@@ -56,7 +57,7 @@ def _card(plan: TrainPlan, prepared: Prepared) -> trained.ModelCard:
         preprocess=prepared.preprocess,
         temperature=1.0,
         start={"weights": "random"},
-        made={"verb": "train", "data": Path(plan.data).name, "recipe": title(plan.recipe)},
+        made={"verb": "train", "data": dataset_file(plan.data), "recipe": title(plan.recipe)},
         classes=prepared.data.task.output_names,
         task=prepared.data.task.name,
     )

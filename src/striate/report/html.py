@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from striate import tasks
 from striate.core import words
 from striate.core.atomic import write_text
+from striate.data.index import dataset_file
 from striate.records.recipes import title
 from striate.records.results import FitRecord, Prediction, TrainRecord
 from striate.report import charts, files, findings, verdict
@@ -62,7 +63,7 @@ def render(
             max_classes=MAX_CLASSES_IN_HEAT_MAP,
             mistakes=_imaged(mistakes, thumbnails or {}),
             folder=folder,
-            name=Path(record.data.source).name or record.data.source,
+            name=dataset_file(record.data.source),
             max_rows=MAX_ROWS,
             max_files=MAX_FILES,
             max_issues=MAX_ISSUES,
