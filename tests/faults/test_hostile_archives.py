@@ -217,6 +217,17 @@ def test_parquet_files_that_would_fill_memory(tmp_path: Path) -> None:
         scan(tmp_path / "wide.parquet")
 
 
+def test_columns_of_parquet_files_that_are_not_text(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    (tmp_path / "1.png").write_bytes(png(1))
+    table = pyarrow.table({"path": ["1.png"], "label": [{"name": "cat"}], "bytes": [png(1)]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"1 columns that are not text: label \(struct<name: string>\)"):
+        scan(tmp_path / "x.parquet")
+
+
 def test_csv_files_with_endless_lines(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("path,label\n" + "x" * (1 << 21))
     with pytest.raises(DataError, match="has a line of 1,048,576 characters or more"):

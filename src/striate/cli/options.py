@@ -83,7 +83,8 @@ Data = Annotated[
     str,
     typer.Argument(
         help="A folder with one subfolder per class, a .csv or .parquet manifest, a .tar or .zip archive of such a "
-        "folder, or a standard dataset: digits, mnist, fashion_mnist, cifar10, cifar100.",
+        "folder, or a standard dataset: digits, mnist, fashion_mnist, cifar10, cifar100. With classes:PATH, every "
+        "folder is a class, even one that is called train.",
         metavar="DATA",
     ),
 ]

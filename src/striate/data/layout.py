@@ -18,11 +18,12 @@ from striate.data.split_names import TEST, VALIDATION
 from striate.data.stores import Store
 
 _READ_ENDINGS = (
-    ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .avif"
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .jpf .j2c"
+    " .avif"
 )
 _UNREAD_ENDINGS = (
     ".heic .heif .hif .heics .avifs .avci .jxl .svg .svgz .eps .ps .psd .psb .xcf .ico .icns .tga .dds .exr .hdr .pcx"
-    " .sgi .jxr .wdp .jpx .jpf .j2c .jpc .bpg .qoi .wmf .emf .fits .dcm .dicom .ai .cr2 .cr3 .crw .nef .nrw .arw .srf"
+    " .sgi .jxr .wdp .jpc .bpg .qoi .wmf .emf .fits .dcm .dicom .ai .cr2 .cr3 .crw .nef .nrw .arw .srf"
     " .sr2 .dng .orf .rw2 .raf .pef .srw .x3f .3fr .iiq .erf .kdc .dcr .mrw .mos .rwl .raw"
 )
 

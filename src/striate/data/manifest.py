@@ -159,7 +159,7 @@ def _report(path: Path, what: str, found: Sequence[str]) -> None:
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         raise DataError(
             f"{path} has {len(found)} {what}: {', '.join(each[:_MAX_SHOWN] for each in found[:_SHOWN])}{more}",
-            hint="paths are relative to the manifest's folder" if "file" in what else "correct these rows",
+            hint="paths are relative to the manifest's folder" if "file" in what else "correct the table",
         )
 
 
@@ -180,6 +180,10 @@ def _wanted(path: Path, header: Sequence[str]) -> dict[str, int]:
             hint="the first row names the columns, separated by commas: path,label[,split][,group]",
         )
     return {name: found.index(name) for name in found if name}
+
+
+def _is_known(name: str) -> bool:
+    return name.strip().lower() in (*_ROLES, "label")
 
 
 def _csv(path: Path) -> Iterator[list[str]]:
@@ -228,7 +232,7 @@ def _is_text(kind: Any) -> bool:
 def _is_string(kind: Any) -> bool:
     from pyarrow import types
 
-    return types.is_string(kind) or types.is_large_string(kind)
+    return types.is_string(kind) or types.is_large_string(kind) or str(kind) == "string_view"
 
 
 def _parquet(path: Path) -> Iterator[list[str]]:
@@ -242,6 +246,8 @@ def _parquet(path: Path) -> Iterator[list[str]]:
         file = parquet.ParquetFile(path)
         schema = file.schema_arrow
         header = [each.name if _is_text(each.type) else "" for each in schema]
+        unfit = [f"{each.name} ({each.type})" for each in schema if _is_known(each.name) and not _is_text(each.type)]
+        _report(path, "columns that are not text", unfit)
         wanted = _wanted(path, header)
         _refuse_bomb(path, file.metadata)
         names = [header[i] for i in wanted.values()]
