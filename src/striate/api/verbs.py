@@ -254,7 +254,8 @@ def predict(
 
     Args:
         model: ``NAME:WEIGHTS``, a run's folder, a `Run`, or a loaded classifier.
-        images: The path of an image, or several.
+        images: The path of an image, of a folder or an archive of images, or a pattern such as ``new/*.jpg``; or
+            several of them.
         also: Further models of the same classes; their probabilities are averaged.
         snapshots: Whether the snapshots of `model`, a run, stand in for it.
         tta: Name of a test-time augmentation; None for none.

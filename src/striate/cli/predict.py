@@ -17,7 +17,12 @@ _DEFAULT = defaults(PredictPlan)
 
 def predict(
     model: Model,
-    images: Annotated[list[str], typer.Argument(help="Image files.", metavar="IMAGE")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Image files, folders, tar or zip archives, or quoted patterns such as 'new/*.jpg'.", metavar="IMAGE"
+        ),
+    ],
     top: Annotated[int, typer.Option(help="Predictions per image.", metavar="K", min=1)] = _DEFAULT.top,
     also: Also = None,
     snapshots: Snapshots = _DEFAULT.snapshots,

@@ -11,13 +11,14 @@ from torch import Tensor, from_numpy
 
 from striate.core.errors import ImageError, ImageReadError
 from striate.core.preprocess import Preprocess
+from striate.data.arrays import to_uint8
 from striate.data.decode import decode
 from striate.data.opened import RawImage
 from striate.data.stores import read_file
 from striate.nn.input import InputNormalization
 
-ImageLike = str | Path | bytes | np.ndarray | Image.Image
-"""The path of a file, encoded bytes, uint8 pixels ``[h, w]`` or ``[h, w, 3]``, or a PIL image."""
+ImageLike = str | Path | bytes | np.ndarray | Tensor | Image.Image
+"""The path of a file, encoded bytes, an array or a tensor as `data.arrays.to_uint8` takes it, or a PIL image."""
 
 
 @final
@@ -45,9 +46,10 @@ class ImageTransform:
         """One image as a network's input.
 
         Args:
-            image: A path, encoded bytes, a uint8 array ``[h, w]`` or ``[h, w, 3]``, or a PIL image. A PIL image is
-                decoded in full before it is resized; a large JPEG given as a path or as bytes is decoded at a reduced
-                size, which changes values by less than 1 of 255 on average.
+            image: A path, encoded bytes, an array ``[h, w]``, ``[h, w, 1]`` or ``[h, w, 3]``, a tensor ``[c, h, w]``
+                (uint8, or floating-point values from 0 to 1), or a PIL image. A PIL image is decoded in full before it
+                is resized; a large JPEG given as a path or as bytes is decoded at a reduced size, which changes values
+                by less than 1 of 255 on average.
 
         Returns:
             float32 ``[channels, height, width]``.
@@ -63,29 +65,23 @@ class ImageTransform:
 
 
 def read_image(image: ImageLike) -> RawImage:
-    """What `decode` takes: the bytes of a path, and anything else unchanged.
+    """What `decode` takes: the bytes of a path, uint8 pixels, and a PIL image unchanged.
 
     Args:
-        image: A path, encoded bytes, a uint8 array ``[h, w]`` or ``[h, w, 3]``, or a PIL image.
+        image: A path, encoded bytes, an array or a tensor as `data.arrays.to_uint8` takes it, or a PIL image.
 
     Raises:
         ImageError: The file cannot be read, or the array does not have the shape or type of an image.
     """
     if isinstance(image, bytes | Image.Image):
         return image
-    if isinstance(image, np.ndarray):
-        colour = image.ndim == 3 and image.shape[2] in (3, 4)
-        if image.dtype != np.uint8 or not (image.ndim == 2 or colour) or not image.size:
-            raise ImageError(
-                f"an array of {image.dtype} {list(image.shape)} is not an image",
-                hint="give uint8 [height, width] or [height, width, 3] with values from 0 to 255",
-            )
-        return image
+    if isinstance(image, np.ndarray | Tensor):
+        return to_uint8(image)
     try:
         path = Path(image)
     except TypeError as error:
         raise ImageError(
-            f"a {type(image).__name__} is not an image", hint="give a path, bytes, a uint8 array or a PIL image"
+            f"a {type(image).__name__} is not an image", hint="give a path, bytes, an array, a tensor or a PIL image"
         ) from error
     try:
         return read_file(path, str(path))

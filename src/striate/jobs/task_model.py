@@ -17,8 +17,8 @@ from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
 from striate.data.index import scan
 from striate.data.loaders import ImageSource
-from striate.data.stores import FileStore
-from striate.inference.predict import Outputs, predict_batches
+from striate.inference.predict import ImageList, Outputs, predict_batches
+from striate.jobs.inputs import Inputs
 from striate.models.pixels import PixelNetwork
 from striate.records.plans import EvalPlan, PredictPlan
 from striate.records.verbs import PredictRecord
@@ -95,15 +95,15 @@ def predict(plan: PredictPlan, progress: ProgressCallback) -> tuple[PredictRecor
     """
     _require_one_model(plan)
     model = load(plan.model, plan.device)
-    files = [str(Path(file).absolute()) for file in plan.images]
-    found = model.outputs(FileStore(Path(), files), range(len(files)), progress, phase="predicting")
+    images = Inputs(plan.images)
+    found = model.outputs(ImageList(images), range(len(images)), progress, phase="predicting")
     predictions = model.task.predictions(found.values, temperature=model.temperature, top=plan.top)
     by_position = dict(zip(found.positions.tolist(), predictions, strict=True))
     return tuple(
         PredictRecord(file=file, predictions=tuple(by_position[i]))
         if i in by_position
         else PredictRecord(file=file, predictions=(), error=found.unreadable[i])
-        for i, file in enumerate(plan.images)
+        for i, file in enumerate(images.names)
     )
 
 

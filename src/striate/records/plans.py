@@ -208,7 +208,7 @@ class PredictPlan:
         also: Further models of the same classes; the probabilities of all models are averaged.
         snapshots: Whether to use the snapshots of the run `model` instead of its final weights.
         tta: Name of a test-time augmentation (``records/tta.py``); None for none.
-        images: Image files.
+        images: Image files, folders and archives of images, and patterns such as ``new/*.jpg``.
         top: Number of predictions per image, at least 1.
         device: As in `core.device.pick`.
     """

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, final, overload
 
 import numpy as np
+from torch import Tensor
 
 from striate.core.errors import DataError, PlanError
 from striate.data.image_index import LABEL
@@ -52,8 +53,8 @@ class Predictor(ABC):
         """Calibrated probabilities in the order of `classes`.
 
         Args:
-            images: Each a path, encoded bytes, a uint8 array or a PIL image; or one uint8 array of all of them,
-                ``[n, h, w]`` or ``[n, h, w, 3]``.
+            images: Each a path, encoded bytes, an array, a tensor or a PIL image, as `predict` takes one; or one array
+                or tensor of all of them, ``[n, h, w]``, ``[n, h, w, 3]`` or, as a tensor, ``[n, c, h, w]``.
 
         Returns:
             float64 ``[n, classes]``.
@@ -73,8 +74,9 @@ class Predictor(ABC):
         """The most probable classes of one image or of several.
 
         Args:
-            images: One image: a path, encoded bytes, a uint8 array ``[h, w]`` or ``[h, w, 3]``, or a PIL image. Several
-                images: a list or tuple of these, or a uint8 array ``[n, h, w, 3]``.
+            images: One image: a path, encoded bytes, a PIL image, an array ``[h, w]``, ``[h, w, 1]`` or ``[h, w, 3]``,
+                or a tensor ``[c, h, w]``. Arrays and tensors hold uint8 values, or floating-point values from 0 to 1.
+                Several images: a list or tuple of these, or an array or a tensor with one more axis in front.
             top: The largest number of classes for each image.
 
         Returns:
@@ -84,7 +86,7 @@ class Predictor(ABC):
         Raises:
             ImageError: An image cannot be read; the message names it.
         """
-        many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
+        many = isinstance(images, list | tuple) or (isinstance(images, np.ndarray | Tensor) and images.ndim == 4)
         asked: Any = images if many else [images]
         found = [self.best(row, top) for row in self.predict_proba(asked)]
         return found if many else found[0]
