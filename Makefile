@@ -5,6 +5,7 @@ OUT ?= runs/demo
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?= ../shared/data
+CASES ?= ../shared/cases
 PEERS := .peers
 NETWORKS ?=
 
@@ -43,6 +44,10 @@ $(PEERS)/.ready: $(READY)
 	  kornia==0.9.0 kornia-rs==0.2.0
 	touch $@
 
+fuzz: setup ## 100,000 damaged files, and the files below CASES that once broke a reader
+	$(BIN)/python tests/fuzz/fuzz.py --cases 100000
+	test ! -d $(CASES) || $(BIN)/python tests/fuzz/cases.py $(CASES)
+
 zoo: setup ## rebuild the table of networks that the package ships
 	$(BIN)/python -m striate.jobs.zoo
 
@@ -61,4 +66,4 @@ bench: setup $(PEERS)/.ready ## the benchmarks on the files below DATA; figures 
 	PYTHONPATH=$(PEERS) $(BIN)/python benchmarks/train_step.py --networks resnet50 --cut stage3 stage4
 	$(BIN)/python benchmarks/tables.py
 
-.PHONY: help setup demo test slow check parity zoo pages bench
+.PHONY: help setup demo test slow check parity fuzz zoo pages bench
