@@ -157,12 +157,13 @@ def zipped(path: Path) -> bytearray:
 @pytest.mark.parametrize(
     ("offset", "value", "message"),
     [
-        (6, b"\xff\xff", "zip file version"),  # the version that is needed to read it
+        (0, b"PK\x01\x03", "directory is damaged"),
         (10, b"\x63\0", "unsupported method"),
-        (20, b"\xff\xff\xff\x0f", "cut short or damaged"),  # the packed size
-        (42, b"\xff\xff\xff\x0f", "cut short or damaged"),  # where the member begins
+        (20, b"\xff\xff\xff\x0f", "is not inside"),  # the packed size
+        (42, b"\xff\xff\xff\x0f", "is not inside"),  # where the member begins
         (24, b"\xff\xff\xff\x7f", "decompression bomb"),  # the size
-        (28, b"\xff\xff", "would leave it"),  # the length of the name
+        (28, b"\xff\xff", "directory is cut short"),  # the length of the name
+        (20, b"\xff" * 4, "size is missing or implausible"),  # it says that the size is in an extra field
     ],
 )
 def test_zips_whose_headers_lie(tmp_path: Path, offset: int, value: bytes, message: str) -> None:
@@ -183,6 +184,43 @@ def test_a_zip_that_lies_about_a_size_has_an_unreadable_image(tmp_path: Path) ->
     with pytest.raises(ImageError, match="damaged inside the archive"):
         index.read(0)
     assert index.read(1) == png(2)
+
+
+def test_zips_of_every_form(tmp_path: Path) -> None:
+    content = bytes(zipped(tmp_path / "x.zip"))
+    start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    large = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 2, 2, end - start, start)
+    large += struct.pack("<4sLQL", b"PK\x06\x07", 0, end, 1)
+    unknown = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    comment = content[:-2] + struct.pack("<H", 9) + b"PK\x05\x06 pets"[:9]
+    for name, data in (
+        ("sixty-four.zip", content[:end] + large + unknown),
+        ("program.zip", b"MZ" + bytes(999) + content),  # a program that unpacks itself
+        ("comment.zip", comment),
+    ):
+        (tmp_path / name).write_bytes(data)
+        index = scan(tmp_path / name)
+        assert list(index.names) == ["cat/1.png", "dog/1.png"]
+        assert [index.read(i) for i in range(2)] == [png(1), png(2)]
+    for name, data in (("part.zip", content[: end + 4] + b"\1" + content[end + 5 :]), ("cut.zip", content[start:])):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(DataError, match=r"one of several parts|cut short"):
+            scan(tmp_path / name)
+
+
+def test_sizes_in_the_extra_field_of_a_zip(tmp_path: Path) -> None:
+    content = bytes(zipped(tmp_path / "x.zip"))
+    start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    first = bytearray(content[start : start + 46 + len("cat/1.png")])
+    sizes = struct.pack("<HHQQ", 1, 16, len(png(1)), len(png(1)))
+    first[20:28] = b"\xff" * 8
+    first[30:32] = struct.pack("<H", len(sizes))
+    rest = content[start + len(first) : end]
+    ending = bytearray(content[end:])
+    ending[12:16] = struct.pack("<L", end - start + len(sizes))
+    (tmp_path / "x.zip").write_bytes(content[:start] + bytes(first) + sizes + rest + bytes(ending))
+    index = scan(tmp_path / "x.zip")
+    assert [index.read(i) for i in range(2)] == [png(1), png(2)]
 
 
 def test_names_in_zips(tmp_path: Path) -> None:

@@ -6,14 +6,12 @@ would unpack to an implausible size are refused.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import lzma
 import os
-import stat
 import time
-import zipfile
 import zlib
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -23,7 +21,7 @@ import numpy as np
 from striate.core import atomic, paths
 from striate.core.errors import DataError
 from striate.core.reading import reading
-from striate.data import tar
+from striate.data import tar, zips
 from striate.data.column import TextColumn
 from striate.data.digest import SETTLED_NS
 from striate.data.layout import Listing
@@ -41,8 +39,8 @@ FREE_BYTES = 1 << 30
 _CHUNK = 1 << 20
 _GZIP, _XZ = b"\x1f\x8b", b"\xfd7zXZ\0"
 _XZ_MEMORY = 256 << 20
-_ZIP_UTF8 = 0x800
-_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_STORED, _DEFLATED = 0, 8
+_ZIP_METHODS = (_STORED, _DEFLATED)
 _MAX_SHOWN = 200
 _AGAIN = "download or create it again"
 
@@ -72,10 +70,9 @@ def _checked(path: Path, name: str) -> str:
     return "/".join(parts)
 
 
-def _refuse_bomb(path: Path, members: int, unpacked: int) -> None:
+def _refuse_bomb(path: Path, packed: int, members: int, unpacked: int) -> None:
     if members > MAX_MEMBERS:
         raise DataError(f"the archive {path} has more than {MAX_MEMBERS:,} members", hint="split it, or unpack it")
-    packed = path.stat().st_size
     if unpacked > max(FREE_BYTES, MAX_RATIO * packed):
         raise DataError(
             f"the archive {path} would unpack to {unpacked:,} bytes or more, from {packed:,}",
@@ -93,16 +90,16 @@ def _refuse_twins(path: Path, files: Sequence[str]) -> None:
 def _tar(path: Path, plain: Path) -> Listing:
     files: list[str] = []
     folders: set[str] = set()
-    places: list[tuple[int, int]] = []
+    places, packed = array("q"), path.stat().st_size
     with plain.open("rb", buffering=0) as stream:
         for member in tar.members(stream):
-            _refuse_bomb(path, len(files) + len(folders), 0)
+            _refuse_bomb(path, packed, len(files) + len(folders), 0)
             name = _checked(path, member.name)
             if member.kind == "folder":
                 folders.add(name)
             elif member.kind == "file":
                 files.append(name)
-                places.append((member.offset, member.size))
+                places.extend((member.offset, member.size))
             else:
                 raise DataError(
                     f"the archive {path} holds a link, device or sparse file: {name[:_MAX_SHOWN]!r}",
@@ -138,7 +135,7 @@ def _unpacked(path: Path) -> Path:
             done = 0
             for chunk in _decompressed(path, gzipped=begin.startswith(_GZIP)):
                 done += len(chunk)
-                _refuse_bomb(path, 0, done)
+                _refuse_bomb(path, found.st_size, 0, done)
                 stream.write(chunk)
         os.utime(target, ns=(began, began))
         for stale in set(folder.glob(f"{owner}-*.tar")) - {target}:
@@ -180,35 +177,28 @@ def _unxzed(source: IO[bytes], data: bytes) -> Iterator[bytes]:
 def _zip(path: Path) -> Listing:
     files: list[str] = []
     folders: set[str] = set()
-    rows: list[tuple[int, int, int, int, int]] = []
-    unpacked, end = 0, path.stat().st_size
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            unpacked += member.file_size
-            _refuse_bomb(path, len(files) + len(folders), unpacked)
-            name = _checked(path, _zip_name(member))
-            kind = stat.S_IFMT(member.external_attr >> 16)
-            if member.is_dir():
+    rows, unpacked, packed = array("q"), 0, path.stat().st_size
+    with path.open("rb") as stream:
+        for member in zips.members(stream):
+            unpacked += member.size
+            _refuse_bomb(path, packed, len(files) + len(folders), unpacked)
+            name = _checked(path, member.name)
+            if member.kind == "folder":
                 folders.add(name)
-            elif kind not in (0, stat.S_IFREG):
+            elif member.kind == "other":
                 raise DataError(
                     f"the archive {path} holds a link or device: {name[:_MAX_SHOWN]!r}",
                     hint="archive regular files only",
                 )
-            elif member.flag_bits & 1 or member.compress_type not in _ZIP_METHODS:
+            elif member.encrypted or member.method not in _ZIP_METHODS:
                 raise DataError(
                     f"the archive {path} holds {name[:_MAX_SHOWN]!r}, which is encrypted or compressed with an "
                     "unsupported method",
                     hint="create it again without a password, stored or deflated",
                 )
-            elif member.header_offset < 0 or member.header_offset + member.compress_size > end:
-                raise DataError(
-                    f"the archive {path} is cut short or damaged: {name[:_MAX_SHOWN]!r} is not inside", hint=_AGAIN
-                )
             else:
                 files.append(name)
-                size = (member.compress_size, member.file_size)
-                rows.append((member.header_offset, *size, member.compress_type, member.CRC))
+                rows.extend((member.header, member.packed, member.size, member.method, member.checksum))
     _refuse_twins(path, files)
     table = np.array(rows, dtype=np.int64).reshape(-1, 5)
 
@@ -216,12 +206,3 @@ def _zip(path: Path) -> Listing:
         return ZipStore(path, TextColumn(files[i] for i in chosen), table[chosen])
 
     return Listing(files=files, folders=frozenset(folders), choose=choose)
-
-
-def _zip_name(member: zipfile.ZipInfo) -> str:
-    """The path of a member. Many programs write UTF-8 without saying so, which zipfile decodes as code page 437."""
-    name = member.orig_filename
-    if not member.flag_bits & _ZIP_UTF8:
-        with contextlib.suppress(UnicodeError):
-            name = name.encode("cp437").decode()
-    return name.replace("\\", "/")

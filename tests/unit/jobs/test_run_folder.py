@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from striate.core.errors import PlanError
+from striate.data.index import scan
+from striate.data.labels import class_column
 from striate.jobs import run_folder
 from striate.records import io
 from striate.records.plans import TrainPlan
@@ -23,6 +25,20 @@ with run_folder.claim("train", TrainPlan(network="lenet5", data="mnist"), Path(s
     print("mine", flush=True)
     sys.stdin.read()
 """
+
+
+def test_the_folder_of_a_run_is_no_class_of_the_images_around_it(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"x")
+    with run_folder.claim("train", PLAN, tmp_path / "runs/pets-1") as claim:
+        (claim.folder / "roc.png").write_bytes(b"x")
+        assert list(scan(tmp_path).names) == ["cat/1.png", "dog/1.png"]  # while it is at work
+    run_folder.LogFile(claim.folder / run_folder.LOG).record("end", {})
+    run_folder.finish(claim.folder)
+    index = scan(tmp_path)
+    assert class_column(index).values == ("cat", "dog")
+    assert (list(index.names), index.skipped) == (["cat/1.png", "dog/1.png"], {})
 
 
 def test_two_processes_cannot_share_a_folder_and_a_dead_one_leaves_it_free(tmp_path) -> None:
