@@ -140,6 +140,7 @@ class Panel:
 
 PANELS = (
     Panel(metric="loss", title="training loss", form=lambda value: f"{value:.3g}", low=0.0),
+    Panel(metric="validation_loss", title="validation loss", form=lambda value: f"{value:.3g}", low=0.0),
     Panel(metric="top1", title="validation accuracy", form=percent, limits=(0.0, 1.0)),
     Panel(metric="lr", title="learning rate", form=lambda value: f"{value:.2g}", low=0.0),
 )

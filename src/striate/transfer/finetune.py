@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
@@ -21,6 +22,7 @@ from striate.tasks.base import Task
 from striate.training.batches import BatchSource
 from striate.training.loop import Trained, train
 from striate.training.options import Hooks, Saving, TrainingOptions
+from striate.transfer.curve import evaluator
 from striate.transfer.frozen import FrozenStages, TrainedStages, map_source
 from striate.transfer.images import DecodedImages
 from striate.transfer.layerwise_lr import layerwise_lr
@@ -58,6 +60,7 @@ def finetune(
     state: Path,
     workplace: Workplace,
     fixed_statistics: bool = True,
+    held_out: DecodedImages | None = None,
 ) -> Trained:
     """Train everything above `cut` in place. Nothing at or below it changes, batch-norm statistics included.
 
@@ -72,6 +75,7 @@ def finetune(
         state: File of the training state; training resumes from it.
         workplace: Where to train; maps at the cut are stored there, and maps that are there already are used again.
         fixed_statistics: Whether the batch-norm statistics of the trained stages keep their pretrained values.
+        held_out: Images on which the network is evaluated after every epoch, for the curve; None for no such images.
     """
     device, progress = workplace.device, workplace.progress
     model.to(device)
@@ -87,11 +91,13 @@ def finetune(
         model.unfreeze(fixed_statistics=fixed_statistics)
         module: nn.Module = PixelNetwork(model, preprocess).to(device)
         source: BatchSource = augmented
+        stages = None
     else:
         model.freeze(cut, fixed_statistics=fixed_statistics)
         module = TrainedStages(model, cut)
         stages = FrozenStages(model, preprocess, cut, images.pixels, workplace.engine, device, progress)
         source = map_source(stages, images, augmented, recipe, seed=seed, folder=workplace.folder, progress=progress)
+    evaluate = _evaluator(module, stages, held_out, task, device)
     sampling = task.sampling(recipe, images.targets)
     result = train(
         module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
@@ -100,7 +106,17 @@ def finetune(
         TrainingOptions(seed=seed, lr_scales=scales, sampling=sampling),
         loss=task.loss(recipe, images.targets),
         saving=Saving(file=state, signature=signature),
-        hooks=Hooks(progress=progress, cancel=workplace.cancel),
+        hooks=Hooks(progress=progress, cancel=workplace.cancel, evaluate=evaluate, metric=""),
     )
     model.unfreeze().eval()
     return result
+
+
+def _evaluator(
+    module: nn.Module, stages: FrozenStages | None, held_out: DecodedImages | None, task: Task, device: torch.device
+) -> Callable[[], dict[str, float]] | None:
+    """What evaluates the trained stages after every epoch; None without held-out images."""
+    if held_out is None:
+        return None
+    inputs = held_out.pixels if stages is None else stages.maps(held_out.pixels)
+    return evaluator(module, inputs, held_out.targets, task, device)

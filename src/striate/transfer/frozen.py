@@ -104,6 +104,12 @@ class FrozenStages:
         below = model.stages[: model.stages.index(cut) + 1]
         self.key = keys.of_folder(weights=keys.of_weights(model, below), preprocess=preprocess, cut=cut, engine=engine)
 
+    def maps(self, pixels: np.ndarray) -> np.ndarray:
+        """The maps at the cut of a few images as they are, float16 ``[n, channels, h, w]``."""
+        engine, parts = self.engine(_BATCH, len(pixels)), range(0, len(pixels), _BATCH)
+        found = [engine.run(np.array(pixels[start : start + _BATCH])).astype(np.float16) for start in parts]
+        return np.concatenate(found).reshape(-1, *self.shape)
+
     def engine(self, batch: int, images: int) -> engines.Engine:
         """What runs the stages.
 

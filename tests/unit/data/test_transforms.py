@@ -98,7 +98,7 @@ def test_works_in_the_workers_of_a_data_loader() -> None:
     [
         ("nowhere.jpg", "nowhere.jpg cannot be read"),
         (b"words", "holds text"),
-        (np.zeros((4, 4), dtype=np.float32), r"an array of float32 \[4, 4\] is not an image"),
+        (np.zeros((4, 4), dtype=np.int64), r"an array of int64 \[4, 4\] is not an image"),
         (np.zeros((2, 4, 4, 3), dtype=np.uint8), r"an array of uint8 \[2, 4, 4, 3\]"),
         (np.zeros((0, 4), dtype=np.uint8), "is not an image"),
         (7, "a int is not an image"),

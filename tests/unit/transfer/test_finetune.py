@@ -17,9 +17,11 @@ from striate.models import REGISTRY, ImageModel
 from striate.records.recipes import recipe
 from striate.tasks.classify.task import Classification
 from striate.training import schedule
+from striate.training.loop import Trained
 from striate.training.options import Saving
 from striate.transfer import finetune as module
 from striate.transfer import frozen
+from striate.transfer.curve import MAX_IMAGES, sampled
 from striate.transfer.finetune import Workplace, finetune
 from striate.transfer.images import DecodedImages
 from striate.transfer.layerwise_lr import layerwise_lr
@@ -46,8 +48,8 @@ def images() -> DecodedImages:
     return DecodedImages(pixels=pixels, targets=labels, digests=[f"{i:064x}" for i in range(30)])
 
 
-def tuned(model: ImageModel, folder, cut: str | None, **options) -> None:
-    finetune(
+def tuned(model: ImageModel, folder, cut: str | None, **options) -> Trained:
+    return finetune(
         model,
         PREPROCESS,
         images(),
@@ -149,3 +151,30 @@ def test_a_training_on_other_labels_or_of_other_classes_does_not_resume(tmp_path
         finetune(pretrained(), PREPROCESS, each, RECIPE, state=tmp_path / "training.safetensors", **arguments)
     assert signatures[0] == signatures[1]
     assert len(set(signatures)) == 3
+
+
+@pytest.mark.parametrize("cut", [None, "stage1"])
+def test_validation_curves_change_no_weight(tmp_path, cut: str | None) -> None:
+    plain, watched, few = pretrained(), pretrained(), images()
+    for name in ("plain", "watched"):
+        (tmp_path / name).mkdir()
+    tuned(plain, tmp_path / "plain", cut)
+    held_out = DecodedImages(pixels=few.pixels[:9], targets=few.targets[:9], digests=few.digests[:9])
+    curve = tuned(watched, tmp_path / "watched", cut, held_out=held_out).curve
+    assert all(
+        torch.equal(a, b) for a, b in zip(plain.state_dict().values(), watched.state_dict().values(), strict=True)
+    )
+    assert len(curve) == RECIPE.epochs
+    assert all(0 <= row["top1"] <= 1 and row["validation_loss"] > 0 for row in curve)
+    assert curve[0]["validation_loss"] != curve[-1]["validation_loss"]
+
+
+def test_validation_images_of_a_curve_are_few_and_of_all_classes() -> None:
+    positions = np.arange(100, 5100)
+    found = sampled(positions, 3 * 224 * 224)
+    assert len(found) == MAX_IMAGES
+    assert (found[0], found[-1]) == (100, 5099)
+    assert np.diff(found).max() <= 17
+    assert len(sampled(positions, 2**24)) == 16
+    assert len(sampled(positions, 2**40)) == 0
+    assert list(sampled(positions[:3], 10)) == [100, 101, 102]

@@ -22,6 +22,7 @@ from striate.training.batches import steps_an_epoch
 from striate.training.loop import Trained
 from striate.transfer.budget import Estimate, estimate_training
 from striate.transfer.context import TransferContext
+from striate.transfer.curve import sampled
 from striate.transfer.probe import ProbeResult
 from striate.transfer.watch import CandidateWatch
 
@@ -160,15 +161,19 @@ class TrainedCandidate(Candidate):
         self.recipe = dataclasses.replace(recipe, epochs=max(1, estimate.epochs))
         self.preprocess = preprocess
         self._estimate = estimate
+        self._map_bytes = max((row.activation_bytes for row in layers), default=0)
 
     @abstractmethod
-    def train(self, positions: np.ndarray, state: Path, progress: ProgressCallback) -> tuple[ImageModel, Trained]:
+    def train(
+        self, positions: np.ndarray, state: Path, progress: ProgressCallback, held_out: np.ndarray | None = None
+    ) -> tuple[ImageModel, Trained]:
         """Train the network on some images.
 
         Args:
             positions: Which images.
             state: File of the training state; training resumes from it.
             progress: Receives progress.
+            held_out: Images that are evaluated after every epoch, for the curve; None for none.
         """
 
     @final
@@ -196,9 +201,10 @@ class TrainedCandidate(Candidate):
             for fold, (fit, held_out) in enumerate(sets.pairs, start=1):
                 label = f"fold {fold} of {len(sets.pairs)}" if sets.crossed else ""
                 with watch.training(label, len(fit) / sets.fitted):
-                    model, trained = self.train(fit, self._state(f"fold{fold}"), watch)
+                    shown = sampled(held_out, self._input_bytes) if fold == 1 else held_out[:0]
+                    model, trained = self.train(fit, self._state(f"fold{fold}"), watch, shown if len(shown) else None)
                     outputs.append(self.context.outputs(model, self.preprocess, held_out, phase, watch).values)
-                curve, seconds = trained.curve, seconds + trained.seconds
+                curve, seconds = curve or trained.curve, seconds + trained.seconds
         except NonFiniteLossError as error:
             return Result(candidate=self, record=dataclasses.replace(record, status="skipped", reason=error.message))
         steps = sum(self.recipe.epochs * steps_an_epoch(len(fit), self.recipe.batch) for fit, _ in sets.pairs)
@@ -213,6 +219,11 @@ class TrainedCandidate(Candidate):
         with watch.training("all images", self.final_work or 1.0):
             model, _ = self.train(sets.final, self._state("final" if sets.crossed else "fold1"), watch)
         return model, self.preprocess
+
+    @property
+    def _input_bytes(self) -> int:
+        """Size of one image as an input of the trained stages, at most: of the maps that the first of them writes."""
+        return max(self.preprocess.in_channels * self.preprocess.size[0] * self.preprocess.size[1], self._map_bytes)
 
     def _state(self, name: str) -> Path:
         parts = [self.record.strategy, *self.record.trained_stages[:1], name]

@@ -43,7 +43,9 @@ class Finetuning(TrainedCandidate):
         self._probe = probe
         self._cut = frozen[-1] if frozen else None
 
-    def train(self, positions: np.ndarray, state: Path, progress: ProgressCallback) -> tuple[ImageModel, Trained]:
+    def train(
+        self, positions: np.ndarray, state: Path, progress: ProgressCallback, held_out: np.ndarray | None = None
+    ) -> tuple[ImageModel, Trained]:
         """Fit the head on some images, and then train the top stages on them."""
         context = self.context
         model = self._probe.network(positions)
@@ -57,6 +59,7 @@ class Finetuning(TrainedCandidate):
             seed=context.plan.seed,
             state=state,
             workplace=dataclasses.replace(context.workplace, progress=progress),
+            held_out=None if held_out is None else context.images(held_out, context.preprocess, progress),
         )
         return model, trained
 

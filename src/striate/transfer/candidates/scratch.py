@@ -23,6 +23,7 @@ from striate.training.options import Hooks, Saving, TrainingOptions
 from striate.transfer.budget import training_seconds
 from striate.transfer.candidates.base import TrainedCandidate
 from striate.transfer.context import TransferContext
+from striate.transfer.curve import evaluator
 from striate.transfer.probe import ProbeResult
 
 MIN_USEFUL_EPOCHS = 12
@@ -46,7 +47,9 @@ class FromScratch(TrainedCandidate):
             preprocess=preprocess,
         )
 
-    def train(self, positions: np.ndarray, state: Path, progress: ProgressCallback) -> tuple[ImageModel, Trained]:
+    def train(
+        self, positions: np.ndarray, state: Path, progress: ProgressCallback, held_out: np.ndarray | None = None
+    ) -> tuple[ImageModel, Trained]:
         """Train all stages on some images."""
         context, plan, preprocess = self.context, self.context.plan, self.preprocess
         with draws_from(derive(plan.seed, "scratch")):
@@ -68,6 +71,10 @@ class FromScratch(TrainedCandidate):
             images=list(images.digests),
             targets=context.task.fingerprint(images.targets),
         )
+        evaluate = None
+        if held_out is not None:
+            seen = context.images(held_out, preprocess, progress)
+            evaluate = evaluator(module, seen.pixels, seen.targets, context.task, context.device)
         trained = train(
             module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
             source,
@@ -75,7 +82,7 @@ class FromScratch(TrainedCandidate):
             TrainingOptions(seed=plan.seed, sampling=context.task.sampling(self.recipe, images.targets)),
             loss=context.task.loss(self.recipe, images.targets),
             saving=Saving(file=state, signature=signature),
-            hooks=Hooks(progress=progress, cancel=context.cancel),
+            hooks=Hooks(progress=progress, cancel=context.cancel, evaluate=evaluate, metric=""),
         )
         return model, trained
 
