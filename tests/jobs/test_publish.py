@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import torch
 import yaml
 from huggingface_hub import errors
 from huggingface_hub.repocard import metadata_load
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 import striate
@@ -21,8 +23,10 @@ from drawings import draw
 from striate.cli.app import app
 from striate.core.errors import CheckpointError, PlanError, StriateError, WeightsNotFoundError
 from striate.core.events import NoProgress
+from striate.core.preprocess import Preprocess
 from striate.jobs import fit, publish
 from striate.jobs import train as training
+from striate.models import REGISTRY
 from striate.records import recipes
 from striate.records.plans import FitPlan, PublishPlan, TrainPlan
 from striate.records.recipes import Recipe
@@ -160,6 +164,67 @@ def test_on_the_command_line(runs: SimpleNamespace, tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert json.loads(done.stdout)["files"].keys() == {"model.safetensors", "model.json", "metrics.json", "README.md"}
     assert f"--backbone {tmp_path / 'out'}" in CliRunner().invoke(app, [*command, "--licence", "mit"]).stdout
+
+
+# ---------------------------------------------------------------------- other libraries' names
+
+
+@pytest.fixture
+def resnet(runs: SimpleNamespace, tmp_path: Path) -> Path:
+    """A finished run whose network other libraries have, with a temperature."""
+    run = Path(shutil.copytree(runs.train, tmp_path / "resnet"))
+    card = trained.read_card(run)
+    how = Preprocess(size=(64, 64), resize=73, interpolation="bicubic", mean=(0.2, 0.4, 0.5), std=(0.3, 0.2, 0.1))
+    model = REGISTRY.get("resnet18").classifier(classes=len(card.classes))
+    card = dataclasses.replace(card, network="resnet18", preprocess=how, temperature=2.0, options={}, layer=None)
+    trained.save(run, model, card)
+    return run
+
+
+def test_a_run_by_timms_names_opens_with_the_same_probabilities(resnet: Path, tmp_path: Path) -> None:
+    to = published(resnet, tmp_path / "timm", names="timm")
+    assert sorted(each.name for each in to.iterdir()) == [
+        "README.md",
+        "config.json",
+        "metrics.json",
+        "model.safetensors",
+    ]
+    ours, theirs = striate.weights.open_model(str(resnet)), striate.weights.open_model(str(to))
+    assert theirs.preprocess == ours.preprocess
+    assert theirs.labels is not None
+    assert ours.labels is not None
+    assert theirs.labels.names == ours.labels.names
+    assert theirs.load_record.source == "timm"
+    x = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(theirs.model(x), ours.model(x) / 2.0)
+    assert SECRET not in (to / "config.json").read_text()
+    published(resnet, to, names="timm")  # again into the same folder
+    assert "holds something else" in str(refusal(run=str(resnet), to=str(to)))
+
+
+def test_a_run_by_torchvisions_names_is_a_file_of_torchvision(resnet: Path, tmp_path: Path) -> None:
+    to = published(resnet, tmp_path / "tv", names="torchvision")
+    opened = striate.weights.open_model(f"resnet18:{to / 'model.safetensors'}")
+    assert opened.load_record.source == "torchvision"
+    assert "layer1.0.conv1.weight" in load_file(to / "model.safetensors")
+    assert f"resnet18:{to.name}/model.safetensors" in (to / "README.md").read_text()
+
+
+def test_a_network_that_the_other_library_does_not_have_is_refused(
+    runs: SimpleNamespace, resnet: Path, tmp_path: Path
+) -> None:
+    to = tmp_path / "out"
+    assert "timm has no weights of lenet" in str(refusal(run=str(runs.train), to=str(to), names="timm"))
+    card = trained.read_card(resnet)
+    for change, said in (
+        ({"options": {"eps": 1e-3}}, "timm's resnet18 has other options: eps"),
+        ({"preprocess": dataclasses.replace(card.preprocess, channels="bgr")}, "takes BGR images"),
+    ):
+        model = trained.rebuild(card)
+        trained.save(resnet, model, dataclasses.replace(card, **change))
+        assert said in str(refusal(run=str(resnet), to=str(to), names="timm"))
+    assert not to.exists()
 
 
 # ---------------------------------------------------------------------- the hub

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -33,6 +33,10 @@ def publish(
         bool | None,
         typer.Option("--private/--public", help="Visibility of a new repository. Default: your account's setting."),
     ] = _DEFAULT.private,
+    names: Annotated[
+        str,
+        typer.Option(help="Tensor names: striate, timm (with its config.json) or torchvision.", metavar="LIBRARY"),
+    ] = _DEFAULT.names,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -43,7 +47,13 @@ def publish(
     """
     with asked():
         plan = PublishPlan(
-            run=run, licence=licence, to=to, data_licence=data_licence, data_name=data_name, private=private
+            run=run,
+            licence=licence,
+            to=to,
+            data_licence=data_licence,
+            data_name=data_name,
+            private=private,
+            names=cast("Any", names),
         )
     with command(debug=debug) as session:
         from striate.jobs import publish as job

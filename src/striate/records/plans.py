@@ -332,6 +332,7 @@ class PublishPlan:
         data_licence: Licence of the images; None if it is not stated.
         data_name: Name of the dataset; None takes the name of its folder or standard dataset.
         private: Whether a new repository is private; None takes the default of the owner's account on the hub.
+        names: Whose tensor names the weights get: ``striate``, ``timm`` (with its ``config.json``) or ``torchvision``.
     """
 
     run: str
@@ -340,8 +341,11 @@ class PublishPlan:
     data_licence: str | None = None
     data_name: str | None = None
     private: bool | None = None
+    names: Literal["striate", "timm", "torchvision"] = "striate"
 
     def __post_init__(self) -> None:
+        if self.names not in ("striate", "timm", "torchvision"):
+            raise PlanError(f"names must be striate, timm or torchvision; got {self.names!r}")
         if not (self.licence or "").strip():
             raise PlanError(
                 "the weights need a licence; without one, nobody may use them",

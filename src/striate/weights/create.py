@@ -9,16 +9,17 @@ from typing import Any
 from striate.core.arguments import checked_arguments
 from striate.core.errors import CheckpointError, PlanError
 from striate.core.events import ProgressCallback
+from striate.core.meta import shapes_only
 from striate.core.preprocess import Preprocess
 from striate.models import REGISTRY, DenseModel, Entry, ImageModel
 from striate.records.results import LoadRecord
-from striate.weights import labels, trained
+from striate.weights import labels, timm_config, trained
 from striate.weights.adapt import to_bands, to_colour, to_grey
 from striate.weights.catalogue import Checkpoint
-from striate.weights.fetch import Picked, pick
+from striate.weights.fetch import Picked, digest, pick
 from striate.weights.guess import guess
 from striate.weights.labels import LabelSet
-from striate.weights.load import load_state_dict
+from striate.weights.load import load_state_dict, require_fit
 from striate.weights.readers import read_weights
 
 
@@ -37,6 +38,7 @@ class Opened:
         load_record: What became of every tensor.
         found: The folder that it came from; None for what is in the catalogue and for single files.
         note: What a person should know; empty when there is nothing.
+        title: What a network of timm's form was asked for by; empty for others.
     """
 
     name: str
@@ -49,12 +51,15 @@ class Opened:
     options: dict[str, Any] = field(default_factory=dict)
     found: trained.Found | None = None
     note: str = ""
+    title: str = ""
 
     @property
     def weights(self) -> str:
         """The catalogue tag, the folder, or the beginning of the file's sha256."""
         if self.found is not None:
             return self.found.title
+        if self.title:
+            return self.title
         return self.checkpoint.tag if self.checkpoint else f"sha256 {self.sha256[:12]}"
 
     @property
@@ -90,7 +95,7 @@ def open_model(
     Args:
         name: ``NAME``, ``NAME:WEIGHTS`` or WEIGHTS. WEIGHTS is a catalogue tag, the path of a file (``FILE#KEY``
             for one of several sets of weights in it), or ``default``; alone, the folder of a trained
-            network, or ``hub:OWNER/NAME[@REVISION]``.
+            network or of timm's form (``config.json``), or ``hub:OWNER/NAME[@REVISION]``, ``hub:timm/NAME.TAG`` too.
         classes: Length of the output. None, or the published number, keeps the published head; another gives a fresh
             one.
         in_channels: 1 or 3; where the weights take the other, the first convolution is folded (`weights.adapt`).
@@ -107,8 +112,13 @@ def open_model(
         PlanError: The weights cannot take images with that many channels.
     """
     network, tag = split_name(name)
-    found = trained.find(tag, allow_download=allow_download, progress=progress) if tag is not None else None
-    if found is not None:
+    theirs = timm_config.find(tag, allow_download=allow_download, progress=progress) if tag is not None else None
+    found = None
+    if tag is not None and theirs is None:
+        found = trained.find(tag, allow_download=allow_download, progress=progress)
+    if theirs is not None:
+        opened = _open_timm(theirs, network)
+    elif found is not None:
         entry = REGISTRY.get(network or found.card.network)
         trained.require_network(found, entry.name)
         opened = _open_trained(found)
@@ -218,6 +228,43 @@ def _open_trained(found: trained.Found) -> Opened:
         load_record=record,
         found=found,
         note=found.note,
+    )
+
+
+def _open_timm(found: timm_config.Published, network: str | None) -> Opened:
+    """A network of timm's form, with its own preprocessing.
+
+    Raises:
+        CheckpointError: It is not the named network, or the weights do not fit it.
+    """
+    entry = REGISTRY.get(found.network)
+    if network is not None and REGISTRY.get(network).name != entry.name:
+        raise CheckpointError(f"{found.title} holds {entry.name}, not {network}", hint=f"name it alone: {found.title}")
+    state, backbone = read_weights(found.file).tensors, found.classes == 0
+
+    def build() -> ImageModel:
+        channels = found.preprocess.in_channels
+        return entry.classifier(classes=found.classes or None, in_channels=channels, options=found.options)
+
+    try:
+        with shapes_only():  # what a number of classes asks for must be in the file
+            require_fit(build(), state, "timm", family=entry.family, backbone=backbone)
+        model = build()
+        record = load_state_dict(model, state, "timm", family=entry.family, backbone=backbone)
+    except CheckpointError as error:
+        raise CheckpointError(f"{found.file}: {error.message}", hint=error.hint) from error
+    return Opened(
+        name=entry.name,
+        options=dict(found.options),
+        model=model.eval(),
+        checkpoint=None,
+        preprocess=found.preprocess,
+        labels=found.labels if found.classes else None,
+        sha256=digest(found.file),
+        load_record=record,
+        title=found.title,
+        note=f"{found.title} is timm's {entry.name} for {found.classes or 'no'} classes, with the preprocessing of its "
+        f"{timm_config.CONFIG}",
     )
 
 

@@ -172,6 +172,28 @@ def load_state_dict(
     return LoadRecord(source=source, matched=len(found.tensors), skipped=skipped, fresh=fresh, cast=dict(casts))
 
 
+def require_fit(
+    model: StagedModel, state: Mapping[str, Tensor], source: str, *, family: str, backbone: bool = False
+) -> None:
+    """Refuse weights that `load_state_dict` would refuse for their names or shapes; the network may have no values.
+
+    Args:
+        model: The network, on the meta device too.
+        state: As for `load_state_dict`.
+        source: As for `load_state_dict`.
+        family: The network's family.
+        backbone: Whether the file holds no classifier.
+
+    Raises:
+        CheckpointError: A tensor is missing, left over, or of another shape.
+    """
+    found = fit(model, maps.tidied(state, source), maps.get(source, family)(model))
+    if backbone:
+        found.missing = [name for name in found.missing if not name.startswith("head.")]
+    if not found.complete:
+        raise refusal(found, model, source)
+
+
 def _check_values(tensors: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     """Refuse what a copy would turn into wrong weights without a word."""
     kinds = [n for n, t in tensors.items() if target[n].is_floating_point() and not t.is_floating_point()]

@@ -24,9 +24,10 @@ from striate.core.words import command_line
 from striate.models import REGISTRY, ImageModel
 from striate.records import io
 from striate.records.results import LoadRecord
-from striate.weights import hub, maps
+from striate.weights import hub
 from striate.weights.fetch import digest
-from striate.weights.load import fit, load_state_dict, refusal
+from striate.weights.load import load_state_dict
+from striate.weights.load import require_fit as weights_fit
 from striate.weights.readers import read_state
 from striate.weights.save import save_state
 
@@ -282,12 +283,11 @@ def require_fit(found: Found, state: Mapping[str, Tensor]) -> None:
     try:
         with _naming(found.folder / CARD), shapes_only(), at_most_tensors(20 * len(state) + 10_000):
             model = rebuild(card)
-        fitted = fit(model, state, maps.get("striate", "")(model))
+        weights_fit(model, state, "striate", family="")
     except TooManyTensorsError as error:
         raise CheckpointError(f"{card.network} with {card.options} is larger than {path}", hint=hint) from error
-    if not fitted.complete:
-        why = refusal(fitted, model, "striate").message
-        raise CheckpointError(f"{path} does not fit the network in {CARD}: {why}", hint=hint)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} does not fit the network in {CARD}: {error.message}", hint=hint) from error
 
 
 def _largest(value: Any) -> float:

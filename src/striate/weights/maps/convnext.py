@@ -9,6 +9,8 @@ from striate.weights.maps import keras_layout as keras
 from striate.weights.maps import transformers
 from striate.weights.maps.rules import Row, Rule
 
+WIDEST_OF_CONVOLUTIONS = 80
+"""timm's networks up to this width have the linear layers of their blocks as 1x1 convolutions."""
 UNIT = "stage{1+1}.unit{2+1}."
 
 
@@ -26,16 +28,17 @@ def torchvision(model: ImageModel) -> list[Row]:
         rules += [
             Rule(rf"{halving}0\.(\w+)", f"{stage}.norm.{{1}}"),
             Rule(rf"{halving}1\.(\w+)", f"{stage}.conv.{{1}}"),
-            Rule(rf"{blocks}layer_scale", f"{stage}.unit{{1+1}}.mlp.scale.weight", Tensor.flatten),
+            Rule(rf"{blocks}layer_scale", f"{stage}.unit{{1+1}}.mlp.scale.weight", Tensor.flatten, back=_on_maps),
         ]
         for theirs, ours in parts.items():
             rules.append(Rule(rf"{blocks}block\.{theirs}\.(\w+)", f"{stage}.unit{{1+1}}.{ours}.{{2}}"))
     return rules
 
 
-def timm(_model: ImageModel) -> list[Row]:
+def timm(model: ImageModel) -> list[Row]:
     """ConvNeXt, either version; where a file has the linear layers as 1x1 convolutions, they lose those two axes."""
     stage, block = r"stages\.(\d)\.", r"stages\.(\d)\.blocks\.(\d+)\."
+    back = _on_maps if model.state_dict()["stem.conv.weight"].shape[0] <= WIDEST_OF_CONVOLUTIONS else Tensor.clone
     return [
         Rule(r"stem\.0\.(\w+)", "stem.conv.{1}"),
         Rule(r"stem\.1\.(\w+)", "stem.norm.{1}"),
@@ -43,7 +46,7 @@ def timm(_model: ImageModel) -> list[Row]:
         Rule(stage + r"downsample\.1\.(\w+)", "stage{1+1}.conv.{2}"),
         Rule(block + r"conv_dw\.(\w+)", UNIT + "depthwise.{3}"),
         Rule(block + r"norm\.(\w+)", UNIT + "mlp.norm.{3}"),
-        Rule(block + r"mlp\.(fc\d)\.weight", UNIT + "mlp.{3}.weight", _dense),
+        Rule(block + r"mlp\.(fc\d)\.weight", UNIT + "mlp.{3}.weight", _dense, back=back),
         Rule(block + r"mlp\.(fc\d)\.bias", UNIT + "mlp.{3}.bias"),
         Rule(block + r"mlp\.grn\.(\w+)", UNIT + "mlp.response.{3}"),
         Rule(block + r"gamma", UNIT + "mlp.scale.weight"),
@@ -73,6 +76,11 @@ def facebook(_model: ImageModel) -> list[Row]:
 
 def _dense(tensor: Tensor) -> Tensor:
     return tensor.flatten(1)
+
+
+def _on_maps(tensor: Tensor) -> Tensor:
+    """The same numbers for maps with the channels first."""
+    return tensor[..., None, None]
 
 
 def of_keras(_model: ImageModel) -> list[Row]:

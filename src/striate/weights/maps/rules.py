@@ -25,12 +25,15 @@ class Rule:
         move: What is done to the tensor; None leaves it.
         subtract: Whether the tensor is taken off the target instead of becoming it: a convolution's bias off the
             running mean of the normalisation that follows, which is the same function.
+        back: What undoes `move`, where our tensors are written under the file's names (`inverse`); None where nobody
+            writes them.
     """
 
     pattern: str
     target: str
     move: Move | None = None
     subtract: bool = False
+    back: Move | None = None
 
     def rename(self, name: str) -> str | None:
         """Our name for the file's `name`; None where the pattern does not fit."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from striate.models.network import ImageModel
 from striate.weights.maps import keras_layout as keras
 from striate.weights.maps.places import features
-from striate.weights.maps.rules import Row, Rule
+from striate.weights.maps.rules import Move, Row, Rule
 
 
 def torchvision(model: ImageModel) -> list[Row]:
@@ -26,10 +26,13 @@ def timm(model: ImageModel) -> list[Row]:
     def dense(tensor: Tensor) -> Tensor:
         return tensor.flatten(1) if tensor.ndim == 4 else tensor
 
+    def grid(side: int) -> Move:
+        return lambda t: t.reshape(t.shape[0], -1, side, side) if t.ndim == 2 else t
+
     return [
         *features(model),
-        Rule(r"pre_logits\.fc1\.(\w+)", "head.fc6.0.{1}", dense),
-        Rule(r"pre_logits\.fc2\.(\w+)", "head.fc7.0.{1}", dense),
+        Rule(r"pre_logits\.fc1\.(\w+)", "head.fc6.0.{1}", dense, back=grid(7)),
+        Rule(r"pre_logits\.fc2\.(\w+)", "head.fc7.0.{1}", dense, back=grid(1)),
         Rule(r"head\.fc\.(\w+)", "head.logits.{1}"),
     ]
 
