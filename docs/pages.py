@@ -143,9 +143,10 @@ def variants(rows: Sequence[ZooRow]) -> str:
         lines.append([f"`{row.name}`", f"{row.input[0]} x {_sides(row.input)}", str(row.classes), *numbers, others])
     head = ["network", "input", "classes", "parameters", "multiply-adds", "depth", "receptive field, px", "aliases"]
     table = _table(head, lines, numbers=range(2, 7))
+    more = ", ".join(f"`{row.name}` has {row.params + row.aux_params:,}" for row in rows if row.aux_params)
     return (
         f"{table}\n\nDepth counts layers with weights, including normalisation layers. The receptive field is that of "
-        "the last feature maps."
+        "the last feature maps." + (f" Parameters are those without auxiliary heads; with them {more}." if more else "")
     )
 
 

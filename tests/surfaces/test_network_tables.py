@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from striate.cli.app import app
 from striate.jobs import show
+from striate.models import REGISTRY
 from striate.records.plans import ShowPlan
 from striate.records.sizes import SizeRecord
 from striate.report import figures
@@ -101,6 +102,18 @@ def test_models_shows_size_depth_and_published_accuracy() -> None:
     rows = {each["name"]: each for each in json.loads(invoke("models", "--json").stdout)}
     assert rows["resnet50"]["published"]["top1"] == 80.858
     assert rows["plain20_cifar"]["published"] is None
+
+
+def test_parameters_are_named_without_and_with_auxiliary_heads() -> None:
+    words = " ".join(invoke("models", "--family", "googlenet").stdout.split())
+    assert "googlenet has 13,004,888" in words
+    assert "auxiliary" not in invoke("models", "--family", "resnet").stdout
+    for name, without, together in (("googlenet", 6624904, 13004888), ("inception_v3", 23834568, 27161264)):
+        out = " ".join(invoke("show", name).stdout.split())
+        assert f"{without:,}, with the auxiliary heads {together:,}" in out
+        totals = json.loads(invoke("show", name, "--json").stdout)["totals"]
+        assert (totals["params"], totals["params"] + totals["aux_params"]) == (without, together)
+        assert sum(each.numel() for each in REGISTRY.get(name).create().parameters()) == together
 
 
 def test_bench_prints_a_table_and_json(tmp_path: Path) -> None:

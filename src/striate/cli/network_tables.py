@@ -44,10 +44,12 @@ def show_models(rows: Sequence[ModelRecord], *, weights: bool, wide: bool) -> No
         numbers=(2, 3, 4, 5, 6, 7, 8),
         spare=(9, 10, 1, 3, 5),
     )
+    more = ", ".join(f"{row.name} has {count(row.params + row.aux_params)}" for row in rows if row.aux_params)
     say(
         console,
         f"{plural(len(rows), 'network')}. Depth is the number of layers with weights. Accuracies are as published, for "
-        "the best weights. `striate models --weights` lists all weights.",
+        "the best weights. `striate models --weights` lists all weights."
+        + (f" Parameters are those without auxiliary heads; with them {more}." if more else ""),
     )
 
 
@@ -160,6 +162,10 @@ def _show_largest(console: Console, size: SizeRecord) -> None:
     )
 
 
+def _params(params: int, aux: int) -> str:
+    return f"{count(params)}, with the auxiliary heads {count(params + aux)}" if aux else count(params)
+
+
 def _show_totals(console: Console, size: SizeRecord) -> None:
     totals = size.totals
     console.print("\nTotals", style="bold")
@@ -169,7 +175,7 @@ def _show_totals(console: Console, size: SizeRecord) -> None:
             ("network", size.name),
             ("input", "x".join(map(str, size.input))),
             ("classes", count(size.classes)),
-            ("parameters", count(totals.params)),
+            ("parameters", _params(totals.params, totals.aux_params)),
             ("file", f"{storage(totals.file_bytes)} in float32, with the batch-norm statistics"),
             ("depth", f"{plural(totals.depth, 'layer')} with weights"),
             ("weights", count(totals.weights)),

@@ -42,6 +42,7 @@ def row(entry: models.Entry, model: models.StagedModel, totals: SizeTotals) -> Z
         file_bytes=totals.file_bytes,
         stages=model.stages,
         task=entry.task,
+        aux_params=totals.aux_params,
     )
 
 

@@ -93,6 +93,7 @@ class SizeTotals:
         stride: Output stride at the input of the head, in pixels; None if it is unknown.
         depth: Number of modules with parameters, including normalisation layers.
         file_bytes: Size of all parameters and buffers in bytes, which is the size of a weights file without its header.
+        aux_params: Number of trainable parameters of the auxiliary heads, which the built network has beside `params`.
     """
 
     params: int
@@ -105,6 +106,7 @@ class SizeTotals:
     stride: Pair | None
     depth: int
     file_bytes: int
+    aux_params: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ class ZooRow:
         file_bytes: Size of all parameters and buffers in float32, in bytes.
         stages: Names of the stages, in order.
         task: ``classify`` (one class per image) or ``segment`` (one class per pixel).
+        aux_params: Number of trainable parameters of the auxiliary heads, which the built network has beside `params`.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ZooRow:
     file_bytes: int
     stages: tuple[str, ...]
     task: str = "classify"
+    aux_params: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

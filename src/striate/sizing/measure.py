@@ -44,9 +44,9 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
     traced = trace(copied, shape, watch=copied.head)
     rows, field = traced.rows, traced.watched
     image_bytes = math.prod(shape) * next((each.element_size() for each in copied.parameters()), 4)
-    auxiliary = {id(each) for each in copied.aux.parameters()}
+    auxiliary = sum(each.numel() for each in copied.aux.parameters())
     totals = SizeTotals(
-        params=sum(each.numel() for each in copied.parameters() if id(each) not in auxiliary),
+        params=sum(each.numel() for each in copied.parameters()) - auxiliary,
         weights=sum(row.weights for row in rows),
         units=sum(row.units for row in rows),
         connections=sum(row.connections for row in rows),
@@ -56,6 +56,7 @@ def measure(model: nn.Module, shape: tuple[int, int, int], *, name: str | None =
         stride=None if field is None else field.stride,
         depth=sum(any(True for _ in each.parameters(recurse=False)) for each in _holders(copied)),
         file_bytes=sum(each.nbytes for module in _holders(copied) for each in _own(module)),
+        aux_params=auxiliary,
     )
     return SizeRecord(
         name=name or type(model).__name__,
