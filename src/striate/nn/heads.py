@@ -12,7 +12,14 @@ from torch.fx import wrap
 from striate.core.errors import InputShapeError
 
 
-def _fresh(width: int, classes: int, like: Tensor) -> nn.Linear:
+def make_logits(width: int, classes: int, like: Tensor) -> nn.Linear:
+    """A fresh last layer (Xavier weights, zero biases).
+
+    Args:
+        width: Length of its input.
+        classes: Length of its output.
+        like: It gets the device and the type of this tensor.
+    """
     layer = nn.Linear(width, classes, device=like.device, dtype=like.dtype)
     nn.init.xavier_uniform_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -93,11 +100,11 @@ class Head(nn.Sequential):
         while part in self.before_pool and names[end] not in (*self.hidden, "logits"):
             end += 1
         kept = {name: self.get_submodule(name) for name in names[:end]}
-        return Head(kept | {"logits": _fresh(self.width(part), classes, self.logits_layer.weight)})
+        return Head(kept | {"logits": make_logits(self.width(part), classes, self.logits_layer.weight)})
 
     def replace_logits(self, classes: int) -> None:
         """Put a fresh ``logits`` part for another number of classes (Xavier weights, zero biases)."""
-        self[len(self) - 1] = _fresh(self.logits_layer.in_features, classes, self.logits_layer.weight)
+        self[len(self) - 1] = make_logits(self.logits_layer.in_features, classes, self.logits_layer.weight)
 
 
 @final

@@ -27,7 +27,7 @@ def same_pads(
     pads: list[Any] = []  # numbers, or what stands for them
     for size, side, step, apart in reversed(list(zip(sides(x), kernel, stride, dilation, strict=True))):
         extent = apart * (side - 1) + 1
-        total = extent - step + -size % step
+        total = (size - 1) // step * step + extent - size  # so written, torch.export sees equal sizes
         if extent < step:  # the window may leave the end of the maps out
             total = torch.sym_max(total, 0) if extent > 1 else 0
         pads += [total // 2, total - total // 2]

@@ -1,0 +1,1 @@
+"""Our networks under the names of other libraries, for programs that were written for those."""
