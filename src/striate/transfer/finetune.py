@@ -19,7 +19,6 @@ from striate.models.pixels import PixelNetwork
 from striate.records.plans import EngineName
 from striate.records.recipes import Recipe
 from striate.tasks.base import Task
-from striate.training.batches import BatchSource
 from striate.training.loop import Trained, train
 from striate.training.options import Hooks, Saving, TrainingOptions
 from striate.transfer.curve import evaluator
@@ -90,20 +89,18 @@ def finetune(
     if cut is None:
         model.unfreeze(fixed_statistics=fixed_statistics)
         module: nn.Module = PixelNetwork(model, preprocess).to(device)
-        source: BatchSource = augmented
-        stages = None
+        source, stages = augmented, None
     else:
         model.freeze(cut, fixed_statistics=fixed_statistics)
         module = TrainedStages(model, cut)
         stages = FrozenStages(model, preprocess, cut, images.pixels, workplace.engine, device, progress)
         source = map_source(stages, images, augmented, recipe, seed=seed, folder=workplace.folder, progress=progress)
     evaluate = _evaluator(module, stages, held_out, task, device)
-    sampling = task.sampling(recipe, images.targets)
     result = train(
         module.to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
         source,
         recipe,
-        TrainingOptions(seed=seed, lr_scales=scales, sampling=sampling),
+        TrainingOptions(seed=seed, lr_scales=scales, sampling=task.sampling(recipe, images.targets)),
         loss=task.loss(recipe, images.targets),
         saving=Saving(file=state, signature=signature),
         hooks=Hooks(progress=progress, cancel=workplace.cancel, evaluate=evaluate, metric=""),
