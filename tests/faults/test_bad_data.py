@@ -136,6 +136,7 @@ def test_a_file_that_is_far_too_big_is_not_read(pets: Path) -> None:
         ("path,label,split\ncat/1.png,cat,tarin\n", "unknown splits.*'tarin' in row 1"),
         ("path,label\ncat/1.png,cat,extra\n", "line 2: the row has 3 cells, the header 2"),
         ("path,label\ncat/1.png,cat\n", "one class only"),
+        ("path,label\ncat/1.png,train\ndog/1.png,Test Set\n", "all labels .* are called like splits: Test Set, train"),
         ("path,age\ncat/1.png,3\n", "has no column 'label'; its annotation columns: age"),
         ("path,label,split\ncat/1.png,cat,val\ndog/1.png,dog,test\n", "no training images: its splits"),
         ("path,label,split\ncat/1.png,cat,test\ndog/1.png,dog,Test Set\n", "no training images: its splits are test"),
@@ -145,6 +146,13 @@ def test_manifests(pets: Path, text: str, message: str) -> None:
     (pets / "list.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         Classification.read(scan(pets / "list.csv"))
+
+
+def test_labels_that_are_called_like_splits(pets: Path) -> None:
+    (pets / "list.csv").write_text("path,label\ncat/1.png,train\ndog/1.png,test\n")
+    assert Classification.read(scan(f"classes:{pets / 'list.csv'}"))[0].classes == ("test", "train")
+    (pets / "list.csv").write_text("path,label\ncat/1.png,train\ndog/1.png,bus\n")  # vehicles
+    assert Classification.read(scan(pets / "list.csv"))[0].classes == ("bus", "train")
 
 
 def test_invalid_manifests_are_rejected(pets: Path) -> None:

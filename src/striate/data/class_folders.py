@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
 
 from striate.core.errors import DataError
+from striate.core.words import command_line
 from striate.data.split_names import TRAIN, UNLABELLED, is_annotation, is_container, role, roles
 
 AS_CLASSES = "classes:"
@@ -228,4 +228,4 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _otherwise(source: str) -> str:
-    return f"if each folder is a class, say so: striate check {shlex.quote(AS_CLASSES + source)}"
+    return f"if each folder is a class, say so: {command_line('striate', 'check', AS_CLASSES + source)}"

@@ -46,7 +46,8 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
 
     Args:
         data: A folder, a manifest, an archive, or (as a string) the name of a standard set; ``./digits`` is a folder.
-            ``classes:photos`` is the folder or archive ``photos`` with one folder per class, whatever they are called.
+            ``classes:photos`` is the folder, archive or manifest ``photos`` in which every folder or label is a class,
+            even one that is called like a split.
         root: The folder with the files of a standard set; None for ``digits``, which needs none.
 
     Raises:
@@ -61,10 +62,8 @@ def scan(data: str | Path, *, root: str | Path | None = None) -> ImageIndex:
         return from_listing(source, "folder", folder.listing(path), as_classes=as_classes)
     if is_archive(path.name):
         return from_listing(source, "archive", archive.listing(path), as_classes=as_classes)
-    if as_classes:
-        raise DataError(f"{source} is no folder and no archive", hint=f"{AS_CLASSES} is for class folders only")
     if path.suffix.lower() in manifest.ENDINGS:
-        table = manifest.read(path)
+        table = manifest.read(path, as_classes=as_classes)
         return from_columns(
             source=source,
             kind="manifest",

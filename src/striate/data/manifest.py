@@ -17,6 +17,8 @@ from unicodedata import normalize
 
 from striate.core.errors import DataError, MissingExtraError
 from striate.core.reading import reading
+from striate.core.words import command_line
+from striate.data.class_folders import AS_CLASSES
 from striate.data.split_names import TRAIN, UNLABELLED, role
 
 if TYPE_CHECKING:
@@ -60,11 +62,16 @@ class Manifest:
     skipped: dict[str, str]
 
 
-def read(path: Path) -> Manifest:
+def read(path: Path, *, as_classes: bool = False) -> Manifest:
     """Read the manifest at `path`.
 
+    Args:
+        path: A ``.csv`` or ``.parquet`` file.
+        as_classes: Whether every label is a class, even if all are called like splits.
+
     Raises:
-        DataError: A column, cell or file is missing, a split has an unknown name, or a path stands twice.
+        DataError: A column, cell or file is missing, a split has an unknown name, a path stands twice, or all labels
+            are called like splits.
         MissingExtraError: It is Parquet, and pyarrow is not installed.
     """
     rows = list(_csv(path) if path.suffix.lower() == ".csv" else _parquet(path))
@@ -77,6 +84,8 @@ def read(path: Path) -> Manifest:
     for name in table.keys() - {"path"}:  # so that equal labels and groups are equal strings
         table[name] = [normalize("NFC", cell) for cell in table[name]]
     _report(path, "empty paths", [f"row {i + 1}" for i, cell in enumerate(table["path"]) if not cell])
+    if not as_classes:
+        _refuse_splits(path, set(table.get("label", ())) - {""})
     names = [name.replace("\\", "/") for name in table["path"]]
     places = [normalize("NFC", posixpath.normpath(name)) for name in names]
     order = sorted(range(len(names)), key=places.__getitem__)
@@ -99,6 +108,16 @@ def read(path: Path) -> Manifest:
         groups=None if groups is None else [groups[i] for i in order],
         skipped=skipped,
     )
+
+
+def _refuse_splits(path: Path, labels: set[str]) -> None:
+    """Refuse labels that are all called like splits, as those made from the names of folders may be."""
+    if len(labels) > 1 and all(map(role, labels)):
+        raise DataError(
+            f"all labels in {path} are called like splits: {', '.join(sorted(labels)[:_SHOWN])}",
+            hint="name that column split, and add a column label with the classes; if they are classes, say so: "
+            + command_line("striate", "check", f"{AS_CLASSES}{path}"),
+        )
 
 
 def _unlabelled(names: Sequence[str], splits: Sequence[str], labels: Sequence[str]) -> dict[str, str]:

@@ -175,7 +175,8 @@ def _cifar_binary(name: str, place: Path) -> ImageIndex | None:
     for path, split in ((place / file, split) for file, split in files):
         if not path.is_file() or not path.stat().st_size or path.stat().st_size % record:
             raise DataError(f"{path} is missing or cut short", hint=f"download the binary version of {name} again")
-        table = np.memmap(path, np.uint8, "r").reshape(-1, record)
+        with reading(path, DataError, f"the binary version of {name}"):
+            table = np.memmap(path, np.uint8, "r").reshape(-1, record)
         pixels = table[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         parts.append(_Part(split=split, pixels=pixels, labels=table[:, label_bytes - 1], stamp=file_stamp(path)))
     return _of_arrays(name, parts, _CIFAR_CLASSES[name])
