@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import time
 import zlib
 from pathlib import Path
 
@@ -120,3 +121,46 @@ def test_ghostscript_is_never_called(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     Image.new("RGB", (9, 9)).save(stream, "EPS")
     with pytest.raises(ImageError):
         decode(stream.getvalue(), LOOK)
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+MANY = {
+    "PNG texts": lambda: encoded("PNG")[:33] + png_chunk(b"tEXt", b"k\0v") * 400_000 + encoded("PNG")[33:],
+    "PNG pixels": lambda: encoded("PNG")[:33] + png_chunk(b"IDAT", b"") * 400_000 + encoded("PNG")[33:],
+    "JPEG fill bytes": lambda: b"\xff\xd8" + b"\xff" * 5_000_000 + encoded("JPEG")[2:],
+    "JPEG segments": lambda: b"\xff\xd8" + b"\xff\xe5\0\2" * 2_000_000 + encoded("JPEG")[2:],
+    "JPEG 2000 boxes": lambda: b"\0\0\0\x0cjP  \x0d\x0a\x87\x0a" + b"\0\0\0\x08free" * 1_000_000,
+    "JPEG 2000 streams": lambda: encoded("JPEG2000") + b"\xff\x4f\xff\x51" * 1_000_000,
+    "GIF comments": lambda: b"GIF89a\4\0\4\0\0\0\0!\xfe" + b"\1x" * 4_000_000 + b"\0",
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_files_of_millions_of_tiny_parts_are_refused_soon(what: str) -> None:
+    raw = MANY[what]()
+    began = time.process_time()
+    with pytest.raises(ImageError, match=r"too many small parts|more than 200,000 parts|more than 100 code streams"):
+        decode(raw, LOOK)
+    assert time.process_time() - began < 5
+
+
+def test_a_large_gif_is_not_made_of_too_many_parts() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500), dtype=np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "GIF", save_all=True, append_images=[Image.fromarray(noise.T)])
+    assert probe(stream.getvalue()).animated
+    assert decode(stream.getvalue(), LOOK).any()
+
+
+@pytest.mark.parametrize("sides", [(1, 1_000_001), (1_000_001, 1)])
+def test_sides_of_more_than_a_million_are_refused(sides: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match="a side may have"):
+        decode(png_header(*sides), LOOK)
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(ImageError, match="no pixels"):
+        decode(np.zeros((0, 5, 3), dtype=np.uint8), LOOK)

@@ -17,6 +17,9 @@ from striate.core.errors import ImageError
 MAX_PIXELS = 64_000_000
 """Images with more pixels are refused before they are decoded."""
 
+MAX_SIDE = 1_000_000
+"""Images with a longer side are refused: decoders take some time for each row, however short."""
+
 MAX_BYTES = 460 << 20
 """Images whose decoding would take more memory are refused before they are decoded."""
 
@@ -29,8 +32,14 @@ _STORED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2
 _ELSEWHERE = {"WEBP": 12, "AVIF": 16, "HEIF": 16}
 """Bytes per pixel that the library of a format holds beside Pillow's own: its canvas and a copy of the result."""
 
+_SIMPLE = frozenset({"PNG", "GIF", "BMP", "DIB", "PPM", "WEBP", "AVIF", "HEIF"})
+"""Formats whose memory depends on the size and the mode alone."""
+_MOST_A_PIXEL = 24
+
+_JPEG_SCAN = b"\xff\xda"
 _JPEG2000_START = b"\xff\x4f\xff\x51"
 _JPEG2000_STYLE = b"\xff\x52"
+_MAX_STREAMS = 100
 _BLOCK_BYTES = 300
 """What OpenJPEG holds for each code block and precinct, tag trees included."""
 
@@ -42,8 +51,15 @@ def refuse_pixels(image: Image.Image, max_pixels: int) -> None:
     """Refuse an image by the number of its pixels.
 
     Raises:
-        ImageError: It has more than `max_pixels`.
+        ImageError: It has none, more than `max_pixels`, or a side of more than `MAX_SIDE`.
     """
+    if not image.width or not image.height:
+        raise ImageError("the image has no pixels")
+    if max(image.size) > MAX_SIDE:
+        raise ImageError(
+            f"the image is {image.width} x {image.height} px, above the {MAX_SIDE:,} px that a side may have",
+            hint="cut it into pieces",
+        )
     if image.width * image.height > max_pixels:
         raise ImageError(
             f"the image is {image.width} x {image.height} px, above the {max_pixels:,} pixels that are allowed",
@@ -62,6 +78,8 @@ def refuse_bytes(image: Image.Image, raw: bytes, full: tuple[int, int]) -> None:
     Raises:
         ImageError: It would take more than `MAX_BYTES`, or a JPEG has more than `MAX_SCANS` scans.
     """
+    if image.format in _SIMPLE and full[0] * full[1] < MAX_BYTES // _MOST_A_PIXEL:
+        return
     needed = decoding_bytes(image, raw, full)
     if needed > MAX_BYTES:
         raise ImageError(
@@ -69,7 +87,8 @@ def refuse_bytes(image: Image.Image, raw: bytes, full: tuple[int, int]) -> None:
             f"{MAX_BYTES / 1e6:,.0f} MB that are allowed",
             hint="resize it first, or save it as PNG",
         )
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and raw.count(b"\xff\xda") > MAX_SCANS:
+    jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    if jpeg and _several_scans(image, raw) and raw.count(_JPEG_SCAN) > MAX_SCANS:
         raise ImageError(f"the JPEG has more than {MAX_SCANS} scans", hint="save it again")
 
 
@@ -95,11 +114,19 @@ def _converted(image: Image.Image) -> int:
 
 def _jpeg_coefficients(image: JpegImagePlugin.JpegImageFile, raw: bytes, full: tuple[int, int]) -> int:
     """A JPEG of several scans is held as 16-bit coefficients, in its full size whatever the draft."""
-    if full[0] * full[1] < MAX_BYTES // 16 or ("progressive" not in image.info and raw.count(b"\xff\xda") < 2):
+    if not _several_scans(image, raw):
         return 0
     sampled = [(h, v) for _, h, v, _ in image.layer]
     largest = max(h for h, _ in sampled) * max(v for _, v in sampled)
     return math.ceil(2 * full[0] * full[1] * sum(h * v for h, v in sampled) / max(1, largest))
+
+
+def _several_scans(image: JpegImagePlugin.JpegImageFile, raw: bytes) -> bool:
+    """Whether the first scan does not hold all of the image."""
+    if "progressive" in image.info:
+        return True
+    first = raw.find(_JPEG_SCAN)
+    return first >= 0 and first + 4 < len(raw) and raw[first + 4] < len(image.layer)
 
 
 def _tiff_strip(image: TiffImagePlugin.TiffImageFile) -> int:
@@ -125,6 +152,8 @@ def _jpeg2000_tile(raw: bytes) -> int:
 
     A file may hold several such headers, of which any may be the one that is used.
     """
+    if raw.count(_JPEG2000_START) > _MAX_STREAMS:
+        raise ImageError(f"the file holds more than {_MAX_STREAMS} code streams", hint="save it again")
     needed, at = 0, raw.find(_JPEG2000_START)
     while at >= 0:
         with contextlib.suppress(struct.error, IndexError):  # the decoder will refuse it

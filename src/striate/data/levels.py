@@ -72,9 +72,12 @@ def levels(image: Image.Image, *, inverted: bool = False) -> Levels | None:
     Raises:
         ImageError: Its range is unknown: it holds signed, floating-point or complex numbers, or 32-bit integers.
     """
+    tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
     wide = image.mode.startswith("I")
+    if not (tiff or wide or image.mode == "F"):
+        return None
     white, photometric = 65535, _BLACK_IS_ZERO
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if tiff:
         for kind in _values(image, _SAMPLE_FORMAT, 1):
             _refuse(_FORMATS.get(kind))
         white = (1 << min(max(_values(image, _BITS, 1)), 32)) - 1

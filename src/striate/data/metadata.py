@@ -13,11 +13,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from striate.core.errors import ImageError
+
 ORIENTATION = 274
 UPRIGHT = 1
 
 _EXIF = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
+
+MAX_PARTS = 200_000
+"""A file with more chunks or segments is refused."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"})
@@ -143,10 +148,22 @@ def _named(raw: bytes, name: bytes | int, parts: _Parts) -> bytes | None:
     return next((raw[start + skip : end - cut] for found, start, end in parts(raw) if found == name), None)
 
 
+def _bounded() -> Iterator[int]:
+    """As many numbers as a file may have parts.
+
+    Raises:
+        ImageError: When they are used up.
+    """
+    yield from range(MAX_PARTS)
+    raise ImageError(f"the file is made of more than {MAX_PARTS:,} parts", hint="save it again")
+
+
 def _png_chunks(raw: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each chunk, its length and checksum included."""
     at = len(_PNG)
-    while at + 8 <= len(raw):
+    for _ in _bounded():
+        if at + 8 > len(raw):
+            return
         length, name = struct.unpack_from(">I4s", raw, at)
         yield name, at, at + 12 + length
         at += 12 + length
@@ -159,7 +176,9 @@ def _is_webp(raw: bytes) -> bool:
 def _webp_chunks(raw: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each chunk, its header included."""
     at = 12
-    while at + 8 <= len(raw):
+    for _ in _bounded():
+        if at + 8 > len(raw):
+            return
         name, length = struct.unpack_from("<4sI", raw, at)
         yield name, at, at + 8 + length + length % 2
         at += 8 + length + length % 2
@@ -179,7 +198,9 @@ def _bare_webp(raw: bytes) -> bytes:
 def _jpeg_segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each segment; the last one is the scans, with all that follows."""
     at = len(_JPEG)
-    while at + 4 <= len(raw) and raw[at] == 0xFF and raw[at + 1] != _JPEG_SCAN:
+    for _ in _bounded():
+        if at + 4 > len(raw) or raw[at] != 0xFF or raw[at + 1] in (_JPEG_SCAN, 0xFF):
+            break
         marker, length = struct.unpack_from(">xBH", raw, at)
         exif = marker == _JPEG_APP1 and raw.startswith(_EXIF, at + 4)
         yield _EXIF_SEGMENT if exif else marker, at, at + 2 + length

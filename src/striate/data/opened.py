@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TypeVar
+from typing import TypeVar, final
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
@@ -24,6 +24,10 @@ T = TypeVar("T")
 # EPS is left out on purpose: Pillow passes it to Ghostscript, which executes it.
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 _NEEDS = {"HEIC": ("HEIF", "pillow-heif (pip install 'striate[heif]')"), "AVIF": ("AVIF", "Pillow 11.3 or later")}
+
+_MAX_READS = 20_000
+_FEW_BYTES = 1 << 20
+"""A file of fewer bytes takes little time even if it is read byte by byte."""
 
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -148,7 +152,8 @@ def _open_bytes(raw: bytes) -> Image.Image:
     if sniff.is_preview(raw):
         raise ImageError("the file is a camera raw file, of which only a preview could be read")
     try:
-        return Image.open(io.BytesIO(raw), formats=_formats())
+        stream = _CountedReads(raw) if len(raw) > _FEW_BYTES else io.BytesIO(raw)
+        return Image.open(stream, formats=_formats())
     except Image.UnidentifiedImageError as error:
         if (found := sniff.file_format(raw)) is not None:
             raise ImageError(_not_read(found)) from error
@@ -169,6 +174,29 @@ def _not_read(found: str) -> str:
     if name is None:
         return f"the file is {found}"
     return f"the file is damaged {found}" if name in _formats() else f"the file is {found}, which needs {needs}"
+
+
+@final
+class _CountedReads(io.BytesIO):
+    """Bytes that may be read in so many steps: Pillow parses headers in Python, a few bytes at a time.
+
+    A GIF takes the most, two steps for every 256 bytes. A file of millions of tiny parts would take minutes.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self._left = _MAX_READS + len(raw) // 100
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As in `io.BytesIO`.
+
+        Raises:
+            ImageError: There were too many steps.
+        """
+        self._left -= 1
+        if self._left < 0:
+            raise ImageError("the file is made of too many small parts", hint="save it again")
+        return super().read(size)
 
 
 @functools.cache
