@@ -375,8 +375,10 @@ def _network(model: Model | ImageModel, transforms: ImageTransform | None) -> tu
     if isinstance(model, TrainedClassifier):
         return model.network.model, model.preprocess
     from striate.weights import open_model
+    from striate.weights.create import warn_of_others
 
     opened = open_model(reference(model))
+    warn_of_others(opened)
     return opened.model, opened.preprocess
 
 

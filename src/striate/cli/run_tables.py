@@ -66,7 +66,7 @@ def show_fit(record: FitRecord, folder: Path, *, finished_before: bool = False) 
     say(console, f"\n{verdict.summary.headline}.", style="bold")
     say(console, verdict.summary.evidence)
     say(console, verdict.choice)
-    if verdict.note:
+    if verdict.note and finished_before:  # a run that was just made said it when the weights were chosen
         say(console, verdict.note)
     for warning in verdict.warnings:
         say(console, f"warning: {warning}", style="yellow")

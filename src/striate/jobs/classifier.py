@@ -23,6 +23,7 @@ from striate.records.tta import NO_TTA, TTAPolicy, tta_policy
 from striate.tasks.ensemble import Ensemble, Predictor
 from striate.tasks.probabilities import log_mean_of_views
 from striate.weights import open_model
+from striate.weights.create import warn_of_others
 from striate.weights.labels import LabelSet
 from striate.weights.trained import SNAPSHOTS
 
@@ -120,7 +121,13 @@ class TrainedClassifier(Predictor):
         return self._places.get(name) if self.labels is None else self.labels.index(name)
 
 
-def load(model: str | Path, *, tta: str | None = None, device: str | None = None) -> TrainedClassifier:
+def load(
+    model: str | Path,
+    *,
+    tta: str | None = None,
+    device: str | None = None,
+    progress: ProgressCallback | None = None,
+) -> TrainedClassifier:
     """A trained or published model, ready to use.
 
     Args:
@@ -128,6 +135,7 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
             ``hub:OWNER/NAME[@REVISION]``.
         tta: Name of a test-time augmentation (``records/tta.py``); None for none.
         device: As `core.device.pick` takes it; None is the processor.
+        progress: Receives the progress of a download, and what a person should know; None warns instead.
 
     Raises:
         CheckpointError: The folder holds no trained model, or a damaged one.
@@ -136,7 +144,11 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
         UnknownModelError: Neither a folder nor a network has that name.
     """
     where, seen = pick(device or "cpu"), tta_policy(tta)
-    opened = open_model(str(model))
+    opened = open_model(str(model), progress=progress)
+    if progress is None:
+        warn_of_others(opened)
+    elif opened.instead:
+        progress.note(opened.note)
     if opened.labels is None:
         hint = f"fit a head first: {command_line('striate', 'fit', 'DATA', '--backbone', model)}"
         raise CheckpointError(f"nothing is known of what the outputs of {model} mean", hint=hint)
@@ -154,7 +166,12 @@ def load(model: str | Path, *, tta: str | None = None, device: str | None = None
 
 
 def members(
-    models: Sequence[str | Path], *, snapshots: bool = False, tta: str | None = None, device: str | None = None
+    models: Sequence[str | Path],
+    *,
+    snapshots: bool = False,
+    tta: str | None = None,
+    device: str | None = None,
+    progress: ProgressCallback | None = None,
 ) -> list[TrainedClassifier]:
     """Several models, ready to use.
 
@@ -163,6 +180,7 @@ def members(
         snapshots: Whether the snapshots of the first model, a run, stand in for it, the last snapshot first.
         tta: As `load` takes it.
         device: As `load` takes it.
+        progress: As `load` takes it.
 
     Raises:
         CheckpointError: The run kept no snapshots.
@@ -175,7 +193,7 @@ def members(
             hint = "train with snapshots: striate train NAME DATA --snapshots 6"
             raise CheckpointError(f"{named[0]} holds no snapshots", hint=hint)
         named[:1] = kept
-    return [load(each, tta=tta, device=device) for each in named]
+    return [load(each, tta=tta, device=device, progress=progress) for each in named]
 
 
 def ensemble(

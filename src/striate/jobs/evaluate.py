@@ -48,7 +48,7 @@ def run(plan: EvalPlan, *, progress: ProgressCallback | None = None, cancel: Can
     if not kind.averages:
         return task_model.evaluate(plan, _part(plan, scan(plan.data, root=plan.root)), progress)
     named = (plan.model, *plan.also)
-    classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
+    classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device, progress=progress)
     together = Ensemble(classifiers)
     index = scan(plan.data, root=plan.root)
     task, targets = kind.from_card({"classes": together.classes}), numbers(index, together.classes, together.place)

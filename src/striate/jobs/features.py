@@ -116,6 +116,8 @@ def extract(plan: FeaturesPlan, *, progress: ProgressCallback) -> Features:
         StriateError: As `run`.
     """
     opened = open_model(plan.model, progress=progress)
+    if opened.instead:
+        progress.note(opened.note)
     return of_data(
         opened.model,
         opened.preprocess,

@@ -34,7 +34,7 @@ def run(
     if not tasks.get(task_model.task_of(plan.model)).averages:
         return task_model.predict(plan, progress)
     images, named = Inputs(plan.images), (plan.model, *plan.also)
-    classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device)
+    classifiers = members(named, snapshots=plan.snapshots, tta=plan.tta, device=plan.device, progress=progress)
     together = Ensemble(classifiers)
     phases = ["predicting"] if len(classifiers) == 1 else [f"predicting with {each.name}" for each in classifiers]
     found = [each.outputs(images, progress, phase) for each, phase in zip(classifiers, phases, strict=True)]

@@ -17,6 +17,7 @@ from striate.jobs.features import of_data
 from striate.sklearn.inputs import as_pixels, is_numeric, single_images, to_squares
 from striate.tasks.classify.probe import cross_validate, train_linear
 from striate.weights import Opened, open_model
+from striate.weights.create import warn_of_others
 
 DEFAULT_BACKBONE = "resnet20_cifar:cifar10"
 """Comes with the package, so that nothing is downloaded unless a larger backbone is named."""
@@ -25,7 +26,9 @@ DEFAULT_BACKBONE = "resnet20_cifar:cifar10"
 @lru_cache(maxsize=2)
 def _opened(backbone: str) -> Opened:
     """The network, loaded once for all folds of a cross-validation."""
-    return open_model(backbone)
+    opened = open_model(backbone)
+    warn_of_others(opened)
+    return opened
 
 
 class _OverImages(BaseEstimator):

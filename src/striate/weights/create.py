@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Opened:
         found: The folder that it came from; None for what is in the catalogue and for single files.
         note: What a person should know; empty when there is nothing.
         title: What a network of timm's form was asked for by; empty for others.
+        instead: Whether other weights than the default stand in for it; the note says which.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Opened:
     found: trained.Found | None = None
     note: str = ""
     title: str = ""
+    instead: bool = False
 
     @property
     def weights(self) -> str:
@@ -193,12 +196,18 @@ def create_model(
         assert isinstance(model, ImageModel | DenseModel)
         return model
     full = tag if network is None else f"{network}:{tag}"
-    if in_channels is None or in_channels in (1, 3):
-        return open_model(
-            full, classes=classes, in_channels=in_channels, drop_path_rate=drop_path_rate, progress=progress
-        ).model
-    model = open_model(full, classes=classes, drop_path_rate=drop_path_rate, progress=progress).model
-    to_bands(model, in_channels)
+    folded = in_channels is None or in_channels in (1, 3)
+    opened = open_model(
+        full,
+        classes=classes,
+        in_channels=in_channels if folded else None,
+        drop_path_rate=drop_path_rate,
+        progress=progress,
+    )
+    warn_of_others(opened, stacklevel=4)
+    model = opened.model
+    if in_channels is not None and not folded:
+        to_bands(model, in_channels)
     return model
 
 
@@ -229,6 +238,17 @@ def _open_trained(found: trained.Found) -> Opened:
         found=found,
         note=found.note,
     )
+
+
+def warn_of_others(opened: Opened, *, stacklevel: int = 3) -> None:
+    """Warn that other weights than the default stand in for it; Python shows a warning once for each place.
+
+    Args:
+        opened: The network.
+        stacklevel: Of the call to name, counted from here.
+    """
+    if opened.instead:
+        warnings.warn(f"{opened.name}: {opened.note}", UserWarning, stacklevel=stacklevel)
 
 
 def _open_timm(found: timm_config.Published, network: str | None) -> Opened:
@@ -295,4 +315,5 @@ def _open(entry: Entry, picked: Picked) -> Opened:
         sha256=picked.sha256,
         load_record=record,
         note="; ".join(filter(None, (note, *read.notes))),
+        instead=picked.instead,
     )

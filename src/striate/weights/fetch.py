@@ -35,6 +35,7 @@ class Picked:
         sha256: Of the file.
         note: What a person should know about the choice; empty when there is nothing.
         key: Which of several sets of weights in the file; None takes what `readers.read_weights` chooses.
+        instead: Whether the default is not available, and these weights stand in for it.
     """
 
     checkpoint: Checkpoint | None
@@ -42,6 +43,7 @@ class Picked:
     sha256: str
     note: str = ""
     key: str | None = None
+    instead: bool = False
 
 
 def pick(
@@ -81,7 +83,7 @@ def pick(
         path, found = _locate(instead, progress, allow_download=False)
         aside = f" ({instead.note})" if instead.note else ""
         note = f"using {instead.name}{aside}, the best weights available locally: {error.message}"
-        return Picked(checkpoint=instead, path=path, sha256=found, note=note)
+        return Picked(checkpoint=instead, path=path, sha256=found, note=note, instead=True)
     return Picked(checkpoint=known[0], path=path, sha256=found, note=known[0].note)
 
 

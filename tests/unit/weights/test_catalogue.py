@@ -78,7 +78,11 @@ def test_labels_answer_to_synset_name_synonym_and_number() -> None:
     for label in ("n01440764", "tench", "Tinca tinca", "0"):
         assert known.index(label) == 0
     assert known.index("great white shark") == known.index("great_white_shark") == 2
-    assert known.index("crane") is None, "a bird and a machine"
+    with pytest.raises(
+        DataError, match=r"'crane' could mean 2 classes .*n02012849 \(number 134\) and n03126707 \(number 517\)"
+    ):
+        known.index("crane")  # a bird and a machine
+    assert known.index("n02012849") == 134
     assert known.index("no such thing") is None
     assert known.index("1000") is None
     assert labels.read("cifar10").index("ship") == 8

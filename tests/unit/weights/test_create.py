@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,10 @@ import torch
 from safetensors.torch import save_file
 
 from striate.core.errors import CheckpointError, PlanError, UnknownModelError, UnknownWeightsError
+from striate.core.events import NoProgress
 from striate.core.meta import shapes_only
 from striate.core.preprocess import Preprocess
+from striate.jobs.classifier import load
 from striate.models import REGISTRY, ImageModel
 from striate.models.convnext import ConvNeXt
 from striate.models.registry import with_options
@@ -139,6 +143,35 @@ def test_bundled_weights_open_with_all_they_need(bundle: dict[str, ImageModel]) 
     assert not opened.model.training
     x = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(opened.model(x), bundle["resnet20_cifar"](x), rtol=0.05, atol=0.05)
+
+
+def test_other_weights_than_the_default_warn_once_and_are_told_to_a_job(
+    bundle: dict[str, ImageModel], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there = catalogue.entries()
+    first = dataclasses.replace(there[1], tag="better", bundled=False, file="better.pth", url="https://example.org/x")
+    monkeypatch.setattr(catalogue, "entries", lambda: (first, *there))
+    monkeypatch.setenv("STRIATE_OFFLINE", "1")
+    said = r"using resnet20_cifar:striate, the best weights available locally: resnet20_cifar:better is not here"
+    for call in (lambda: create_model("resnet20_cifar", weights="default"), lambda: load("resnet20_cifar")):
+        with pytest.warns(UserWarning, match=said) as caught:
+            call()
+        assert [each.filename for each in caught] == [__file__]
+    create_model("resnet20_cifar", weights="striate")  # by name: exactly these, and no warning
+    notes = Notes()
+    load("resnet20_cifar", progress=notes)
+    assert [re.match(said, note) is not None for note in notes.said] == [True]
+
+
+class Notes(NoProgress):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, message: str, **facts: Any) -> None:
+        """Keep it."""
+        self.said.append(message)
 
 
 def test_a_changed_bundle_is_noticed(bundle: dict[str, ImageModel]) -> None:

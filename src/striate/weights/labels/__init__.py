@@ -40,16 +40,32 @@ class LabelSet:
                 underscores make no difference.
 
         Returns:
-            The position, or None when no class, or more than one, answers.
+            The position, or None when no class answers.
+
+        Raises:
+            DataError: More than one class answers; the message names them by synset.
         """
         if label in self.synsets:
             return self.synsets.index(label)
         wanted = _flat(label)
         for each in (self.names, *_columns(self.synonyms)):
             hits = [position for position, name in enumerate(each) if name is not None and _flat(name) == wanted]
+            if len(hits) > 1:
+                raise self._ambiguous(label, hits)
             if hits:
-                return hits[0] if len(hits) == 1 else None
+                return hits[0]
         return int(label) if label.isdecimal() and int(label) < len(self.names) else None
+
+    def _ambiguous(self, label: str, positions: list[int]) -> DataError:
+        """The error that says which classes a label could mean, and what each of them is called by itself."""
+        ids = [self.synsets[p] if self.synsets else str(p) for p in positions]
+        both = [
+            f"{each} (number {p})" if self.synsets else f"number {p}" for each, p in zip(ids, positions, strict=True)
+        ]
+        return DataError(
+            f"{label!r} could mean {len(positions)} classes of this model: {' and '.join(both)}",
+            hint=f"call the class by one of {' or '.join(ids)}",
+        )
 
 
 def _flat(name: str) -> str:
