@@ -61,7 +61,7 @@ def match(found: Sequence[str], classes: Sequence[str], place: Callable[[str], i
     Raises:
         DataError: The model does not know a class, or two classes mean the same output.
     """
-    places = {name: _place(name, place) for name in found}
+    places = {name: output_of(name, place) for name in found}
     unknown = [repr(name) for name, output in places.items() if output is None]
     if unknown:
         known = ", ".join(map(repr, classes[:_SHOWN])) + (", ..." if len(classes) > _SHOWN else "")
@@ -73,8 +73,13 @@ def match(found: Sequence[str], classes: Sequence[str], place: Callable[[str], i
     return np.array(list(places.values()), dtype=np.int64)
 
 
-def _place(name: str, place: Callable[[str], int | None]) -> int | None:
-    """The output of a class in whichever form of Unicode the model knows its name."""
+def output_of(name: str, place: Callable[[str], int | None]) -> int | None:
+    """The output of a class, in whichever form of Unicode the model knows its name.
+
+    Args:
+        name: The class.
+        place: From a class name to its output; None if the model does not know it.
+    """
     forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
     return next((output for form in forms if (output := place(form)) is not None), None)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from striate.core.errors import DataError, PlanError
 from striate.data.image_index import LABEL
 from striate.data.index import scan
+from striate.data.labels import output_of
 from striate.data.transforms import ImageLike
 from striate.tasks.probabilities import log_mean
 
@@ -196,7 +197,7 @@ class Ensemble(Predictor):
     def _order(self, number: int, member: Predictor) -> np.ndarray:
         if member.classes == self.classes:
             return np.arange(len(self.classes))
-        found = [member.place(name) for name in self.classes]
+        found = [output_of(name, member.place) for name in self.classes]
         missing = [repr(name) for name, place in zip(self.classes, found, strict=True) if place is None]
         if missing or len(member.classes) != len(self.classes) or len(set(found)) < len(found):
             why = f"it does not know {', '.join(missing[:5])}" if missing else f"it knows {len(member.classes)}"

@@ -39,6 +39,11 @@ def test_ensembles_average_probabilities_with_classes_matched_by_name() -> None:
     ]
 
 
+def test_classes_are_the_same_in_either_form_of_accents() -> None:
+    composed, decomposed = Sure(**{"oats": 0.6, "m\u00fcsli": 0.4}), Sure(**{"mu\u0308sli": 0.8, "oats": 0.2})
+    assert Ensemble([composed, decomposed]).predict_proba([b""]) == pytest.approx(np.array([[0.4, 0.6]]))
+
+
 def test_other_classes_are_refused() -> None:
     cats = Sure(cat=0.6, dog=0.4)
     with pytest.raises(PlanError, match=r"model 2 does not tell apart the 2 classes.*does not know 'dog'"):
