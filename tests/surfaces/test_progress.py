@@ -139,3 +139,14 @@ def test_the_ticking_thread_ends_with_its_block():
     with lines.ticking():
         assert "progress" in {thread.name for thread in threading.enumerate()}
     assert "progress" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_an_estimate_that_has_run_out_is_not_shown():
+    now, stream = [0.0], io.StringIO()
+    lines = Lines(stream, clock=lambda: now[0])
+    lines.phase("evaluating on the test set", 100, "image")
+    lines.record("remaining", {"seconds_left": 5.0})
+    for second in (1.0, 15.0):
+        now[0] = second
+        lines.step(int(second))
+    assert stream.getvalue().splitlines()[1:] == ["evaluating on the test set: 15 of 100 images; 15 s elapsed"]

@@ -96,7 +96,8 @@ class Status:
         """An estimate of the rest; empty while there is none."""
         now = self._clock()
         if self._left is not None:
-            return f"at most {_coarse(max(0.0, self._left[1] - (now - self._left[0])))} left in all"
+            whole = self._left[1] - (now - self._left[0])
+            return f"at most {_coarse(whole)} left in all" if whole >= 1 else ""
         if self.total is None or self._first is None or self.done <= self._first[1] or now == self._first[0]:
             return ""
         each = (now - self._first[0]) / (self.done - self._first[1])

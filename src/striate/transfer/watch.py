@@ -164,7 +164,7 @@ class CandidateWatch(ProgressCallback):
 
     def _report(self) -> None:
         self._reported = self._budget.clock()
-        most = self.seconds_left + self._ahead_s
+        most = self.seconds_left + self._ahead_s + self._budget.closing
         if self._budget.budget_s is not None:
             most = min(most, max(0.0, self._budget.budget_s - self._budget.elapsed))
         self._progress.record("remaining", {"seconds_left": round(most, 1)})

@@ -106,6 +106,14 @@ def test_the_estimate_of_the_whole_follows_the_measured_pace() -> None:
     assert said.remaining[2] == pytest.approx(400 - 32 + 100, abs=20)
 
 
+def test_the_estimate_of_the_whole_includes_the_end_of_the_run() -> None:
+    clock, said = Clock(), Said()
+    budget = Budget(None, 45, clock=clock)
+    budget.reserve("test", 30)
+    CandidateWatch(said, budget, "a", seconds=10).phase(PHASE, 10, "step")
+    assert said.remaining == [40]
+
+
 def test_time_for_the_end_of_the_run_is_kept() -> None:
     clock = Clock()
     budget = Budget(100, 45, clock=clock)
