@@ -166,3 +166,11 @@ def test_a_damaged_list_of_images_is_named(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "b" / "images.npy").write_bytes(b"no array")
     with pytest.raises(CheckpointError, match=r"images\.npy is damaged"):
         evaluate.run(plan(runs, model=str(tmp_path / "b")), progress=NoProgress())
+
+
+def test_images_none_of_which_can_be_read_are_no_score(tmp_path: Path) -> None:
+    for digit in "01":
+        (tmp_path / digit).mkdir()
+        (tmp_path / digit / "a.png").write_bytes(b"no image " + digit.encode())
+    with pytest.raises(DataError, match=r"none of the images to test on can be read: .*text, not an image"):
+        evaluate.run(EvalPlan(model="lenet5", data=str(tmp_path)), progress=NoProgress())

@@ -373,7 +373,7 @@ def test_test_images_that_vanish_after_they_were_tested_do_not_lose_the_run(
 @pytest.mark.usefixtures("quick")
 def test_a_run_whose_test_images_are_all_away_resumes_when_they_are_back(data: Path, tmp_path: Path) -> None:
     images = sorted(data.glob("*/*.png"))
-    with pytest.raises(DataError, match="no test image can be read any more"):
+    with pytest.raises(DataError, match="none of the images to test on can be read"):
         job.run(plan(data), out=tmp_path / "run", progress=Away("evaluating on the test set", images))
     for image in images:
         image.with_suffix(".away").rename(image)

@@ -178,7 +178,7 @@ def _not_read(found: str) -> str:
 
 @final
 class _CountedReads(io.BytesIO):
-    """Bytes that may be read in so many steps: Pillow parses headers in Python, a few bytes at a time.
+    """Bytes that may be read in a bounded number of steps: Pillow parses headers in Python, a few bytes at a time.
 
     A GIF takes the most, two steps for every 256 bytes. A file of millions of tiny parts would take minutes.
     """

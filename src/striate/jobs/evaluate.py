@@ -19,7 +19,7 @@ from striate.data.digest import count_in_set, digests
 from striate.data.index import ImageIndex, scan
 from striate.data.labels import numbers
 from striate.inference import predict as running
-from striate.jobs import task_model
+from striate.jobs import run_files, task_model
 from striate.jobs.classifier import TrainedClassifier, members
 from striate.records.plans import EvalPlan
 from striate.records.results import Difference, EvalRecord, ModelScore, Score
@@ -58,6 +58,7 @@ def run(plan: EvalPlan, *, progress: ProgressCallback | None = None, cancel: Can
     trained_on = _trained_on(classifiers, index, positions, progress)
     looks = [_looked(each, index, positions, plan, progress) for each in classifiers]
     shared = reduce(np.intersect1d, [each.positions for each in looks])
+    run_files.require_readable(shared, looks[0].unreadable, hint="check the files: striate check DATA")
     labels = targets[shared]
     values = [each.values[np.searchsorted(each.positions, shared)] for each in looks]
     tta = [None] if plan.tta is None else [None, plan.tta]

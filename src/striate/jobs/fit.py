@@ -283,7 +283,8 @@ def evaluate_on_test_set(extracted: _Extracted, model: _Model) -> Outputs:
     """Run the winner over the test images, which no earlier step used."""
     test = extracted.data.splits.test
     outputs = extracted.context.outputs(model.network, model.preprocess, test, "evaluating on the test set")
-    run_files.require_test_images(outputs.positions, outputs.unreadable)
+    hint = "put them back; the same command then resumes"
+    run_files.require_readable(outputs.positions, outputs.unreadable, hint=hint)
     return outputs
 
 

@@ -52,21 +52,20 @@ def summary(
     )
 
 
-def require_test_images(positions: np.ndarray, unreadable: Mapping[int, str]) -> None:
+def require_readable(positions: np.ndarray, unreadable: Mapping[int, str], *, hint: str) -> None:
     """Refuse to score a network on nothing.
 
     Args:
-        positions: Test images that could be read.
+        positions: Images that could be read.
         unreadable: Reason by position of those that could not.
+        hint: What to do.
 
     Raises:
         DataError: None could be read.
     """
     if not len(positions):
         why = next(iter(unreadable.values()), "there is none")
-        raise DataError(
-            f"no test image can be read any more: {why}", hint="put them back; the same command then resumes"
-        )
+        raise DataError(f"none of the images to test on can be read: {why}", hint=hint)
 
 
 def write(folder: Path, record: FitRecord | TrainRecord, said: Sequence[Any], index: ImageIndex) -> None:

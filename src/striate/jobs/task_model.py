@@ -18,6 +18,7 @@ from striate.core.preprocess import Preprocess
 from striate.data.index import scan
 from striate.data.loaders import ImageSource
 from striate.inference.predict import ImageList, Outputs, predict_batches
+from striate.jobs import run_files
 from striate.jobs.inputs import Inputs
 from striate.models.pixels import PixelNetwork
 from striate.records.plans import EvalPlan, PredictPlan
@@ -123,6 +124,7 @@ def evaluate(plan: EvalPlan, positions: np.ndarray, progress: ProgressCallback) 
     model, index = load(plan.model, plan.device), scan(plan.data, root=plan.root)
     targets = model.task.targets(index)
     found = model.outputs(index, positions, progress, phase=f"evaluating {plan.model}")
+    run_files.require_readable(found.positions, found.unreadable, hint="check the files: striate check DATA")
     return model.task.score(found.values, targets[found.positions], temperature=model.temperature)
 
 

@@ -246,7 +246,7 @@ def test(work: Run, prepared: Prepared) -> Tested:
     unreadable = {position: why for part in parts for position, why in part[2].items()}
     _note_unreadable(index, unreadable, work.progress)
     positions = np.concatenate([part[1] for part in parts])
-    run_files.require_test_images(positions, unreadable)
+    run_files.require_readable(positions, unreadable, hint="put them back; the same command then resumes")
     return Tested(
         outputs=np.concatenate([part[0] for part in parts]),
         positions=positions,
