@@ -14,7 +14,8 @@ from striate.cache.store import RowStore
 from striate.core.errors import DataError, ImageError
 from striate.core.events import ProgressCallback
 from striate.core.preprocess import Preprocess
-from striate.data.audit import unreadable_images
+from striate.core.words import printable
+from striate.data.audit import notes_of, unreadable_images
 from striate.data.digest import forget
 from striate.data.index import ImageIndex
 from striate.data.loaders import CHANGED, Batch, batches
@@ -191,10 +192,8 @@ def unread(index: ImageIndex, digests: Sequence[str]) -> dict[int, str]:
 
 def _too_many_unreadable(index: ImageIndex, unreadable: Mapping[int, str]) -> DataError:
     """The error that stops a run on data that is largely unreadable."""
-    lines = [f"  {issue.detail}" for issue in unreadable_images(index, unreadable)]
-    lines += [f"  {index.names[p]}: {reason}" for p, reason in sorted(unreadable.items())[:20]]
-    more = f"\n  and {len(unreadable) - 20} more" if len(unreadable) > 20 else ""
+    lines = [printable(note) for note in notes_of(unreadable_images(index, unreadable), shown=20)]
     return DataError(
-        f"{len(unreadable)} of {len(index)} images in {index.source} cannot be read:\n" + "\n".join(lines) + more,
+        "\n  ".join([f"{len(unreadable)} of {len(index)} images in {index.source} cannot be read:", *lines]),
         hint="fix or remove them, or allow more with --max-unreadable",
     )

@@ -26,7 +26,8 @@ INTERRUPTED = 130
 
 def say_error(error: StriateError) -> None:
     """Print an error and its hint on standard error."""
-    typer.echo(f"error: {printable(error.message)}", err=True)
+    lines = error.message.split("\n  ")  # of a list; any other line end is a file's, and not shown as one
+    typer.echo("error: " + "\n  ".join(map(printable, lines)), err=True)
     if error.hint:
         typer.echo(f"hint: {printable(error.hint)}", err=True)
 

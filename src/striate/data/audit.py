@@ -110,9 +110,9 @@ def unreadable_images(
         yield _issue("unreadable", files, _left_out(index, positions, totals, reason))
 
 
-def notes_of(issues: Iterable[DataIssue]) -> list[str]:
-    """A sentence per issue, with some of its files, for people who follow a job."""
-    return [f"{issue.detail}: {listed(issue.files)}" for issue in issues]
+def notes_of(issues: Iterable[DataIssue], *, shown: int = 5) -> list[str]:
+    """A sentence per issue for people who follow a job, with the first `shown` of its files."""
+    return [f"{issue.detail}: {listed(issue.files, shown)}" for issue in issues]
 
 
 def _left_out(index: ImageIndex, positions: Sequence[int], totals: Mapping[str, int], reason: str) -> str:

@@ -99,7 +99,7 @@ def numbers(index: ImageIndex, classes: Sequence[str], place: Callable[[str], in
     return match(column.values, classes, place)[column.codes]
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first few of many names."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def listed(names: Sequence[str], shown: int = _SHOWN) -> str:
+    """The first `shown` of many names."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
