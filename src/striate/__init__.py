@@ -21,6 +21,7 @@ from striate.core.errors import (
 from striate.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from striate import compat as compat
     from striate import models as models
     from striate import sizing as sizing
     from striate import sklearn as sklearn
@@ -60,7 +61,7 @@ _HOMES = {
     "register_model": "models.own",
     "train": "api.verbs",
 }
-_MODULES = ("models", "sizing", "sklearn", "weights")
+_MODULES = ("compat", "models", "sizing", "sklearn", "weights")
 
 __all__ = [
     "ArgumentError",
@@ -78,6 +79,7 @@ __all__ = [
     "UnknownWeightsError",
     "__version__",
     "check",
+    "compat",
     "create_model",
     "ensemble",
     "evaluate",
