@@ -86,7 +86,8 @@ def claim(verb: str, plan: Any, folder: Path) -> Iterator[Claim]:
         PlanError: As `look`; or another job is at work in the folder.
         StorageError: The folder cannot be written.
     """
-    make_folder(look(verb, plan, folder).work)
+    for place in (folder, look(verb, plan, folder).work):  # an error names the folder that the user gave
+        make_folder(place)
     with _locked(Claim(folder=folder, state="fresh")):
         found = look(verb, plan, folder)  # another plan may have begun here a moment ago
         if found.state == "fresh":  # only the holder of the lock writes the plan
