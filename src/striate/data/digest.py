@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterable
@@ -143,7 +144,8 @@ def _key(name: str, stamp: str) -> tuple[int, int]:
 
 def forget(index: ImageIndex) -> None:
     """Forget the digests of a source, so that all of its images are read the next time."""
-    _memory_file(index).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # there is none, or its folder cannot be written
+        _memory_file(index).unlink()
 
 
 def _memory_file(index: ImageIndex) -> Path:
