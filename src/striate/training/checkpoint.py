@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from striate.core.atomic import write_bytes
 from striate.core.errors import CheckpointError
+from striate.core.reading import reading
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
@@ -40,13 +41,11 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _opened(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("striate", "null"))
-            names = file.keys() if with_tensors else ()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read the checkpoint {path}: {error}", hint="delete it to start again") from error
+    boundary = reading(path, CheckpointError, "a checkpoint", hint="delete it to start again")
+    with boundary, safe_open(path, framework="pt") as file:
+        facts = json.loads((file.metadata() or {}).get("striate", "null"))
+        names = file.keys() if with_tensors else ()
+        tensors = {name: file.get_tensor(name) for name in names}
     if not isinstance(facts, dict):
         raise CheckpointError(f"{path} is no checkpoint of a training run", hint="delete it to start again")
     return tensors, facts

@@ -12,7 +12,8 @@ import pickletools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, final
+from mmap import mmap
+from typing import IO, Any, cast, final
 
 from striate.core.errors import CheckpointError
 
@@ -113,7 +114,7 @@ _DTYPE = re.compile(r"torch\.(\w+)")
 _MODULE = re.compile(r"torch\.nn\.|torchvision\.|fastai\.|ultralytics\.|models?\.|__main__\.|__torch__")
 
 
-def interpret(stream: IO[bytes], where: str) -> Any:
+def interpret(stream: IO[bytes] | mmap, where: str) -> Any:
     """What the pickle at the stream's position holds; the stream then stands behind it.
 
     Args:
@@ -140,8 +141,8 @@ class _Machine:
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
 
-    def run(self, stream: IO[bytes]) -> Any:
-        for step, (code, argument, _) in enumerate(pickletools.genops(stream)):
+    def run(self, stream: IO[bytes] | mmap) -> Any:
+        for step, (code, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", stream))):
             if step >= MAX_STEPS:
                 raise CheckpointError(
                     f"{self._where} is too long: its pickle has more than {MAX_STEPS:,} steps",

@@ -7,6 +7,7 @@ Before that, its sizes are held against the bytes that the file has.
 from __future__ import annotations
 
 import math
+import mmap
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -103,8 +104,8 @@ def read(path: Path) -> TorchFile:
     with path.open("rb") as stream:
         if stream.read(4) == b"PK\x03\x04":
             return _read_zip(path, stream)
-        stream.seek(0)
-        return _read_old(path, stream)
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped:  # reads no more than there is
+            return _read_old(path, mapped)
 
 
 def _read_zip(path: Path, stream: IO[bytes]) -> TorchFile:
@@ -138,7 +139,7 @@ def _read_zip(path: Path, stream: IO[bytes]) -> TorchFile:
     return TorchFile(path, content, positions)
 
 
-def _read_old(path: Path, stream: IO[bytes]) -> TorchFile:
+def _read_old(path: Path, stream: mmap.mmap) -> TorchFile:
     """Four pickles (magic, protocol, system, content), the storages' names, and each storage behind its length."""
     if pickled.interpret(stream, str(path)) != MAGIC:
         raise CheckpointError(

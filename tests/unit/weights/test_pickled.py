@@ -132,6 +132,13 @@ def test_a_tensor_larger_than_its_storage_is_refused(tmp_path: Path, zipped: boo
         read_state(saved(tmp_path, {"w": wide}, zipped=zipped))
 
 
+def test_a_length_beyond_the_file_is_damage_and_not_a_lack_of_memory(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    path.write_bytes(b"\x80\x04\x8d" + (2**62).to_bytes(8, "little") + b"abc.")
+    with pytest.raises(CheckpointError, match=r"w\.pth"):
+        read_state(path)
+
+
 OTHERS = {
     "sparse": lambda: torch.eye(3).to_sparse(),
     "meta": lambda: torch.ones(2, device="meta"),

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from striate.core.errors import CheckpointError, OutOfMemoryError
+from striate.training import checkpoint
 from striate.weights import read_state
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.tensor([1.0, 2.0])}
@@ -299,3 +300,10 @@ def test_out_of_memory_is_no_verdict_on_a_file(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("safetensors.torch.load_file", full)
     with pytest.raises(OutOfMemoryError, match=r"weights\.safetensors does not fit into memory"):
         read_state(tmp_path / "weights.safetensors")
+
+
+def test_the_state_of_a_training_run_has_the_same_boundary(tmp_path: Path) -> None:
+    file = tmp_path / "state.safetensors"
+    save_file(STATE, file, metadata={"striate": "[" * 100_000})
+    with pytest.raises(CheckpointError, match="cannot be read as a checkpoint"):
+        checkpoint.read(file)
