@@ -30,7 +30,7 @@ from striate.nn.conv import ConvNorm
 from striate.nn.heads import pooled_head
 from striate.nn.init import he
 from striate.nn.sequence import sequence
-from striate.nn.tracing import is_recorded
+from striate.nn.tracing import sizes_are_open
 
 
 def make_padded(place: Place, channels: int, *, normed: bool = True) -> nn.Module:
@@ -87,7 +87,7 @@ class PaddedShortcut(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Subsample, then pad the channels."""
         # torch.export cannot see that a slice has as many positions as a strided convolution
-        kept = F.avg_pool2d(x, 1, self.stride) if is_recorded(x) else x[:, :, :: self.stride, :: self.stride]
+        kept = F.avg_pool2d(x, 1, self.stride) if sizes_are_open(x) else x[:, :, :: self.stride, :: self.stride]
         return F.pad(kept, (0, 0, 0, 0, self.before, self.after))
 
 

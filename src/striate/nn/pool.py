@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from striate.nn.same import same_pads
-from striate.nn.tracing import is_recorded
+from striate.nn.tracing import sizes_are_open
 
 PoolPadding = Literal["symmetric", "same", "zeros"]
 """How a pool pads.
@@ -47,7 +47,7 @@ class CeilMaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Pool."""
-        if is_recorded(input):  # torch.export solves no inequality of ceilings
+        if sizes_are_open(input):  # torch.export solves no inequality of ceilings
             return F.max_pool2d(F.pad(input, self.beyond, value=-float("inf")), self.kernel_size, self.stride)
         return F.max_pool2d(input, self.kernel_size, self.stride, ceil_mode=True)
 
@@ -101,7 +101,7 @@ class SamePadAvgPool2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pad before by what this input's size asks for; after it, the last window reaches out as far as it must."""
         left, _, top, _ = pads = same_pads(x, (self.window, self.window), (self.stride, self.stride))
-        if self.stride > 1 and is_recorded(x):  # a pool's own padding cannot be left open
+        if self.stride > 1 and sizes_are_open(x):  # a pool's own padding cannot be left open
             ones = F.pad(torch.ones_like(x[:1, :1]), pads)
             return self._sums(F.pad(x, pads)) / self._sums(ones)
         return F.avg_pool2d(x, self.window, self.stride, (top, left), ceil_mode=True, count_include_pad=False)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.nn.tracing import is_recorded, sides
+from striate.nn.tracing import sides, sizes_are_open
 
 
 def same_pads(
@@ -44,4 +44,4 @@ def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...], dilati
         dilation: Distance between its elements in both directions.
     """
     pads = same_pads(x, kernel, stride, dilation)
-    return F.pad(x, pads) if is_recorded(x) or any(pads) else x
+    return F.pad(x, pads) if sizes_are_open(x) or any(pads) else x

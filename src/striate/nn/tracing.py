@@ -14,7 +14,12 @@ def is_recorded(x: Tensor) -> bool:
 
     Checks of the input are left out then, for they would hold for one example alone.
     """
-    return isinstance(x, Proxy) or torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+    return sizes_are_open(x) or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
+def sizes_are_open(x: Tensor) -> bool:
+    """Whether what is recorded may run on images of other sizes: under all of these but torch.jit.trace."""
+    return isinstance(x, Proxy) or torch.compiler.is_compiling()
 
 
 def as_one_step(module: nn.Module, x: Proxy) -> Tensor:

@@ -41,3 +41,13 @@ def test_a_recorded_layer_computes_the_same_at_every_size(layer: nn.Module) -> N
 def test_a_pool_that_would_leave_positions_out_is_refused() -> None:
     with pytest.raises(ValueError, match="stride of 3"):
         CeilMaxPool2d(2, 3)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("layer", [CeilMaxPool2d(3, 2), avg_pool2d(3, stride=2, padding="same")], ids=str)
+def test_a_trace_of_one_size_keeps_the_layers_of_that_size(layer: nn.Module) -> None:
+    """Such traces go to OpenVINO: padding that is left open would only slow them down."""
+    graph = str(torch.jit.trace(layer, torch.rand(1, 2, 8, 8), check_trace=False).inlined_graph)  # pyright: ignore
+    assert "pool2d" in graph
+    assert "pad(" not in graph
