@@ -72,7 +72,7 @@ def photos(rows: Sequence[Row]) -> str:
             ", ".join(f"{NAMES[each]} {n}" for each, n in Counter(row["chosen"] for row in mine).most_common()),
             f"**{_mean_percent(row['test_top1'] for row in mine)}**",
             _mean_percent(row["head_test_top1"] for row in mine),
-            f"{min(row['seconds'] for row in mine):.0f} to {max(row['seconds'] for row in mine):.0f} s",
+            " to ".join(dict.fromkeys(f"{pick(row['seconds'] for row in mine):.0f}" for pick in (min, max))) + " s",
             str(len(mine)),
         ]
         for name, networks in groups.items()
