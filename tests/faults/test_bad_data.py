@@ -126,7 +126,9 @@ def test_a_file_that_is_far_too_big_is_not_read(pets: Path) -> None:
         ("", "is empty"),
         ("path,label\n", "no rows below its header"),
         ("file,label\ncat/1.png,cat\n", "has no column 'path'; its columns: file, label"),
-        ("path;label\ncat/1.png;cat\n", "has no column 'path'.*separated by commas"),
+        ("path;label\ncat/1.png;cat\n", "separates its columns by ';', not by commas"),
+        ("\ufeffLabel;Path\ncat;cat/1.png\n", "separates its columns by ';', not by commas"),
+        ("path\tlabel\ncat/1.png\tcat\n", r"separates its columns by '\\t', not by commas"),
         (
             "path,label\ncat/1.png,cat\ncat/9.png,cat\ndog/7.png,dog\n",
             r"has 2 paths without a file: cat/9\.png, dog/7\.png",

@@ -81,3 +81,12 @@ def test_a_missing_file_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     assert len(found) == 1
     with pytest.raises(ImageError):
         read_image(found[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [("", "path is empty"), ("https://example.org/a.png", "https://example.org/a.png is an address")],
+)
+def test_words_that_are_no_path_are_refused(asked: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        Inputs([asked])

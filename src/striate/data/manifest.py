@@ -189,10 +189,20 @@ def _splits(path: Path, cells: list[str]) -> list[str]:
     return [meant[cell] or "" for cell in cells]
 
 
+def _words(row: str, separator: str) -> list[str]:
+    return [word.strip(' "').lower() for word in row.split(separator)]
+
+
 def _wanted(path: Path, header: Sequence[str]) -> dict[str, int]:
     """The position of each column by its name in lower case; columns without a name are left out."""
     found = [name.strip().lower() for name in header]
     _report(path, "repeated columns", [name for name, count in Counter(found).items() if name and count > 1])
+    separator = next((mark for mark in ";\t|" if len(header) == 1 and "path" in _words(header[0], mark)), None)
+    if separator:
+        raise DataError(
+            f"{path} separates its columns by {separator!r}, not by commas",
+            hint="save it as CSV with commas; the first row is path,label[,split][,group]",
+        )
     if "path" not in found:
         raise DataError(
             f"{path} has no column 'path'; its columns: {', '.join(name[:_MAX_SHOWN] for name in header[:10])}",

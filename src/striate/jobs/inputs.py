@@ -23,8 +23,8 @@ class Inputs(Sequence[str | bytes | np.ndarray]):
             file that does not exist counts as an image, which cannot be read.
 
     Raises:
-        DataError: There is no image in a folder or an archive, or none has a name of a pattern; or an archive is
-            damaged.
+        DataError: There is no image in a folder or an archive, or none has a name of a pattern; an archive is damaged;
+            or a path is empty or an address of the web.
     """
 
     def __init__(self, asked: Sequence[str]) -> None:
@@ -52,7 +52,11 @@ class Inputs(Sequence[str | bytes | np.ndarray]):
 
 def _found(text: str) -> Iterator[tuple[str, Callable[[], str | bytes | np.ndarray]]]:
     """The name of each image that a word of the command line means, and how it is read."""
+    if not text:  # Path("") is the current folder
+        raise DataError("an image's path is empty", hint="name a file or a folder; the current folder is '.'")
     path = Path(text).expanduser()
+    if "://" in text and not path.exists():
+        raise DataError(f"{text} is an address, not a file", hint="download the image and give its path")
     if path.is_dir():
         yield from _listed(text, folder.listing(path))
     elif path.is_file() and is_archive(path.name):
