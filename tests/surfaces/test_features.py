@@ -60,3 +60,18 @@ def test_wrong_usage_and_unknown_stages(data: Path, tmp_path: Path) -> None:
     done = call("lenet5:mnist", data, "--stage", "stage9", "--out", tmp_path / "features.npy")
     assert done.exit_code == 1
     assert "no feature layer 'stage9'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["thesis.npz", "thesis.npy"])
+def test_a_file_that_holds_something_else_is_kept(name: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("precious")
+    done = call("lenet5:mnist", data, "--out", tmp_path / name)
+    assert done.exit_code == 1
+    assert "exists and does not hold features" in done.stderr
+    assert (tmp_path / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["again.npz", "again.npy"])
+def test_features_replace_features(name: str, data: Path, tmp_path: Path) -> None:
+    assert call("lenet5:mnist", data, "--out", tmp_path / name).exit_code == 0
+    assert call("lenet5:mnist", data, "--stage", "stage1", "--out", tmp_path / name).exit_code == 0

@@ -89,3 +89,34 @@ def test_nohup_stays_in_force() -> None:
             assert not asked.wait(0.1)
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_is_no_bug() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*HERE, "models", "--family", "mlp"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    assert "error: the output cannot be written: No space left on device" in done.stderr
+    assert "bug" not in done.stderr
+
+
+def test_an_interrupt_while_the_command_is_imported_has_no_traceback() -> None:
+    code = """
+import builtins, striate.cli as cli
+real = builtins.__import__
+def stop(name, *rest):
+    if name == "striate.cli.app":
+        raise KeyboardInterrupt
+    return real(name, *rest)
+builtins.__import__ = stop
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

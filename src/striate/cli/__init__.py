@@ -8,10 +8,15 @@ def main() -> None:
 
     Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.
     """
+    import sys
     import warnings
 
-    from striate.cli.app import run
+    try:
+        from striate.cli.app import run
 
-    # Pillow warns of damaged metadata and of large images; we say the same in our own words, with the files' names.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    run()
+        # Pillow warns of damaged metadata and of large images; we say the same, with the files' names.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        run()
+    except KeyboardInterrupt:  # before the command has begun, while it is imported
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)

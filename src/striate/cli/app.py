@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from types import TracebackType
 from typing import Annotated
@@ -50,6 +51,10 @@ for name, function, example in (
     app.command(name, epilog=f"Example: {example}{'.' if recipes else ''}{recipes}")(function)
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""What writing to standard output raises when its disk is full or broken."""
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"striate {__version__}")
@@ -66,6 +71,9 @@ def _root(
 
 
 def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+        typer.echo(f"error: the output cannot be written: {error.strerror}", err=True)
+        return
     typer.echo(f"error: {kind.__name__}: {error}".rstrip(": "), err=True)
     typer.echo("hint: this is a bug in Striate; run the same command with --debug to see the traceback", err=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from striate.records.verbs import FeaturesRecord
 from striate.weights import open_model
 
 FORMATS = (".npz", ".npy")
+ARRAYS = ("features", "files", "labels", "classes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,10 +80,24 @@ def require_format(path: Path) -> None:
     """Refuse a file that features cannot be written to.
 
     Raises:
-        PlanError: Its ending is not among `FORMATS`.
+        PlanError: Its ending is not among `FORMATS`, or it holds something else than features.
     """
     if path.suffix not in FORMATS:
         raise PlanError(f"{path} is not a format for features", hint=f"name a file that ends in {' or '.join(FORMATS)}")
+    if path.exists() and not _holds_features(path):
+        raise PlanError(f"{path} exists and does not hold features", hint="choose another name, or move the file away")
+
+
+def _holds_features(path: Path) -> bool:
+    """Whether `Features.save` may have written a file."""
+    try:
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as archive:
+                return {f"{name}.npy" for name in ARRAYS} == set(archive.namelist())
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        return values.dtype == np.float32 and values.ndim == 2
+    except Exception:
+        return False
 
 
 def run(
@@ -98,7 +114,7 @@ def run(
     Raises:
         JobCancelled: `cancel` asked to stop.
         DataError: There is no such data, or none of its images can be read.
-        PlanError: The file has another ending.
+        PlanError: The file has another ending, or holds something else.
         UnknownModelError: There is no such network, or it has no such stage.
     """
     require_format(out)
