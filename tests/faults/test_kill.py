@@ -123,6 +123,7 @@ def train(data: Path, out: Path, by: list[str] = NO_TTA) -> list[str]:
     return [*by, "train", "lenet5", str(data), "--recipe", "lenet_short", "--epochs", "20", "--out", str(out)]
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_where_it_stopped(tmp_path: Path) -> None:
     home, out, whole = tmp_path / "home", tmp_path / "run", tmp_path / "whole"
     data = draw(tmp_path / "images", 120)

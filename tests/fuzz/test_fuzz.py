@@ -25,7 +25,7 @@ def test_2000_damaged_files_are_read_or_refused(name: str, tmp_path: Path) -> No
     assert counts["refused"]
 
 
-@pytest.mark.parametrize("name", ["zip", "card"])
+@pytest.mark.parametrize("name", ["zip", pytest.param("card", marks=pytest.mark.slow)])
 def test_a_few_damaged_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
     counts, wrong = run(name, 60, 1, tmp_path)
     assert counts is not None, wrong

@@ -164,7 +164,7 @@ def test_copies_elsewhere_are_found_by_content(runs: Path, tmp_path: Path) -> No
 def test_a_damaged_list_of_images_is_named(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "b")
     (tmp_path / "b" / "images.npy").write_bytes(b"no array")
-    with pytest.raises(CheckpointError, match=r"images\.npy is damaged"):
+    with pytest.raises(CheckpointError, match=r"images\.npy cannot be read as a set of images"):
         evaluate.run(plan(runs, model=str(tmp_path / "b")), progress=NoProgress())
 
 

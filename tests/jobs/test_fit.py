@@ -408,7 +408,13 @@ def test_grey_images_in_colour_networks_and_the_reverse(tmp_path: Path, backbone
 
 @pytest.mark.parametrize(
     ("layer", "winner"),
-    [("stem", "head"), ("stage1", "finetune"), ("stage2", "finetune"), ("head.f6", "head"), ("stage1", "scratch")],
+    [
+        ("stem", "head"),
+        ("stage1", "finetune"),
+        pytest.param("stage2", "finetune", marks=pytest.mark.slow),
+        ("head.f6", "head"),
+        ("stage1", "scratch"),
+    ],
 )
 def test_every_kind_of_winner_reloads_bit_identically(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layer: str, winner: str

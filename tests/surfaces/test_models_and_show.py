@@ -19,6 +19,15 @@ SUMS = ("weights", "units", "connections", "macs")
 FIRST = {entry.family: entry.name for entry in reversed(list(entries()))}
 NETWORKS = [pytest.param(name, marks=() if name in FIRST.values() else pytest.mark.slow) for name in REGISTRY]
 """The first network of each family by default; tests/golden checks the numbers of all networks."""
+LARGE = (
+    "nasnet_mobile",
+    "inception_resnet_v2",
+    "stochastic_depth_resnet110",
+    "efficientnet_b0",
+    "xception",
+    "densenet121",
+)
+SOME = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in FIRST.values()]
 LAYER = {"name", "type", "input", "output", "params", "weights", "units", "connections", "macs"}
 
 
@@ -82,7 +91,7 @@ def test_show_at_the_native_size_agrees_with_models(name: str):
     }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", SOME)
 def test_show_at_other_sizes(name: str):
     """At the minimum size, and on larger non-square images with one channel and two classes."""
     entry = REGISTRY.get(name)

@@ -28,7 +28,13 @@ def network(name: str) -> ImageModel:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v1", "mobilenet_v2", "vgg16_bn", "resnet20_cifar"])
+SLOW = ("resnet50", "mobilenet_v1", "vgg16_bn")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_v2", "resnet20_cifar", *(pytest.param(each, marks=pytest.mark.slow) for each in SLOW)],
+)
 @pytest.mark.parametrize("engine", ["openvino", "torch"])
 def test_every_engine_gives_eager_features(name, engine) -> None:
     features = StageFeatures(network(name), PREPROCESS)

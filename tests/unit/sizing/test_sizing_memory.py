@@ -159,10 +159,10 @@ def test_peak_bytes_of_every_family(entry) -> None:
 
 
 def test_show_prints_the_memory_estimates() -> None:
-    result = CliRunner().invoke(app, ["show", "resnet20_cifar", "--memory", "64MB"])
+    result = CliRunner().invoke(app, ["show", "lenet5", "--memory", "64MB"])
     assert result.exit_code == 0, result.output
     assert "Estimates for 64 MB of memory" in result.output
-    result = CliRunner().invoke(app, ["show", "resnet20_cifar", "--memory", "64MB", "--json"])
+    result = CliRunner().invoke(app, ["show", "lenet5", "--memory", "64MB", "--json"])
     record = from_json(SizeRecord, json.loads(result.stdout))
     assert to_json(record) == json.loads(result.stdout)
     assert record.memory is not None

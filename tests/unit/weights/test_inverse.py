@@ -27,7 +27,12 @@ NETWORKS = {
     "vgg11_bn": ("torchvision",),
     "alexnet": ("torchvision",),
 }
-CASES = [(name, source) for name, sources in NETWORKS.items() for source in sources]
+QUICK = ("resnet18", "convnextv2_atto", "mobilenet_v1")
+CASES = [
+    pytest.param(name, source, marks=() if name in QUICK else pytest.mark.slow)
+    for name, sources in NETWORKS.items()
+    for source in sources
+]
 TIMM = {"mobilenet_v1": "mobilenetv1_100", "mobilenet_v2": "mobilenetv2_100", "se_resnet50": "legacy_seresnet50"}
 
 
