@@ -73,6 +73,7 @@ def test_experiment_writes_a_table_and_a_plot(name: str, request: pytest.Fixture
     assert all(sentence in page for sentence in found["findings"])
 
 
+@pytest.mark.slow
 def test_numbers_of_parameters(ran: Path) -> None:
     def parameters(name: str) -> list[int]:
         return [row["parameters"] for row in json.loads((ran / name / "results.json").read_text())["rows"]]
