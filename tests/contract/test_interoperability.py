@@ -17,6 +17,7 @@ from striate.core.errors import InputShapeError
 from striate.models import DenseModel, ImageModel, StagedModel
 
 QUICK = ["mlp"]  # recording the others takes seconds each
+pytestmark = pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # of PyTorch
 SOME = [pytest.param(name, marks=() if FAMILIES[name].family in QUICK else pytest.mark.slow) for name in FAMILIES]
 
 
